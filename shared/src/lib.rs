@@ -1,1 +1,23 @@
-//! Shared.
+//! What the functions share: the domain's types, the tables, authentication, errors, and the two edges (HTTP and
+//! WebSocket) through which a Lambda function meets the world.
+//!
+//! A function crate picks the few things that it may do from here; nothing here knows which functions exist.
+
+pub mod after;
+pub mod agent;
+pub mod answer;
+pub mod api_key;
+pub mod auth;
+pub mod aws;
+pub mod chat;
+pub mod config;
+pub mod error;
+pub mod http;
+pub mod id;
+pub mod input;
+pub mod message;
+pub mod page;
+pub mod store;
+pub mod telemetry;
+pub mod time;
+pub mod ws;

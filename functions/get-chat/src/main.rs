@@ -1,2 +1,27 @@
-//! Placeholder.
-fn main() {}
+//! `GET /api/v1/chats/{chat_id}`: shows a chat.
+
+mod handler;
+
+use lambda_http::Error;
+use shared::{
+    auth::Doorkeeper,
+    aws,
+    config::Config,
+    http,
+    store::{Chats, Tenants},
+    telemetry,
+};
+
+use crate::handler::App;
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let config = Config::from_env();
+    telemetry::init(&config);
+    let dynamodb = aws::dynamodb(&aws::sdk_config().await);
+    let app = App {
+        doorkeeper: Doorkeeper::new(Tenants::new(dynamodb.clone(), config.tenants_table()?)),
+        chats: Chats::new(dynamodb, config.chats_table()?),
+    };
+    http::serve(&config, move |request| handler::handle(app.clone(), request)).await
+}

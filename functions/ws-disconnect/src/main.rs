@@ -1,2 +1,15 @@
-//! Placeholder.
-fn main() {}
+//! `$disconnect`: forgets a socket.
+
+mod handler;
+
+use lambda_runtime::Error;
+use shared::{aws, config::Config, store::Connections, telemetry, ws};
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let config = Config::from_env();
+    telemetry::init(&config);
+    let dynamodb = aws::dynamodb(&aws::sdk_config().await);
+    let connections = Connections::new(dynamodb, config.connections_table()?);
+    ws::serve(&config, move |event| handler::handle(connections.clone(), event)).await
+}

@@ -1,0 +1,11 @@
+//! The handler of `$default`.
+
+use lambda_http::RequestExt;
+use shared::{
+    error::ApiError,
+    http::{self, Request, Response},
+};
+
+pub(crate) async fn handle(request: Request) -> Result<Response, ApiError> {
+    Err(http::unknown_route(request.method(), request.raw_http_path()))
+}

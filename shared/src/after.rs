@@ -1,0 +1,183 @@
+//! Work after the answer.
+//!
+//! Lambda hands a function's answer on as soon as the runtime posts it, but calls the invocation over, and freezes the
+//! process, only when the runtime asks for the next event
+//! (AWS Compute Blog, "Running code after returning a response from an AWS Lambda function"). Between the two a function
+//! may go on working. A handler says what with [`spawn`]; [`AfterAnswer`], the outermost layer of the runtime, waits for
+//! it there.
+//!
+//! The wait ends shortly before the function's deadline, since a process that reaches it is killed. Work belongs to the
+//! invocation that spawned it: other invocations in the same process neither wait for it nor are waited for.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::{Duration, SystemTime},
+};
+
+use lambda_runtime::LambdaInvocation;
+use tokio_util::task::TaskTracker;
+use tower::{Layer, Service};
+
+use crate::config::Config;
+
+/// How long before its deadline a function stops waiting.
+const MARGIN: Duration = Duration::from_millis(500);
+
+tokio::task_local! {
+    static WORK: TaskTracker;
+}
+
+/// Begins work that goes on after the handler has answered. What it spawns in turn is waited for as well.
+///
+/// Outside an invocation, as in a unit test, the work just runs.
+pub fn spawn<F>(work: F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    match WORK.try_with(TaskTracker::clone) {
+        Ok(tracker) => drop(tracker.spawn(WORK.scope(tracker.clone(), work))),
+        Err(_) => drop(tokio::spawn(work)),
+    }
+}
+
+/// The layer that waits for what was [`spawn`]ed, between a function's answer and its next event. It waits also when
+/// the handler failed or panicked.
+#[derive(Clone, Copy, Debug)]
+pub struct AfterAnswer {
+    detached: bool,
+}
+
+impl AfterAnswer {
+    /// Waits, unless the configuration says that nothing freezes this process.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self { detached: config.detaches_after_answer() }
+    }
+}
+
+impl<S> Layer<S> for AfterAnswer {
+    type Service = AfterAnswerService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        AfterAnswerService { inner, detached: self.detached }
+    }
+}
+
+/// A service that is done only when the work after its answer is.
+#[derive(Clone, Debug)]
+pub struct AfterAnswerService<S> {
+    inner: S,
+    detached: bool,
+}
+
+impl<S> Service<LambdaInvocation> for AfterAnswerService<S>
+where
+    S: Service<LambdaInvocation, Response = ()>,
+    S::Future: 'static,
+{
+    type Response = ();
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<(), S::Error>>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, invocation: LambdaInvocation) -> Self::Future {
+        let work = TaskTracker::new();
+        let deadline = invocation.context.deadline();
+        // A handler may spawn before its future is first polled.
+        let answered = WORK.sync_scope(work.clone(), || self.inner.call(invocation));
+        let detached = self.detached;
+        Box::pin(async move {
+            let result = WORK.scope(work.clone(), answered).await;
+            work.close();
+            if !detached {
+                wait(&work, deadline).await;
+            }
+            result
+        })
+    }
+}
+
+async fn wait(work: &TaskTracker, deadline: SystemTime) {
+    // A deadline that has passed already is one that nobody set: the emulator sends 1970.
+    let Ok(left) = deadline.duration_since(SystemTime::now()) else {
+        return work.wait().await;
+    };
+    if tokio::time::timeout(left.saturating_sub(MARGIN), work.wait()).await.is_err() {
+        tracing::error!(tasks = work.len(), "work after the answer was cut off by the function's deadline");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use tower::service_fn;
+
+    use super::*;
+
+    fn invocation(deadline: SystemTime) -> LambdaInvocation {
+        let mut context = lambda_runtime::Context::default();
+        context.deadline =
+            u64::try_from(deadline.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_millis())
+                .expect("a sane year");
+        LambdaInvocation { parts: http::Response::new(()).into_parts().0, body: Vec::new().into(), context }
+    }
+
+    fn nested_work(done: Arc<AtomicUsize>) {
+        spawn(async move {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            done.fetch_add(1, Ordering::SeqCst);
+            spawn(async move {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                done.fetch_add(1, Ordering::SeqCst);
+            });
+        });
+    }
+
+    async fn run(detached: bool, deadline: SystemTime, result: Result<(), &'static str>) -> (usize, bool) {
+        let done = Arc::new(AtomicUsize::new(0));
+        let handler = service_fn({
+            let done = done.clone();
+            move |_: LambdaInvocation| {
+                nested_work(done.clone());
+                async move { result }
+            }
+        });
+        let mut service = AfterAnswer { detached }.layer(handler);
+        let answer = service.call(invocation(deadline)).await;
+        (done.load(Ordering::SeqCst), answer.is_ok())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_for_work_and_the_work_of_work_also_when_the_handler_failed() {
+        let later = SystemTime::now() + Duration::from_secs(900);
+        assert_eq!(run(false, later, Ok(())).await, (2, true));
+        assert_eq!(run(false, later, Err("failed")).await, (2, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unset_deadline_does_not_cut_the_work() {
+        let emulated = SystemTime::UNIX_EPOCH + Duration::from_secs(600);
+        assert_eq!(run(false, emulated, Ok(())).await, (2, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stops_waiting_before_the_deadline() {
+        let soon = SystemTime::now() + Duration::from_secs(90);
+        assert_eq!(run(false, soon, Ok(())).await, (1, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn does_not_wait_where_nothing_freezes_the_process() {
+        let later = SystemTime::now() + Duration::from_secs(900);
+        assert_eq!(run(true, later, Ok(())).await, (0, true));
+    }
+}

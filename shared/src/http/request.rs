@@ -1,0 +1,92 @@
+//! Taking a request apart.
+
+use http::header::CONTENT_TYPE;
+use lambda_http::RequestExt;
+use serde_json::Value;
+
+use super::Request;
+use crate::{
+    auth::API_KEY_HEADER,
+    error::{ApiError, Code},
+    id::ChatId,
+    input::{Field, Fields},
+};
+
+/// The largest body, in bytes.
+const MAX_BODY: usize = 64 * 1024;
+
+/// The API key that was sent, if it is readable as text.
+#[must_use]
+pub fn api_key(request: &Request) -> Option<&str> {
+    request.headers().get(API_KEY_HEADER)?.to_str().ok()
+}
+
+/// The fields of the body.
+///
+/// # Errors
+///
+/// `PAYLOAD_TOO_LARGE`, `UNSUPPORTED_MEDIA_TYPE`, `INVALID_JSON`.
+pub fn json_body(request: &Request) -> Result<Fields, ApiError> {
+    if request.body().len() > MAX_BODY {
+        return Err(ApiError::new(
+            Code::PayloadTooLarge,
+            "The body is too large.",
+            format!("Send at most {MAX_BODY} bytes."),
+        )
+        .with_detail("got_bytes", request.body().len())
+        .with_detail("allowed_bytes", MAX_BODY));
+    }
+    if let Some(sent) = request.headers().get(CONTENT_TYPE) {
+        let essence = sent.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case("application/json") {
+            return Err(ApiError::new(
+                Code::UnsupportedMediaType,
+                "The body is not JSON.",
+                "Send JSON with the header Content-Type: application/json.",
+            )
+            .with_detail("got", essence.chars().take(128).collect::<String>())
+            .with_detail("allowed", "application/json"));
+        }
+    }
+    Fields::from_json(request.body())
+}
+
+/// The parameters of the query string.
+#[must_use]
+pub fn query(request: &Request) -> Fields {
+    request
+        .query_string_parameters_ref()
+        .map_or_else(|| Fields::from_pairs([]), |query| Fields::from_pairs(query.iter()))
+}
+
+/// A parameter of the path.
+///
+/// # Errors
+///
+/// `INVALID_PARAMETER`.
+pub fn path_parameter<T: Field>(request: &Request, name: &'static str) -> Result<T, ApiError> {
+    let value = raw_path_parameter(request, name);
+    Fields::from_pairs([(name, value)]).required(name)
+}
+
+/// The chat that the path names.
+///
+/// # Errors
+///
+/// `CHAT_NOT_FOUND`, also for a text that could never be the id of a chat.
+pub fn chat_id(request: &Request) -> Result<ChatId, ApiError> {
+    let text = raw_path_parameter(request, "chat_id");
+    ChatId::parse(text).ok_or_else(|| ApiError::chat_not_found(text))
+}
+
+fn raw_path_parameter<'a>(request: &'a Request, name: &str) -> &'a str {
+    request.path_parameters_ref().and_then(|parameters| parameters.first(name)).unwrap_or_default()
+}
+
+impl Field for crate::id::UserId {
+    const ALLOWED: &'static str = Self::ALLOWED;
+
+    fn read(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}

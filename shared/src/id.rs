@@ -1,0 +1,135 @@
+//! Identifiers. Each is its own type, so that none can stand in for another.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The id's text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id! {
+    /// Names a tenant: `tenant_` and a ULID.
+    ///
+    /// Only authentication and the tenant's own row make one, so holding a `TenantId` is the proof that the caller may
+    /// act for that tenant. Every call on the store takes one.
+    TenantId
+}
+
+text_id! {
+    /// Names a chat: `chat_` and a ULID.
+    ChatId
+}
+
+text_id! {
+    /// Names a message: `msg_` and a ULID.
+    MessageId
+}
+
+text_id! {
+    /// Names a user of a tenant, in the tenant's own terms: 1 to 128 characters of `[A-Za-z0-9._:@-]`.
+    UserId
+}
+
+text_id! {
+    /// Names an open socket, as API Gateway does.
+    ConnectionId
+}
+
+impl TenantId {
+    pub(crate) fn generate() -> Self {
+        Self(format!("tenant_{}", Ulid::generate()))
+    }
+}
+
+impl ChatId {
+    /// A new id, never used before.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(format!("chat_{}", Ulid::generate()))
+    }
+
+    /// Reads an id that a caller sent; `None` when no chat can have it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let ulid = text.strip_prefix("chat_")?;
+        (Ulid::from_string(ulid).ok()?.to_string() == ulid).then(|| Self(text.to_owned()))
+    }
+}
+
+impl MessageId {
+    /// A new id, never used before.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(format!("msg_{}", Ulid::generate()))
+    }
+}
+
+impl UserId {
+    const MAX_CHARS: usize = 128;
+
+    /// What a user id may be, in words for an error.
+    pub const ALLOWED: &str = "1 to 128 characters of A-Z a-z 0-9 . _ : @ -";
+
+    /// Reads a user id that a caller sent; `None` when it is not [allowed](Self::ALLOWED).
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:@-".contains(&byte);
+        (1..=Self::MAX_CHARS).contains(&text.len()).then_some(())?;
+        text.bytes().all(allowed).then(|| Self(text.to_owned()))
+    }
+}
+
+impl ConnectionId {
+    /// Takes the id that API Gateway gave to a socket.
+    #[must_use]
+    pub fn from_gateway(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chat_ids_are_read_back_and_nothing_else_is() {
+        let id = ChatId::generate();
+        assert_eq!(ChatId::parse(id.as_str()), Some(id.clone()));
+        for foreign in ["", "chat_", "chat_x", "msg_01ARZ3NDEKTSV4RRFFQ69G5FAV", "chat_01ARZ3NDEKTSV4RRFFQ69G5FAV#"] {
+            assert_eq!(ChatId::parse(foreign), None, "{foreign}");
+        }
+        let lower = id.as_str().to_lowercase();
+        assert_eq!(ChatId::parse(&lower), None, "one chat has one spelling");
+    }
+
+    #[test]
+    fn user_ids_hold_to_their_alphabet_and_length() {
+        for good in ["u", "user123", "a.b_c:d@e-f", &"x".repeat(128)] {
+            assert!(UserId::parse(good).is_some(), "{good}");
+        }
+        for bad in ["", "a b", "a/b", "a#b", "ü", &"x".repeat(129)] {
+            assert!(UserId::parse(bad).is_none(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The WebSocket edge: from an API Gateway event to a handler, from the domain to events on sockets.
+
+mod event;
+mod frame;
+mod publisher;
+mod serve;
+
+pub use event::{Body, ErrorReport, Event, MAX_EVENT_BYTES, Timing, fitting};
+pub use frame::{Content, Frame};
+pub use publisher::{PostError, Publisher};
+pub use serve::{SocketEvent, serve};

@@ -1,0 +1,101 @@
+//! Running a handler of a WebSocket route as a Lambda function.
+
+use std::{convert::Infallible, future::Future, panic::AssertUnwindSafe, time::Instant};
+
+use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
+use futures_util::FutureExt;
+use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
+use serde_json::{Value, json};
+
+use crate::{
+    after::AfterAnswer, auth::API_KEY_HEADER, config::Config, error::ApiError, http::panic_message, id::ConnectionId,
+    input::Fields, telemetry,
+};
+
+/// What API Gateway says of a socket: it wants to connect, it sent a message, it is gone.
+#[derive(Debug)]
+pub struct SocketEvent {
+    /// The socket.
+    pub connection_id: ConnectionId,
+    /// API Gateway's id of this event.
+    pub request_id: String,
+    request: ApiGatewayWebsocketProxyRequest,
+}
+
+impl SocketEvent {
+    fn new(event: LambdaEvent<ApiGatewayWebsocketProxyRequest>) -> Self {
+        let context = &event.payload.request_context;
+        let connection_id = ConnectionId::from_gateway(context.connection_id.clone().unwrap_or_default());
+        let request_id = context.request_id.clone().unwrap_or(event.context.request_id);
+        Self { connection_id, request_id, request: event.payload }
+    }
+
+    /// The API key that was sent with the handshake, as a header or, since browsers cannot set one, in the query.
+    #[must_use]
+    pub fn api_key(&self) -> Option<&str> {
+        let header = self.request.headers.get(API_KEY_HEADER).and_then(|value| value.to_str().ok());
+        header.or_else(|| self.request.query_string_parameters.first("api_key"))
+    }
+
+    /// The query parameters of the handshake.
+    #[must_use]
+    pub fn query(&self) -> Fields {
+        Fields::from_pairs(self.request.query_string_parameters.iter())
+    }
+
+    /// The text of a message.
+    #[must_use]
+    pub fn body(&self) -> &str {
+        self.request.body.as_deref().unwrap_or_default()
+    }
+}
+
+/// Runs `handler` for every event until the process ends. Its error becomes the status that API Gateway refuses a
+/// handshake with; for other events nobody sees it.
+///
+/// # Errors
+///
+/// When the runtime cannot be reached.
+pub async fn serve<H, F>(config: &Config, handler: H) -> Result<(), Error>
+where
+    H: Fn(SocketEvent) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<(), ApiError>> + Send + 'static,
+{
+    let service = service_fn(move |event| {
+        let handler = handler.clone();
+        async move { Ok::<_, Infallible>(answer(SocketEvent::new(event), handler).await) }
+    });
+    Runtime::new(service).layer(AfterAnswer::new(config)).run().await
+}
+
+async fn answer<H, F>(event: SocketEvent, handler: H) -> Value
+where
+    H: Fn(SocketEvent) -> F,
+    F: Future<Output = Result<(), ApiError>>,
+{
+    let begun = Instant::now();
+    let request_id = event.request_id.clone();
+    let route = event.request.request_context.route_key.clone();
+    let result = AssertUnwindSafe(async move { handler(event).await }).catch_unwind().await;
+    let result = result.unwrap_or_else(|panic| Err(ApiError::internal(panic_message(panic.as_ref()))));
+
+    let mut code = None;
+    let response = match result {
+        Ok(()) => json!({ "statusCode": 200 }),
+        Err(error) => {
+            telemetry::log_cause(&error, &request_id);
+            code = Some(error.code().as_str());
+            let body = json!({ "error": error.to_json(), "request_id": request_id });
+            json!({ "statusCode": error.code().status().as_u16(), "body": body.to_string() })
+        }
+    };
+    tracing::info!(
+        request_id,
+        route,
+        status = response["statusCode"].as_u64(),
+        error.code = code,
+        duration_ms = begun.elapsed().as_secs_f64() * 1e3,
+        "answered"
+    );
+    response
+}
