@@ -1,0 +1,44 @@
+# Sourced by the scripts beside it: fetches the tools that the checks need, each of one version, below target/tools.
+
+tools="$PWD/target/tools"
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+
+# Says what comes next, and when.
+step() {
+  printf '\n== %s (%d s)\n' "$1" "$SECONDS"
+}
+
+# Java, Node, npm and Python, as the README asks for. On a bare Debian they are installed.
+need_prerequisites() {
+  local missing=()
+  command -v java >/dev/null || missing+=(openjdk-17-jre-headless)
+  command -v npm >/dev/null || missing+=(nodejs npm)
+  command -v curl >/dev/null || missing+=(curl)
+  python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv python3-pip)
+  if ((${#missing[@]})); then
+    apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends "${missing[@]}"
+  fi
+  java -version 2>&1 | head -1
+  echo "node $(node --version), npm $(npm --version), $(python3 --version), $(cargo --version)"
+}
+
+# A tool from crates.io: need_cargo_tool NAME VERSION.
+need_cargo_tool() {
+  local root="$tools/$1-$2"
+  if [[ ! -x $root/bin/$1 ]]; then
+    cargo install "$1" --version "$2" --locked --debug --quiet --root "$root" --target-dir "$tools/build"
+    rm -rf "$tools/build"
+  fi
+  export PATH="$root/bin:$PATH"
+}
+
+# The SAM CLI with cfn-lint, in a virtual environment.
+need_sam() {
+  local venv="$tools/sam-1.170.0"
+  if [[ ! -x $venv/bin/sam ]]; then
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet aws-sam-cli==1.170.0 cfn-lint==1.58.0
+  fi
+  export PATH="$venv/bin:$PATH"
+}
