@@ -27,6 +27,8 @@
 //! A handshake that `$connect` refuses is answered with the status that the function chose, but not with its body: API
 //! Gateway puts `{"message", "connectionId", "requestId"}` in its place.
 
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may fail where it stands"))]
+
 mod connections;
 mod encoding;
 mod http_api;

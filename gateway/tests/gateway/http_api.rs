@@ -1,0 +1,142 @@
+use std::collections::BTreeMap;
+
+use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use axum::http::StatusCode;
+use gateway::template::Template;
+use serde_json::{Value, json};
+
+use crate::harness::{Stack, http};
+
+async fn message(response: reqwest::Response) -> Value {
+    assert!(response.headers().contains_key("apigw-requestid"));
+    assert_eq!(response.headers()["content-type"], "application/json");
+    serde_json::from_str(&response.text().await.unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_request_becomes_an_event_and_an_answer_a_response() {
+    let mut stack = Stack::start().await;
+    let request = http().get(stack.url("/things/a%20b?q=1&q=2")).header("cookie", "a=1; b=2").header("X-Mixed", "v");
+    let sent = stack.send(request);
+    let invocation = stack.lambda.expect("things").await;
+    let event: ApiGatewayV2httpRequest = serde_json::from_value(invocation.event.clone()).unwrap();
+    assert_eq!(event.route_key.as_deref(), Some("GET /things/{id}"));
+    assert_eq!(event.raw_path.as_deref(), Some("/things/a b"));
+    assert_eq!(event.raw_query_string.as_deref(), Some("q=1&q=2"));
+    assert_eq!(event.path_parameters["id"], "a b");
+    assert_eq!(event.cookies.unwrap(), ["a=1", "b=2"]);
+    assert_eq!(event.headers["x-mixed"], "v");
+    assert_eq!(event.headers["x-forwarded-for"], "127.0.0.1");
+    assert_eq!(event.request_context.http.source_ip.as_deref(), Some("127.0.0.1"));
+    let request_id = event.request_context.request_id.unwrap();
+    invocation.answer(&json!({ "statusCode": 201, "headers": { "x-of-function": "1" }, "body": "made" }));
+    let response = sent.await.unwrap();
+    assert_eq!(response.status(), 201);
+    assert_eq!(response.headers()["x-of-function"], "1");
+    assert_eq!(response.headers()["apigw-requestid"], request_id.as_str());
+    assert_eq!(response.text().await.unwrap(), "made");
+}
+
+#[tokio::test]
+async fn a_body_reaches_the_function() {
+    let mut stack = Stack::start().await;
+    let request = http().post(stack.url("/things")).header("content-type", "application/json").body(r#"{"a":1}"#);
+    let sent = stack.send(request);
+    let invocation = stack.lambda.expect("things").await;
+    assert_eq!(invocation.event["routeKey"], "POST /things");
+    assert_eq!(invocation.event["body"], r#"{"a":1}"#);
+    invocation.ok();
+    assert_eq!(sent.await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn what_no_route_takes_goes_to_the_default() {
+    let mut stack = Stack::start().await;
+    let sent = stack.send(http().delete(stack.url("/things")));
+    let invocation = stack.lambda.expect("fallback").await;
+    assert_eq!(invocation.event["routeKey"], "$default");
+    invocation.ok();
+    sent.await.unwrap();
+}
+
+#[tokio::test]
+async fn without_a_default_it_is_not_found() {
+    let yaml = "Resources: { F: { Type: AWS::Serverless::Function } }";
+    let mut stack = Stack::of(&Template::parse(yaml, &BTreeMap::new()).unwrap(), |_| {}).await;
+    // Without a WebSocket API its path is one like any other.
+    for path in ["/", "/ws/things"] {
+        let response = stack.get(path).await.unwrap();
+        assert_eq!(response.status(), 404);
+        assert_eq!(message(response).await, json!({ "message": "Not Found" }));
+    }
+    stack.lambda.assert_idle();
+}
+
+#[tokio::test]
+async fn a_function_error_is_a_500() {
+    let mut stack = Stack::start().await;
+    let sent = stack.get("/things/1");
+    stack.lambda.next().await.fail();
+    let response = sent.await.unwrap();
+    assert_eq!(response.status(), 500);
+    assert_eq!(message(response).await, json!({ "message": "Internal Server Error" }));
+}
+
+#[tokio::test]
+async fn a_malformed_answer_is_a_500() {
+    let mut stack = Stack::start().await;
+    let sent = stack.get("/things/1");
+    stack.lambda.next().await.send(StatusCode::OK, "not json".to_owned());
+    assert_eq!(sent.await.unwrap().status(), 500);
+}
+
+#[tokio::test]
+async fn the_time_of_the_route_ends_in_a_503() {
+    let mut stack = Stack::start().await;
+    let sent = stack.get("/impatient");
+    let _unanswered = stack.lambda.expect("things").await;
+    let response = sent.await.unwrap();
+    assert_eq!(response.status(), 503);
+    assert_eq!(message(response).await, json!({ "message": "Service Unavailable" }));
+}
+
+#[tokio::test]
+async fn the_time_of_the_function_ends_in_a_503_if_it_is_shorter() {
+    let mut stack = Stack::start().await;
+    let sent = stack.get("/short");
+    let _unanswered = stack.lambda.expect("short").await;
+    assert_eq!(sent.await.unwrap().status(), 503);
+}
+
+#[tokio::test]
+async fn a_body_above_10_mb_is_too_large() {
+    let mut stack = Stack::start().await;
+    let limit = 10 * 1024 * 1024;
+    let sent = stack.send(http().post(stack.url("/things")).body(vec![b'x'; limit + 1]));
+    let response = sent.await.unwrap();
+    assert_eq!(response.status(), 413);
+    assert_eq!(message(response).await, json!({ "message": "Request Entity Too Large" }));
+    stack.lambda.assert_idle();
+    let sent = stack.send(http().post(stack.url("/things")).body(vec![b'x'; limit]));
+    stack.lambda.expect("things").await.ok();
+    assert_eq!(sent.await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn invocations_of_a_function_wait_for_a_place_on_their_own_time() {
+    let mut stack = Stack::with(|options| options.invocations_in_flight = 1).await;
+    let first = stack.get("/things/1");
+    let held = stack.lambda.expect("things").await;
+    // The place is taken, so this one runs out of time without an invocation.
+    assert_eq!(stack.get("/impatient").await.unwrap().status(), 503);
+    stack.lambda.assert_idle();
+    // Another function has places of its own.
+    let other = stack.get("/other");
+    stack.lambda.expect("fallback").await.ok();
+    other.await.unwrap();
+    held.ok();
+    first.await.unwrap();
+    let second = stack.get("/things/2");
+    stack.lambda.expect("things").await.ok();
+    assert_eq!(second.await.unwrap().status(), 200);
+}
