@@ -116,7 +116,7 @@ pub(super) async fn build(
         drop(step);
         let output = std::fs::read(log.path()).unwrap_or_default();
         terminal.line(diagnostics(&String::from_utf8_lossy(&output)).trim_end());
-        bail!("the functions do not compile; nothing was started");
+        bail!("the functions do not compile; correct that and start again");
     }
     step.done(format_args!("Built {} functions{}", names.len(), if release { " with optimisations" } else { "" }));
     Ok(outcome.executables)

@@ -1,5 +1,6 @@
 //! DynamoDB: the local one that this stack starts, or one that runs already.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,7 +10,6 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
@@ -110,7 +110,10 @@ pub(super) fn client(endpoint: &str) -> Client {
 /// Checks that a DynamoDB answers.
 pub(super) async fn check(client: &Client, endpoint: &str) -> Result<()> {
     client.list_tables().limit(1).send().await.map(|_| ()).map_err(|error| {
-        let cause = DisplayErrorContext(&error).to_string();
-        anyhow!("no DynamoDB answers at {endpoint} ({})", cause.split(" (").next().unwrap_or_default())
+        let mut cause: &dyn Error = &error;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        anyhow!("no DynamoDB answers at {endpoint} ({cause})")
     })
 }

@@ -184,12 +184,7 @@ impl Stack<'_> {
         };
         let created = tables::create(&client, tables, remedy).await?;
         let kept = tables.len() - created;
-        let tables = match (created, kept) {
-            (0, kept) => format!("{kept} tables kept"),
-            (created, 0) => format!("{created} tables created"),
-            (created, kept) => format!("{created} tables created, {kept} kept"),
-        };
-        step.done(format_args!("DynamoDB on {endpoint}, {tables}"));
+        step.done(format_args!("DynamoDB on {endpoint}; tables: {created} created, {kept} kept"));
         Ok(Database { local, endpoint, client })
     }
 

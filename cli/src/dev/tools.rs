@@ -34,8 +34,8 @@ impl Tools {
         self.folder.join(name)
     }
 
-    /// Makes the folder `name` by running `fetch` on an empty folder, whose path it returns within that folder is then
-    /// renamed to `name`. A process that is killed meanwhile leaves no half tool, and of two processes one waits.
+    /// Makes the folder `name`: `fetch` gets an empty folder to work in, and the path that it returns is renamed to `name`.
+    /// A process that is killed meanwhile leaves no half tool, and of two processes one waits for the other.
     async fn install<F>(&self, name: &str, step: &Step, fetch: F) -> Result<PathBuf>
     where
         F: AsyncFnOnce(&Path) -> Result<PathBuf>,

@@ -46,13 +46,11 @@ impl Output {
         let mut inside = false;
         move |line| {
             let label = label.as_ref().map(|label| format!("{label}: ")).unwrap_or_default();
-            if inside {
-                inside = !line.is_empty() && !line.starts_with("note: ") && !line.starts_with("stack backtrace");
-                if inside {
-                    terminal.line(line);
-                }
+            if inside && goes_on(line) {
+                terminal.line(line);
                 return;
             }
+            inside = false;
             match meaning(line) {
                 Meaning::Quiet => {}
                 Meaning::Complaint(text) => terminal.warning(format_args!("{label}{text}")),
@@ -69,9 +67,20 @@ impl Output {
     }
 }
 
+/// Whether a line belongs to the compiler error or the panic before it. Other processes write to the same place.
+fn goes_on(line: &str) -> bool {
+    let word = line.trim_start().split(' ').next().unwrap_or_default();
+    let of_cargo = ["Blocking", "Building", "Compiling", "Finished", "Running", "DEBUG", "INFO", "WARN", "ERROR"];
+    let ends = line.is_empty() || line.starts_with("note: ") || line.starts_with("stack backtrace");
+    !ends && !line.starts_with('{') && !line.starts_with("error: could not compile") && !of_cargo.contains(&word)
+}
+
 fn meaning(line: &str) -> Meaning {
     if line.contains(NOISE) {
         return Meaning::Quiet;
+    }
+    if line.starts_with("error: could not compile") {
+        return Meaning::Complaint(line.trim_start_matches("error: ").to_owned());
     }
     if line.starts_with('{') {
         return match serde_json::from_str::<Map<String, Value>>(line) {
@@ -148,5 +157,14 @@ mod tests {
         assert_eq!(meaning("     Running `/t/debug/ws-message`"), Meaning::Reload("ws-message started".to_owned()));
         assert_eq!(meaning("error[E0425]: cannot find value"), Meaning::Begins);
         assert_eq!(meaning("thread 'main' (7) panicked at src/main.rs:1:1:"), Meaning::Begins);
+    }
+
+    #[test]
+    fn a_compiler_error_ends_where_others_speak() {
+        assert!(goes_on(" --> src/main.rs:1:1"));
+        assert!(goes_on("   |"));
+        for line in ["", "    Blocking waiting for file lock", " INFO terminating", "note: run with", "{}"] {
+            assert!(!goes_on(line), "{line}");
+        }
     }
 }
