@@ -18,7 +18,7 @@ use crate::invoke::{InvokeError, Invoker};
 use crate::stamp;
 use crate::template::{HttpRoute, TemplateError};
 
-pub(crate) use event::{Request, event};
+pub(crate) use event::{Request, event, forwarded};
 pub(crate) use response::{gateway as gateway_response, status_code};
 use route::{Match, RouteTable};
 
@@ -89,7 +89,7 @@ async fn respond(
         }
         Err(Unread::Broken) => return (response::gateway(StatusCode::BAD_REQUEST, "Bad Request"), None),
     };
-    let headers = event::forwarded(&parts.headers, peer);
+    let headers = forwarded(&parts.headers, peer);
     let event = event(&Request {
         method: &parts.method,
         path: parts.uri.path(),

@@ -33,6 +33,7 @@ mod connections;
 mod encoding;
 mod http_api;
 mod invoke;
+mod listener;
 mod management;
 mod server;
 mod stamp;

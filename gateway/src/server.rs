@@ -1,7 +1,9 @@
 //! The listener, and which of the three APIs a request is for.
 
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +11,6 @@ use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::serve::ListenerExt as _;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ use tracing::info;
 use crate::connections::Connections;
 use crate::http_api::{HttpApi, gateway_response};
 use crate::invoke::{InvokeError, Invoker};
+use crate::listener::{Remote, SharedListener};
 use crate::template::{self, HttpRoute, Template, TemplateError};
 use crate::websocket_api::{Limits, WebSocketApi};
 use crate::{management, warm_up};
@@ -104,7 +106,7 @@ pub enum GatewayError {
 
 /// A gateway that listens, and answers once it is [served](Gateway::serve).
 pub struct Gateway {
-    listener: TcpListener,
+    listener: SharedListener,
     address: SocketAddr,
     routes: Vec<HttpRoute>,
     api: Option<template::WebSocketApi>,
@@ -159,7 +161,7 @@ impl Gateway {
             _ => GatewayError::Listen { address, source },
         })?;
         let address = listener.local_addr().map_err(|source| GatewayError::Listen { address, source })?;
-        let websocket_path = options.websocket_path;
+        let (listener, websocket_path) = (SharedListener(Arc::new(listener)), options.websocket_path);
         let server = Server {
             http_api,
             websocket_path,
@@ -179,12 +181,20 @@ impl Gateway {
     }
 
     /// Invokes every function that has a route once, one after another, with an event as that route would send it: path
-    /// parameters are `warm-up`, and there are no headers but `host`. Any answer will do, an error too.
+    /// parameters are `warm-up`, and there are no headers but `host`. Any answer will do, an error too. Meanwhile requests
+    /// are served, since a function may want to reach `@connections` before it answers.
     ///
     /// # Errors
     ///
     /// When the Lambda Invoke API cannot be reached, or a function does not answer within ten minutes.
     pub async fn warm_up(&self) -> Result<(), GatewayError> {
+        tokio::select! {
+            warm = self.invoke_all() => warm,
+            served = serve(self.listener.clone(), Arc::clone(&self.server)) => served,
+        }
+    }
+
+    async fn invoke_all(&self) -> Result<(), GatewayError> {
         for (function, event) in warm_up::events(&self.routes, self.api.as_ref(), self.address) {
             match self.invoker.invoke(&function, &event, WARM_UP).await {
                 Ok(_) | Err(InvokeError::Function { .. }) => info!(target: "gateway", function, "warm"),
@@ -203,27 +213,33 @@ impl Gateway {
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), GatewayError> {
         let Self { listener, server, .. } = self;
         let (stopping, tasks) = (server.shutdown.clone(), server.tasks.clone());
-        // Tokens of an answer are small writes, which Nagle's algorithm would hold back.
-        let listener = listener.tap_io(|stream| {
-            let _ = stream.set_nodelay(true);
-        });
-        let app = Router::new().fallback(handle).with_state(server).into_make_service_with_connect_info::<SocketAddr>();
-        let stopped = stopping.clone();
-        let serving = axum::serve(listener, app).with_graceful_shutdown(async move { stopped.cancelled().await });
-        let mut serving = std::pin::pin!(serving.into_future());
+        let mut serving = pin!(serve(listener, server));
         tokio::select! {
-            served = &mut serving => return served.map_err(GatewayError::Serve),
+            served = &mut serving => return served,
             () = shutdown => stopping.cancel(),
         }
         tasks.close();
         let ended = tokio::time::timeout(GRACE, async { tokio::join!(serving, tasks.wait()).0 }).await;
-        ended.unwrap_or(Ok(())).map_err(GatewayError::Serve)
+        ended.unwrap_or(Ok(()))
     }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Gateway").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+async fn serve(listener: SharedListener, server: Arc<Server>) -> Result<(), GatewayError> {
+    let stopping = server.shutdown.clone();
+    let app = Router::new().fallback(handle).with_state(server).into_make_service_with_connect_info::<Remote>();
+    let serving = axum::serve(listener, app).with_graceful_shutdown(stopping.cancelled_owned());
+    serving.await.map_err(GatewayError::Serve)
 }
 
 async fn handle(
     State(server): State<Arc<Server>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(Remote(peer)): ConnectInfo<Remote>,
     request: Request,
 ) -> Response {
     let handled = server.shutdown.run_until_cancelled(dispatch(&server, peer, request)).await;

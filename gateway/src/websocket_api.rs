@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use crate::connections::{Connection, Connections, Peer};
-use crate::http_api::{gateway_response, millis, patience, status_code};
+use crate::http_api::{forwarded, gateway_response, millis, patience, status_code};
 use crate::invoke::{InvokeError, Invoker};
 use crate::stamp;
 use crate::template;
@@ -76,7 +76,9 @@ impl WebSocketApi {
             domain_name: text(header::HOST).unwrap_or_default(),
         };
         let shutdown = self.shutdown.clone();
-        let Some(accepted) = shutdown.run_until_cancelled(self.accept(&handshake, &peer)).await else { return };
+        let Some(accepted) = shutdown.run_until_cancelled(self.accept(&handshake, &peer, address)).await else {
+            return;
+        };
         let response = match accepted {
             Ok(protocol) => handshake.switching_protocols(protocol),
             Err(refusal) => {
@@ -93,13 +95,19 @@ impl WebSocketApi {
     }
 
     /// Invokes `$connect`: the subprotocol that the function chose, or a refusal.
-    async fn accept(&self, handshake: &Handshake, peer: &Peer) -> Result<Option<String>, Response> {
+    async fn accept(
+        &self,
+        handshake: &Handshake,
+        peer: &Peer,
+        address: SocketAddr,
+    ) -> Result<Option<String>, Response> {
         if !self.api.routes.contains_key(CONNECT) {
             return Ok(None);
         }
         let started = Instant::now();
         let request_id = stamp::id();
-        let event = self.events(peer).connect(&request_id, &handshake.headers, handshake.query.as_deref());
+        let headers = forwarded(&handshake.headers, address);
+        let event = self.events(peer).connect(&request_id, &headers, handshake.query.as_deref());
         let answer = self.invoke(CONNECT, &event).await;
         let (status, message) = match &answer {
             Ok(answer) => match answer.status {

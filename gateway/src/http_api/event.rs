@@ -37,7 +37,7 @@ pub(crate) struct Request<'a> {
 }
 
 /// The headers of a client together with those that the gateway adds.
-pub(super) fn forwarded(headers: &HeaderMap, peer: SocketAddr) -> HeaderMap {
+pub(crate) fn forwarded(headers: &HeaderMap, peer: SocketAddr) -> HeaderMap {
     let mut headers = headers.clone();
     let chain = match headers.get("x-forwarded-for").map(HeaderValue::to_str) {
         Some(Ok(chain)) => format!("{chain}, {}", peer.ip()),

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use axum::http::StatusCode;
@@ -103,9 +104,11 @@ async fn the_time_of_the_route_ends_in_a_503() {
 #[tokio::test]
 async fn the_time_of_the_function_ends_in_a_503_if_it_is_shorter() {
     let mut stack = Stack::start().await;
+    let started = Instant::now();
     let sent = stack.get("/short");
     let _unanswered = stack.lambda.expect("short").await;
     assert_eq!(sent.await.unwrap().status(), 503);
+    assert!(started.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]

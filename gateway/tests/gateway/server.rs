@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use gateway::template::Template;
 use gateway::{Gateway, GatewayError, InvokeError};
 
-use crate::harness::{Lambda, Stack, close_code, fixture, options, send};
+use crate::harness::{Lambda, Stack, close_code, fixture, http, options, send};
 
 fn template() -> Template {
     Template::load(&fixture("basic.yaml"), &BTreeMap::new()).unwrap()
@@ -19,7 +19,7 @@ async fn a_taken_port_is_an_error_with_its_address() {
     options.listen = stack.address;
     match Gateway::bind(&template(), options).await {
         Err(GatewayError::AddressInUse { address }) => assert_eq!(address, stack.address),
-        other => panic!("{:?}", other.err()),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -79,6 +79,21 @@ async fn every_function_with_a_route_is_warmed_up_once_one_after_another() {
 }
 
 #[tokio::test]
+async fn a_function_reaches_the_connections_while_it_is_warmed_up() {
+    let mut lambda = Lambda::start().await;
+    let gateway = Gateway::bind(&template(), options(&lambda)).await.unwrap();
+    let url = format!("http://{}/@connections/unknown%3D", gateway.address());
+    let warming = tokio::spawn(async move { gateway.warm_up().await });
+    let invocation = lambda.next().await;
+    assert_eq!(http().post(url).body("x").send().await.unwrap().status(), 410);
+    invocation.ok();
+    for _ in 0..5 {
+        lambda.next().await.ok();
+    }
+    warming.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_warm_up_without_an_invoke_api_says_so() {
     let lambda = Lambda::start().await;
     let mut options = options(&lambda);
@@ -117,7 +132,7 @@ async fn the_log_has_a_line_a_request_and_no_secrets() {
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     let mut stack = Stack::start().await;
-    let request = crate::harness::http().post(stack.url("/things?api_key=secret")).header("x-api-key", "secret");
+    let request = http().post(stack.url("/things?api_key=secret")).header("x-api-key", "secret");
     let sent = stack.send(request.body("secret"));
     stack.lambda.expect("things").await.fail();
     sent.await.unwrap();

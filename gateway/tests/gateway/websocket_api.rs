@@ -34,6 +34,7 @@ async fn connect_decides_before_the_handshake_is_answered() {
     assert_eq!(event.query_string_parameters.first("user"), Some("a b"));
     assert_eq!(event.multi_value_query_string_parameters.all("tag").unwrap(), ["1", "2"]);
     assert!(event.headers.contains_key("sec-websocket-key"));
+    assert_eq!(event.headers["x-forwarded-for"], "127.0.0.1");
     assert!(!dialing.is_finished());
     connect.ok();
     dialing.await.unwrap().unwrap();
@@ -215,6 +216,14 @@ async fn a_binary_frame_closes_with_1003() {
     client.send(Message::binary(vec![1])).await.unwrap();
     assert_eq!(close_code(&mut client).await, 1003);
     assert_eq!(status_code(&mut stack).await, 1003);
+}
+
+#[tokio::test]
+async fn the_rest_of_a_frame_that_is_too_large_does_not_reset_the_connection() {
+    let mut stack = Stack::start().await;
+    let (mut client, _) = stack.connect().await;
+    send(&mut client, &"x".repeat(16 << 20)).await;
+    assert_eq!(close_code(&mut client).await, 1009);
 }
 
 #[tokio::test]
