@@ -17,7 +17,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PORT", default_value_t = 0, help_heading = "Addresses")]
     pub(crate) invoke_port: u16,
 
-    /// Use a DynamoDB that runs already, such as http://localhost:8000, instead of starting one
+    /// Use a DynamoDB that runs already, such as http://localhost:8042, instead of starting one
     #[arg(long, value_name = "URL", conflicts_with_all = ["in_memory", "reset"], help_heading = "Data")]
     pub(crate) dynamodb_endpoint: Option<String>,
 
@@ -45,11 +45,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PATH", help_heading = "Functions")]
     pub(crate) template: Option<PathBuf>,
 
-    /// For programs: one JSON object a line on stdout, what people read on stderr
+    /// One JSON object a line on stdout; what people read goes to stderr
     #[arg(long, help_heading = "For programs")]
     pub(crate) json: bool,
 
-    /// For programs: stop when stdin is closed
+    /// Stop when stdin is closed
     #[arg(long, help_heading = "For programs")]
     pub(crate) stop_on_stdin_eof: bool,
 }
