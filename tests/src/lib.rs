@@ -1,1 +1,11 @@
-//! Tests.
+//! What the suites and benches have in common: a running stack, tenants of one's own, and clients as strangers would
+//! write them.
+//!
+//! The stack is the real one: `chat dev` with the function binaries behind cargo-lambda's Lambda APIs, DynamoDB Local
+//! in memory, free ports. It is started once a process and stops when the process ends, however that happens.
+
+mod clients;
+mod stack;
+
+pub use clients::{Answer, Socket, Tenant};
+pub use stack::{Options, Stack};

@@ -1,0 +1,40 @@
+//! How long it takes from the send of a message to its first token at the client: on the whole stack, with the echo
+//! agent at full speed, one message at a time. Prints figures and asserts nothing.
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tests::Stack;
+
+const WARM_UP: usize = 20;
+const MESSAGES: usize = 200;
+
+#[tokio::main]
+async fn main() {
+    let tenant = Stack::shared().tenant("bench").await;
+    let chat = tenant.chat("u").await;
+    let mut socket = tenant.connect(&chat, "u").await;
+    let mut times = Vec::new();
+    for number in 0..WARM_UP + MESSAGES {
+        let sent = Instant::now();
+        socket.send(&json!({ "content": "How long does it take?" })).await;
+        socket.next_of("message_stream_token").await;
+        if number >= WARM_UP {
+            times.push(sent.elapsed());
+        }
+        socket.next_of("message_stream_ended").await;
+    }
+    times.sort_unstable();
+    let at = |share: f64| milliseconds(times[((times.len() - 1) as f64 * share) as usize]);
+    println!(
+        "first token after the send, {MESSAGES} messages: median {}, 90 % {}, longest {}",
+        at(0.5),
+        at(0.9),
+        at(1.0)
+    );
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+}

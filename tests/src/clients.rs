@@ -1,0 +1,207 @@
+//! Clients as strangers would write them: plain HTTP and a plain WebSocket.
+
+use std::{collections::VecDeque, time::Duration};
+
+use futures_util::{SinkExt, StreamExt};
+use reqwest::{Method, StatusCode, header::HeaderMap};
+use serde_json::{Value, json};
+use shared::id::TenantId;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{self, Message, client::IntoClientRequest},
+};
+
+/// Long enough for the slowest machine, and longer than the gateway waits for a function; a test that waits this long
+/// has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A tenant with its API key.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    /// The tenant's id, for looking into the tables.
+    pub id: TenantId,
+    /// Its API key.
+    pub key: String,
+    rest_url: String,
+    websocket_url: String,
+    http: reqwest::Client,
+}
+
+/// An HTTP response.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body; null when there is none.
+    pub body: Value,
+}
+
+impl Answer {
+    /// The error's code.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        self.body["error"]["code"].as_str().unwrap_or_default()
+    }
+}
+
+impl Tenant {
+    pub(crate) fn new(rest_url: &str, websocket_url: &str, id: TenantId, key: String) -> Self {
+        let http = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client without TLS");
+        Self { id, key, rest_url: rest_url.to_owned(), websocket_url: websocket_url.to_owned(), http }
+    }
+
+    /// The same tenant's view with another key.
+    #[must_use]
+    pub fn with_key(&self, key: &str) -> Self {
+        Self { key: key.to_owned(), ..self.clone() }
+    }
+
+    /// A request with this tenant's key, to be changed before it is sent.
+    #[must_use]
+    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.rest_url));
+        if self.key.is_empty() { request } else { request.header("X-API-Key", &self.key) }
+    }
+
+    /// Sends a request.
+    pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        let response = request.send().await.expect("the gateway answers");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.expect("the body arrives");
+        let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect("bodies are JSON") };
+        Answer { status, headers, body }
+    }
+
+    /// `GET`s a path.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    /// `POST`s JSON.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// `DELETE`s a path.
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(self.request(Method::DELETE, path)).await
+    }
+
+    /// Makes a chat for a user and returns its id.
+    pub async fn chat(&self, user: &str) -> String {
+        self.chat_with(&json!({ "user_id": user })).await
+    }
+
+    /// Makes a chat and returns its id.
+    pub async fn chat_with(&self, body: &Value) -> String {
+        let answer = self.post("/api/v1/chats/", body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+        answer.body["chat_id"].as_str().expect("a chat has an id").to_owned()
+    }
+
+    /// Opens a socket and waits for its `connection_established`, which is left to be read.
+    pub async fn connect(&self, chat: &str, user: &str) -> Socket {
+        let query = format!("api_key={}&user_id={user}&chat_id={chat}", self.key);
+        let mut socket = self.connect_with(&query, &[]).await.expect("the handshake succeeds");
+        let first = socket.next().await;
+        assert_eq!(first["type"], "connection_established", "{first}");
+        socket.unread(first);
+        socket
+    }
+
+    /// Opens a socket with any query and headers; the status of the refusal otherwise.
+    pub async fn connect_with(&self, query: &str, headers: &[(&'static str, &str)]) -> Result<Socket, StatusCode> {
+        let url = format!("{}?{query}", self.websocket_url);
+        let mut request = url.into_client_request().expect("the address is valid");
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().expect("a header value"));
+        }
+        match timeout(PATIENCE, connect_async(request)).await.expect("the handshake ends") {
+            Ok((stream, _)) => Ok(Socket { stream, seen: VecDeque::new() }),
+            Err(tungstenite::Error::Http(response)) => {
+                Err(StatusCode::from_u16(response.status().as_u16()).expect("a status"))
+            }
+            Err(error) => panic!("the handshake failed: {error}"),
+        }
+    }
+}
+
+/// An open WebSocket.
+#[derive(Debug)]
+pub struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    seen: VecDeque<Value>,
+}
+
+impl Socket {
+    /// Sends a JSON text.
+    pub async fn send(&mut self, frame: &Value) {
+        self.send_text(&frame.to_string()).await;
+    }
+
+    /// Sends any text.
+    pub async fn send_text(&mut self, text: &str) {
+        self.stream.send(Message::text(text)).await.expect("the socket is open");
+    }
+
+    /// The next event.
+    pub async fn next(&mut self) -> Value {
+        if let Some(event) = self.seen.pop_front() {
+            return event;
+        }
+        loop {
+            let message = timeout(PATIENCE, self.stream.next()).await.expect("an event comes");
+            match message.expect("the socket is open").expect("the socket works") {
+                Message::Text(text) => return serde_json::from_str(&text).expect("events are JSON"),
+                Message::Close(frame) => panic!("the socket was closed: {frame:?}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// The next event of a type; others are passed over.
+    pub async fn next_of(&mut self, event_type: &str) -> Value {
+        loop {
+            let event = self.next().await;
+            if event["type"] == event_type {
+                return event;
+            }
+        }
+    }
+
+    /// All events up to and including the end of the next stream.
+    pub async fn until_end(&mut self) -> Vec<Value> {
+        let mut events = Vec::new();
+        loop {
+            let event = self.next().await;
+            let ended = event["type"] == "message_stream_ended";
+            events.push(event);
+            if ended {
+                return events;
+            }
+        }
+    }
+
+    /// Says something and returns all events of the exchange, without what came before it.
+    pub async fn say(&mut self, content: &str) -> Vec<Value> {
+        self.send(&json!({ "content": content })).await;
+        let received = self.next_of("message_received").await;
+        let mut events = vec![received];
+        events.extend(self.until_end().await);
+        events
+    }
+
+    /// Closes the socket.
+    pub async fn close(mut self) {
+        self.stream.close(None).await.expect("the socket is open");
+        while let Some(Ok(_)) = timeout(PATIENCE, self.stream.next()).await.expect("the close is answered") {}
+    }
+
+    /// Puts an event back, to be read again.
+    fn unread(&mut self, event: Value) {
+        self.seen.push_front(event);
+    }
+}

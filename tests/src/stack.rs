@@ -1,0 +1,205 @@
+//! A running stack.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Mutex, OnceLock, PoisonError, mpsc},
+    time::Duration,
+};
+
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use serde::Deserialize;
+use serde_json::Value;
+use shared::{
+    api_key::ApiKey,
+    store::{Chats, Connections, NewTenant, Tenants},
+    time::Timestamp,
+};
+
+use crate::Tenant;
+
+/// Enough for a cold fetch of the tools and a build of the functions.
+const START_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+/// Enough for a function to be started again.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// `chat dev`, running. Stops with this process, or when it is dropped.
+#[derive(Debug)]
+pub struct Stack {
+    child: Mutex<Child>,
+    events: Mutex<mpsc::Receiver<Value>>,
+    ready: Ready,
+}
+
+/// How to start a stack.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The workspace to run.
+    pub workspace: PathBuf,
+    /// Where cargo builds.
+    pub target: PathBuf,
+    /// Further arguments of `chat dev`.
+    pub arguments: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Ready {
+    rest_url: String,
+    websocket_url: String,
+    dynamodb_endpoint: String,
+    /// Known only where the stack itself runs the binaries.
+    functions: Option<BTreeMap<String, u32>>,
+}
+
+impl Options {
+    /// This workspace, with the function binaries behind cargo-lambda's Lambda APIs.
+    #[must_use]
+    pub fn binaries() -> Self {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in a workspace");
+        let test = std::env::current_exe().expect("a test knows where it is");
+        let target = test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
+        Self {
+            workspace: workspace.to_owned(),
+            target: target.expect("a test is below the target folder").to_owned(),
+            arguments: vec!["--no-reload".to_owned()],
+        }
+    }
+}
+
+impl Stack {
+    /// The stack that all tests of this process share. The first one starts it; each has tenants of its own in it.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Stack> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start(&Options::binaries()))
+    }
+
+    /// Starts a stack and waits until it is ready.
+    #[must_use]
+    pub fn start(options: &Options) -> Self {
+        // What people would read goes into a file, to be read when something fails.
+        let logs = Options::binaries().target.join("tests");
+        std::fs::create_dir_all(&logs).expect("a folder can be made");
+        let log = logs.join(format!("stack-{}.log", shared::id::MessageId::generate()));
+        let log_file = std::fs::File::create(&log).expect("a file can be made");
+        let mut child = Command::new(env!("CARGO"))
+            .args(["run", "--quiet", "--bin", "chat", "--", "dev"])
+            .args(["--in-memory", "--port", "0", "--dynamodb-port", "0", "--json", "--stop-on-stdin-eof"])
+            .args(&options.arguments)
+            .current_dir(&options.workspace)
+            .env("CARGO_TARGET_DIR", &options.target)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log_file)
+            .spawn()
+            .expect("the command line runs");
+        let events = read_events(BufReader::new(child.stdout.take().expect("stdout is piped")));
+        let ready = wait_for(&events, "ready", START_TIMEOUT, |_| true)
+            .unwrap_or_else(|| panic!("the stack does not start; {} says why", log.display()));
+        let ready = serde_json::from_value(ready).expect("the ready line has the addresses");
+        Self { child: Mutex::new(child), events: Mutex::new(events), ready }
+    }
+
+    /// The address of the REST API, without a slash at its end.
+    #[must_use]
+    pub fn rest_url(&self) -> &str {
+        &self.ready.rest_url
+    }
+
+    /// The address of the WebSocket API, without a query.
+    #[must_use]
+    pub fn websocket_url(&self) -> &str {
+        &self.ready.websocket_url
+    }
+
+    /// The id of the process that runs a function.
+    #[must_use]
+    pub fn function_pid(&self, function: &str) -> u32 {
+        self.ready.functions.as_ref().expect("this stack runs the binaries")[function]
+    }
+
+    /// Waits until the stack says that it started this function again.
+    pub fn wait_for_restart(&self, function: &str) {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let restarted = wait_for(&events, "function_restarted", EVENT_TIMEOUT, |event| event["function"] == function);
+        assert!(restarted.is_some(), "{function} was not started again");
+    }
+
+    /// Makes a tenant with a key of its own.
+    pub async fn tenant(&self, name: &str) -> Tenant {
+        let key = format!("key-{}", shared::id::MessageId::generate());
+        let hash = ApiKey::new(&key).hash();
+        let new = NewTenant { name, key: &hash };
+        let created = self.tenants().create(new, Timestamp::now()).await.expect("the tenants table answers");
+        let id = created.expect("the key is new");
+        Tenant::new(self.rest_url(), self.websocket_url(), id, key)
+    }
+
+    /// A client of the tables.
+    #[must_use]
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        let config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new("local", "local", None, None, "test"))
+            .endpoint_url(&self.ready.dynamodb_endpoint)
+            .build();
+        aws_sdk_dynamodb::Client::from_conf(config)
+    }
+
+    /// The tenants, as the functions see them.
+    #[must_use]
+    pub fn tenants(&self) -> Tenants {
+        Tenants::new(self.dynamodb(), "TenantsTable".to_owned())
+    }
+
+    /// The chats, as the functions see them.
+    #[must_use]
+    pub fn chats(&self) -> Chats {
+        Chats::new(self.dynamodb(), "ChatsTable".to_owned())
+    }
+
+    /// The connections, as the functions see them.
+    #[must_use]
+    pub fn connections(&self) -> Connections {
+        Connections::new(self.dynamodb(), "ConnectionsTable".to_owned())
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        drop(child.stdin.take());
+        child.wait().expect("a child can be waited for");
+    }
+}
+
+/// Reads the stack's lines of JSON in the background, so that it never waits for a reader.
+fn read_events(lines: impl BufRead + Send + 'static) -> mpsc::Receiver<Value> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in lines.lines().map_while(Result::ok) {
+            let Ok(event) = serde_json::from_str(&line) else { continue };
+            if sender.send(event).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// The next event of a name; `None` when the stack ends or does not say it in time.
+fn wait_for(
+    events: &mpsc::Receiver<Value>,
+    name: &str,
+    timeout: Duration,
+    is_it: impl Fn(&Value) -> bool,
+) -> Option<Value> {
+    loop {
+        let event = events.recv_timeout(timeout).ok()?;
+        if event["event"] == name && is_it(&event) {
+            return Some(event);
+        }
+    }
+}

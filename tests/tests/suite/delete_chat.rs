@@ -1,0 +1,87 @@
+//! `DELETE /api/v1/chats/{chat_id}`.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use reqwest::StatusCode;
+use serde_json::Value;
+use tests::{Stack, Tenant};
+
+/// How many items of a chat are left in the table.
+async fn items_left(stack: &Stack, tenant: &Tenant, chat: &str) -> i32 {
+    let query = stack.dynamodb().query().table_name("ChatsTable").key_condition_expression("pk = :pk");
+    let query = query.expression_attribute_values(":pk", AttributeValue::S(format!("{}#{chat}", tenant.id)));
+    query.send().await.expect("the table answers").count()
+}
+
+async fn until_purged(stack: &Stack, tenant: &Tenant, chat: &str) {
+    while items_left(stack, tenant, chat).await > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_chat_is_gone_at_once_and_for_good() {
+    let stack = Stack::shared();
+    let tenant = stack.tenant("delete").await;
+    let chat = tenant.chat("u").await;
+    let mut socket = tenant.connect(&chat, "u").await;
+    for _ in 0..14 {
+        socket.say("something to purge").await;
+    }
+    let path = format!("/api/v1/chats/{chat}");
+    let deleted = tenant.delete(&path).await;
+    assert_eq!((deleted.status, deleted.body), (StatusCode::NO_CONTENT, Value::Null));
+
+    for (again, what) in [
+        (tenant.delete(&path).await, "delete"),
+        (tenant.get(&path).await, "get"),
+        (tenant.get(&format!("{path}/messages")).await, "messages"),
+    ] {
+        assert_eq!((again.status, again.code()), (StatusCode::NOT_FOUND, "CHAT_NOT_FOUND"), "{what}");
+    }
+    let query = format!("api_key={}&user_id=u&chat_id={chat}", tenant.key);
+    assert_eq!(tenant.connect_with(&query, &[]).await.err(), Some(StatusCode::NOT_FOUND));
+    socket.send(&serde_json::json!({ "content": "still there?" })).await;
+    assert_eq!(socket.next_of("error").await["error"]["code"], "CHAT_NOT_FOUND");
+
+    until_purged(stack, &tenant, &chat).await;
+}
+
+#[tokio::test]
+async fn a_chat_that_is_deleted_while_it_answers_does_not_come_back() {
+    let stack = Stack::shared();
+    let tenant = stack.tenant("delete in mid-stream").await;
+    let body = serde_json::json!({ "user_id": "u", "config": { "model": "echo@20" } });
+    let chat = tenant.chat_with(&body).await;
+    let mut socket = tenant.connect(&chat, "u").await;
+    socket.send(&serde_json::json!({ "content": "a b c d e f g h i j k l m n o p q r s t" })).await;
+    socket.next_of("message_stream_token").await;
+    assert_eq!(tenant.delete(&format!("/api/v1/chats/{chat}")).await.status, StatusCode::NO_CONTENT);
+
+    let error = socket.next_of("error").await;
+    assert_eq!(error["error"]["code"], "CHAT_NOT_FOUND", "{error}");
+    assert_eq!(socket.next_of("message_stream_ended").await["finish_reason"], "error");
+    until_purged(stack, &tenant, &chat).await;
+}
+
+#[tokio::test]
+async fn another_tenants_chat_cannot_be_deleted() {
+    let (owner, stranger) = (Stack::shared().tenant("owner").await, Stack::shared().tenant("stranger").await);
+    let chat = owner.chat("u").await;
+    let path = format!("/api/v1/chats/{chat}");
+    assert_eq!(stranger.delete(&path).await.code(), "CHAT_NOT_FOUND");
+    assert_eq!(owner.get(&path).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn of_two_deletes_at_once_one_wins() {
+    let tenant = Stack::shared().tenant("two deletes").await;
+    let chat = tenant.chat("u").await;
+    let path = format!("/api/v1/chats/{chat}");
+    let (one, two) = tokio::join!(tenant.delete(&path), tenant.delete(&path));
+    let mut statuses = [one.status.as_u16(), two.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [204, 404]);
+    assert_eq!(tenant.get("/api/v1/chats/user/u").await.body["total"], 0);
+}

@@ -1,0 +1,104 @@
+//! `cargo chat dev` as a person runs it: with `cargo lambda watch` and its hot reload.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use serde_json::json;
+use tests::{Options, Stack};
+
+#[tokio::test]
+async fn a_change_of_the_source_is_felt_and_sockets_stay_open() {
+    let copy = Copy::of_this_workspace();
+    let stack = Stack::start(&Options {
+        workspace: copy.path.clone(),
+        target: copy.path.join("target"),
+        arguments: Vec::new(),
+    });
+    let tenant = stack.tenant("reload").await;
+    let chat = tenant.chat("u").await;
+    let mut socket = tenant.connect(&chat, "u").await;
+    socket.say("before").await;
+    let not_found = async || tenant.get("/nowhere").await.body["error"]["details"]["path"].clone();
+    assert_eq!(not_found().await, "/nowhere");
+
+    copy.replace("functions/fallback/src/handler.rs", "request.raw_http_path()", "\"/reloaded\"");
+    while not_found().await != "/reloaded" {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    socket.send(&json!({ "content": "after" })).await;
+    assert_eq!(socket.next_of("message_stream_ended").await["content"], "You said: after");
+}
+
+/// A copy of this workspace that a test may change, with the dependencies compiled so far.
+struct Copy {
+    path: PathBuf,
+}
+
+impl Copy {
+    fn of_this_workspace() -> Self {
+        let options = Options::binaries();
+        let path = options.target.join("tests").join(format!("copy-{}", std::process::id()));
+        let copy = Self { path };
+        let listed = Command::new("git")
+            .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+            .current_dir(&options.workspace)
+            .output()
+            .expect("git runs");
+        for file in String::from_utf8(listed.stdout).expect("names are text").lines() {
+            let (from, to) = (options.workspace.join(file), copy.path.join(file));
+            if from.exists() {
+                fs::create_dir_all(to.parent().expect("files are in folders")).expect("folders can be made");
+                fs::copy(&from, &to).expect("files can be copied");
+            }
+        }
+        let (from, to) = (&options.target, copy.path.join("target"));
+        for folder in ["debug/.fingerprint", "debug/build", "debug/deps", "tools"] {
+            link(&from.join(folder), &to.join(folder)).expect("files can be linked");
+        }
+        copy
+    }
+
+    fn replace(&self, file: &str, from: &str, to: &str) {
+        let file = self.path.join(file);
+        let source = fs::read_to_string(&file).expect("the source is there");
+        assert!(source.contains(from), "{file:?} has changed; adapt this test");
+        fs::write(&file, source.replace(from, to)).expect("the source can be written");
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            assert!(std::thread::panicking(), "failed to remove {:?}: {error}", self.path);
+        }
+    }
+}
+
+/// Links a tree of files. Cargo knows compiled dependencies by what they were compiled from, not by where they lie;
+/// it replaces files and does not write into them, so the originals stay as they are.
+fn link(from: &Path, to: &Path) -> io::Result<()> {
+    if !from.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            link(&entry.path(), &target)?;
+        } else if entry.file_type()?.is_symlink() {
+            continue;
+        } else if let Err(error) = fs::hard_link(entry.path(), target) {
+            // Another test's cargo may have replaced it just now.
+            if error.kind() != io::ErrorKind::NotFound {
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! The quick start of the README and the overview, as a stranger runs it: curl, and a WebSocket client in another
+//! language.
+
+use std::{process::Stdio, time::Duration};
+
+use serde_json::{Value, json};
+use tests::Stack;
+use tokio::process::Command;
+
+/// The three steps, word for word but for the address.
+#[tokio::test]
+async fn works_word_for_word_with_curl_and_a_websocket() {
+    let stack = Stack::shared();
+    let base = stack.rest_url();
+    let create = format!(
+        r#"curl -sS -X POST "{base}/api/v1/chats/" \
+  -H "X-API-Key: your-tenant-api-key" \
+  -H "Content-Type: application/json" \
+  -d '{{"user_id": "user123"}}'"#
+    );
+    let output = Command::new("sh").args(["-c", &create]).output();
+    let output = tokio::time::timeout(Duration::from_secs(30), output).await.expect("curl ends").expect("curl runs");
+    let chat: Value = serde_json::from_slice(&output.stdout).expect("a chat");
+    let chat_id = chat["chat_id"].as_str().expect("an id");
+
+    let demo = stack.tenant("quick start").await.with_key("your-tenant-api-key");
+    let query = format!("api_key=your-tenant-api-key&user_id=user123&chat_id={chat_id}");
+    let mut socket = demo.connect_with(&query, &[]).await.expect("a handshake");
+    socket.send(&json!({ "content": "Hello, I need help with my account" })).await;
+    let ended = socket.next_of("message_stream_ended").await;
+    assert_eq!(ended["content"], "You said: Hello, I need help with my account");
+
+    let listed = demo.get(&format!("/api/v1/chats/{chat_id}/messages")).await.body;
+    assert_eq!((&listed["total"], &listed["messages"][1]["content"]), (&2.into(), &ended["content"]));
+    assert_eq!(demo.delete(&format!("/api/v1/chats/{chat_id}")).await.status.as_u16(), 204);
+}
+
+/// A client that nobody here wrote: Node's own `WebSocket`, where this Node has it.
+#[tokio::test]
+async fn works_with_nodes_websocket() {
+    let stack = Stack::shared();
+    let tenant = stack.tenant("node").await;
+    let chat = tenant.chat("user123").await;
+    let url = format!("{}?api_key={}&user_id=user123&chat_id={chat}", stack.websocket_url(), tenant.key);
+    let script = format!(
+        r#"
+        const ws = new WebSocket({url:?});
+        ws.onopen = () => ws.send(JSON.stringify({{ content: "Hello from Node" }}));
+        ws.onmessage = ({{ data }}) => {{
+          const event = JSON.parse(data);
+          if (event.type === "message_stream_token") process.stdout.write(event.token);
+          if (event.type === "message_stream_ended") ws.close();
+        }};
+        ws.onclose = () => process.exit(0);
+        "#
+    );
+    let node = Command::new("node")
+        .args(["--experimental-websocket", "--no-warnings", "-e", &script])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(Duration::from_secs(60), node).await.expect("node ends").expect("node runs");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(stdout, "You said: Hello from Node", "{stderr}");
+}

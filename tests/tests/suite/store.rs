@@ -1,0 +1,68 @@
+//! The tables themselves: what happens when two do the same thing at once.
+
+use futures_util::future::join_all;
+use shared::{
+    id::ChatId,
+    message::{FinishReason, Status, Usage},
+    page::{Order, PageRequest},
+    store::Outcome,
+    time::Timestamp,
+};
+use tests::Stack;
+
+#[tokio::test]
+async fn messages_written_at_once_get_consecutive_numbers() {
+    let stack = Stack::shared();
+    let tenant = stack.tenant("race").await;
+    let chat = ChatId::parse(&tenant.chat("u").await).expect("an id");
+    let chats = stack.chats();
+    // All five believe that the chat is empty; four are wrong, and find out.
+    let appended = join_all((0..5).map(|_| chats.append(&tenant.id, &chat, 0, "x", Timestamp::now()))).await;
+    let mut seqs: Vec<u32> = appended
+        .into_iter()
+        .map(|exchange| exchange.expect("the table answers").expect("the chat is there").message.seq)
+        .collect();
+    seqs.sort_unstable();
+    assert_eq!(seqs, [0, 2, 4, 6, 8]);
+
+    let page = PageRequest { offset: 0, limit: 200, order: Order::Asc };
+    let (messages, total) =
+        chats.messages(&tenant.id, &chat, page).await.expect("the table answers").expect("the chat is there");
+    assert_eq!(total, 10);
+    assert!((0..10).eq(messages.iter().map(|message| message.seq)));
+}
+
+#[tokio::test]
+async fn an_answer_ends_once() {
+    let stack = Stack::shared();
+    let tenant = stack.tenant("ends once").await;
+    let chat = ChatId::parse(&tenant.chat("u").await).expect("an id");
+    let chats = stack.chats();
+    let now = Timestamp::now();
+    let exchange = chats.append(&tenant.id, &chat, 0, "x", now).await.expect("the table answers").expect("a chat");
+    let outcome = |content: &str| Outcome {
+        content: content.to_owned(),
+        status: Status::Complete,
+        finish_reason: FinishReason::Stop,
+        usage: Usage::default(),
+    };
+    let (first, second) = (outcome("first"), outcome("second"));
+    assert!(chats.finish(&tenant.id, &chat, &exchange.reply, &first, now).await.expect("the table answers"));
+    assert!(!chats.finish(&tenant.id, &chat, &exchange.reply, &second, now).await.expect("the table answers"));
+    let stored = tenant.get(&format!("/api/v1/chats/{chat}/messages")).await.body;
+    assert_eq!(stored["messages"][1]["content"], "first");
+}
+
+#[tokio::test]
+async fn nothing_is_written_into_a_chat_that_is_gone() {
+    let stack = Stack::shared();
+    let tenant = stack.tenant("gone").await;
+    let chat = ChatId::parse(&tenant.chat("u").await).expect("an id");
+    let chats = stack.chats();
+    let now = Timestamp::now();
+    assert!(chats.delete(&tenant.id, &chat, now).await.expect("the table answers"));
+    assert!(chats.append(&tenant.id, &chat, 0, "x", now).await.expect("the table answers").is_none());
+    chats.purge(&tenant.id, &chat).await.expect("the table answers");
+    chats.purge(&tenant.id, &chat).await.expect("purging again does no harm");
+    assert!(chats.append(&tenant.id, &chat, 0, "x", now).await.expect("the table answers").is_none());
+}

@@ -1,0 +1,27 @@
+//! `$disconnect`.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use tests::Stack;
+
+#[tokio::test]
+async fn a_closed_socket_leaves_nothing_behind() {
+    let stack = Stack::shared();
+    let tenant = stack.tenant("disconnect").await;
+    let chat = tenant.chat("u").await;
+    let mut socket = tenant.connect(&chat, "u").await;
+    let id = socket.next().await["connection_id"].as_str().expect("an id").to_owned();
+    let items = async |pk: String| {
+        let query = stack.dynamodb().query().table_name("ConnectionsTable").key_condition_expression("pk = :pk");
+        let query = query.expression_attribute_values(":pk", AttributeValue::S(pk));
+        query.send().await.expect("the table answers").count()
+    };
+    let of_chat = || format!("{}#{chat}", tenant.id);
+    assert_eq!((items(id.clone()).await, items(of_chat()).await), (1, 1));
+
+    socket.close().await;
+    while (items(id.clone()).await, items(of_chat()).await) != (0, 0) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
