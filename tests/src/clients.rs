@@ -60,7 +60,6 @@ impl Tenant {
     }
 
     /// A request with this tenant's key, to be changed before it is sent.
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.rest_url));
         if self.key.is_empty() { request } else { request.header("X-API-Key", &self.key) }
