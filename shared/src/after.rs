@@ -6,8 +6,9 @@
 //! may go on working. A handler says what with [`spawn`]; [`AfterAnswer`], the outermost layer of the runtime, waits for
 //! it there.
 //!
-//! The wait ends shortly before the function's deadline, since a process that reaches it is killed. Work belongs to the
-//! invocation that spawned it: other invocations in the same process neither wait for it nor are waited for.
+//! The wait ends shortly before the function's deadline, since a process that reaches it is killed. What is not done by
+//! then is dropped: frozen, it would go on in the middle of some later invocation. Work belongs to the invocation that
+//! spawned it: other invocations in the same process neither wait for it nor are waited for.
 
 use std::{
     future::Future,
@@ -17,7 +18,7 @@ use std::{
 };
 
 use lambda_runtime::LambdaInvocation;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{Layer, Service};
 
 use crate::config::Config;
@@ -26,7 +27,14 @@ use crate::config::Config;
 const MARGIN: Duration = Duration::from_millis(500);
 
 tokio::task_local! {
-    static WORK: TaskTracker;
+    static WORK: Work;
+}
+
+/// The work of one invocation.
+#[derive(Clone, Debug, Default)]
+struct Work {
+    tasks: TaskTracker,
+    cut: CancellationToken,
 }
 
 /// Begins work that goes on after the handler has answered. What it spawns in turn is waited for as well.
@@ -36,8 +44,12 @@ pub fn spawn<F>(work: F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    match WORK.try_with(TaskTracker::clone) {
-        Ok(tracker) => drop(tracker.spawn(WORK.scope(tracker.clone(), work))),
+    match WORK.try_with(Work::clone) {
+        Ok(current) => {
+            let cut = current.cut.clone();
+            let tasks = current.tasks.clone();
+            tasks.spawn(WORK.scope(current, async move { cut.run_until_cancelled(work).await }));
+        }
         Err(_) => drop(tokio::spawn(work)),
     }
 }
@@ -86,29 +98,32 @@ where
     }
 
     fn call(&mut self, invocation: LambdaInvocation) -> Self::Future {
-        let work = TaskTracker::new();
+        let work = Work::default();
         let deadline = invocation.context.deadline();
         // A handler may spawn before its future is first polled.
         let answered = WORK.sync_scope(work.clone(), || self.inner.call(invocation));
         let detached = self.detached;
         Box::pin(async move {
             let result = WORK.scope(work.clone(), answered).await;
-            work.close();
             if !detached {
-                wait(&work, deadline).await;
+                work.finish(deadline).await;
             }
             result
         })
     }
 }
 
-async fn wait(work: &TaskTracker, deadline: SystemTime) {
-    // A deadline that has passed already is one that nobody set: the emulator sends 1970.
-    let Ok(left) = deadline.duration_since(SystemTime::now()) else {
-        return work.wait().await;
-    };
-    if tokio::time::timeout(left.saturating_sub(MARGIN), work.wait()).await.is_err() {
-        tracing::error!(tasks = work.len(), "work after the answer was cut off by the function's deadline");
+impl Work {
+    /// Waits until all is done or time is up.
+    async fn finish(&self, deadline: SystemTime) {
+        self.tasks.close();
+        // A deadline that has passed already is one that nobody set: the emulator sends 1970.
+        let Ok(left) = deadline.duration_since(SystemTime::now()) else { return self.tasks.wait().await };
+        if tokio::time::timeout(left.saturating_sub(MARGIN), self.tasks.wait()).await.is_err() {
+            tracing::error!(tasks = self.tasks.len(), "work after the answer was cut off by the function's deadline");
+            self.cut.cancel();
+            self.tasks.wait().await;
+        }
     }
 }
 
@@ -144,6 +159,15 @@ mod tests {
 
     async fn run(detached: bool, deadline: SystemTime, result: Result<(), &'static str>) -> (usize, bool) {
         let done = Arc::new(AtomicUsize::new(0));
+        run_counting(detached, deadline, result, done).await
+    }
+
+    async fn run_counting(
+        detached: bool,
+        deadline: SystemTime,
+        result: Result<(), &'static str>,
+        done: Arc<AtomicUsize>,
+    ) -> (usize, bool) {
         let handler = service_fn({
             let done = done.clone();
             move |_: LambdaInvocation| {
@@ -172,7 +196,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn stops_waiting_before_the_deadline() {
         let soon = SystemTime::now() + Duration::from_secs(90);
-        assert_eq!(run(false, soon, Ok(())).await, (1, true));
+        let done = Arc::new(AtomicUsize::new(0));
+        assert_eq!(run_counting(false, soon, Ok(()), done.clone()).await, (1, true));
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        assert_eq!(done.load(Ordering::SeqCst), 1, "what was cut off does not come back later");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,11 +1,24 @@
-//! API keys: a secret while it travels, a hash where it rests.
+//! API keys and tickets: secrets while they travel, hashes where they rest.
 
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// A tenant's API key in the clear. It can be hashed and nothing else: it has no text form and `Debug` hides it.
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// Base-62 digits of a secret: 62^22 is more than 2^130.
+const SECRET_DIGITS: usize = 22;
+
+/// Base-62 digits of a CRC-32: 62^6 is more than 2^32.
+const CHECK_DIGITS: usize = 6;
+
+/// A tenant's API key in the clear.
+///
+/// One that was made here is `ck_{environment}_`, 22 random base-62 digits and 6 that are the CRC-32 of all before
+/// them, so that a slip of the hand, or a scanner for leaked keys, needs no look into a table. A tenant may also bring
+/// any other text as its key.
 #[derive(Debug)]
 pub struct ApiKey(SecretString);
 
@@ -16,24 +29,53 @@ impl ApiKey {
         Self(SecretString::from(text))
     }
 
+    /// Makes a new key for an environment such as `live` or `test`.
+    #[must_use]
+    pub fn generate(environment: &str) -> Self {
+        let unchecked = format!("ck_{environment}_{}", random_digits());
+        let check = check_digits(&unchecked);
+        Self(SecretString::from(format!("{unchecked}{check}")))
+    }
+
+    /// Whether the key could be one at all: false for one that looks as if it was made here, but has a wrong check sum.
+    #[must_use]
+    pub fn is_plausible(&self) -> bool {
+        let text = self.0.expose_secret();
+        if !text.starts_with("ck_") {
+            return true;
+        }
+        text.split_at_checked(text.len().saturating_sub(CHECK_DIGITS))
+            .is_some_and(|(unchecked, check)| check_digits(unchecked) == check)
+    }
+
     /// What is stored and looked up in place of the key.
     ///
     /// Keys hold at least 128 random bits, so a plain SHA-256 cannot be turned back by guessing; looking a hash up also
     /// leaves nothing to time.
     #[must_use]
     pub fn hash(&self) -> KeyHash {
-        let digest = Sha256::digest(self.0.expose_secret().as_bytes());
-        KeyHash(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        KeyHash(sha256(self.0.expose_secret().as_bytes()))
+    }
+
+    /// The key's text, to be shown once to whom it is for.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        self.0.expose_secret()
     }
 }
 
 /// The SHA-256 of an API key, in 64 hexadecimal digits.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct KeyHash(String);
 
 impl KeyHash {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+
+    pub(crate) fn from_stored(hash: &str) -> Self {
+        Self(hash.to_owned())
     }
 }
 
@@ -43,14 +85,66 @@ impl fmt::Debug for KeyHash {
     }
 }
 
+/// A pass for one connection: `tk_` and 22 random base-62 digits.
+#[derive(Debug)]
+pub struct TicketText(SecretString);
+
+impl TicketText {
+    /// Takes a ticket as a caller sent it.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(SecretString::from(text))
+    }
+
+    /// Makes a new ticket.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(SecretString::from(format!("tk_{}", random_digits())))
+    }
+
+    /// The ticket's text, to be shown once to whom it is for.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// What is stored and looked up in place of the ticket.
+    pub(crate) fn hash(&self) -> String {
+        sha256(self.0.expose_secret().as_bytes())
+    }
+}
+
+/// The SHA-256 of some bytes, in 64 hexadecimal digits.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn random_digits() -> String {
+    (0..SECRET_DIGITS).map(|_| digit(rand::random_range(0..62))).collect()
+}
+
+fn check_digits(text: &str) -> String {
+    let mut rest = crc32fast::hash(text.as_bytes());
+    let mut digits: Vec<char> = Vec::with_capacity(CHECK_DIGITS);
+    for _ in 0..CHECK_DIGITS {
+        digits.push(digit(rest % 62));
+        rest /= 62;
+    }
+    digits.iter().rev().collect()
+}
+
+fn digit(value: u32) -> char {
+    char::from(BASE62[value as usize % 62])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn neither_the_key_nor_its_hash_shows_itself() {
+    fn neither_a_secret_nor_its_hash_shows_itself() {
         let key = ApiKey::new("s3cret");
-        let shown = format!("{key:?} {:?}", key.hash());
+        let shown = format!("{key:?} {:?} {:?}", key.hash(), TicketText::new("s3cret"));
         assert!(!shown.contains("s3cret") && !shown.contains(key.hash().as_str()), "{shown}");
     }
 
@@ -58,5 +152,39 @@ mod tests {
     fn the_hash_is_sha_256() {
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"; // FIPS 180-2, "abc".
         assert_eq!(ApiKey::new("abc").hash().as_str(), expected);
+    }
+
+    #[test]
+    fn a_made_key_carries_its_check() {
+        let key = ApiKey::generate("live");
+        let text = key.reveal();
+        assert_eq!(text.len(), "ck_live_".len() + SECRET_DIGITS + CHECK_DIGITS);
+        assert!(text.starts_with("ck_live_") && key.is_plausible());
+        assert_ne!(text, ApiKey::generate("live").reveal());
+        for place in 0..text.len() {
+            let mut slipped = text.as_bytes().to_vec();
+            slipped[place] = if slipped[place] == b'x' { b'y' } else { b'x' };
+            let slipped = ApiKey::new(std::str::from_utf8(&slipped).expect("ASCII"));
+            assert!(place < 3 || !slipped.is_plausible(), "a slip at {place} goes unseen");
+        }
+    }
+
+    #[test]
+    fn any_other_text_may_be_a_key() {
+        for text in ["your-tenant-api-key", "x", "sk_live_123", "ключ"] {
+            assert!(ApiKey::new(text).is_plausible(), "{text}");
+        }
+        for text in ["ck_", "ck_ключ", "ck_live_"] {
+            assert!(!ApiKey::new(text).is_plausible(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_check_is_crc_32_in_base_62() {
+        // The check value of CRC-32/ISO-HDLC is 0xCBF43926 = 3421780262.
+        let value = check_digits("123456789").bytes().fold(0_u64, |value, byte| {
+            value * 62 + BASE62.iter().position(|digit| *digit == byte).expect("a digit") as u64
+        });
+        assert_eq!(value, 0xCBF4_3926);
     }
 }

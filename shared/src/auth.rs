@@ -2,74 +2,195 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{
     api_key::{ApiKey, KeyHash},
+    chat::ChatConfig,
     error::{ApiError, Code},
     id::TenantId,
-    store::{StoreError, TenantStatus, Tenants},
+    limits::{Meter, Quota},
+    store::{Admission, Shut, Tenants},
+    time::Timestamp,
 };
 
 /// Where the key is sent.
 pub const API_KEY_HEADER: &str = "x-api-key";
 
-/// How many keys a process remembers the owners of.
+/// How many tenants or keys a process remembers something of.
 const REMEMBERED: usize = 10_000;
 
 /// Lets tenants in by their keys.
 #[derive(Clone, Debug)]
 pub struct Doorkeeper {
     tenants: Tenants,
-    /// Whose key it is never changes, so it may be remembered; whether the key still opens the gate is read each time.
-    owners: Arc<Mutex<HashMap<KeyHash, TenantId>>>,
+    /// Whose key it is seldom changes, so it may be remembered; whether the key still opens the gate is asked each time.
+    owners: Memory<KeyHash, TenantId>,
+    /// Until when a window is full. A refused write costs as much as one that succeeds; a read a fifth of it.
+    limited: Memory<(TenantId, Meter), Timestamp>,
 }
+
+/// A tenant that was let in.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    /// The tenant's id.
+    pub id: TenantId,
+    /// The hash of the key that it was let in by.
+    pub key: KeyHash,
+    /// What its chats are given that do not say otherwise.
+    pub defaults: ChatConfig,
+}
+
+/// What became of a request at the door.
+pub type Admitted = (Result<Tenant, ApiError>, Option<Quota>);
 
 impl Doorkeeper {
     /// Guards these tenants.
     #[must_use]
     pub fn new(tenants: Tenants) -> Self {
-        Self { tenants, owners: Arc::default() }
+        Self { tenants, owners: Memory::default(), limited: Memory::default() }
     }
 
-    /// Finds the tenant that a key opens the gate for.
+    /// Lets a request in and counts it: who it is from, or why it is refused; and how much of the window is left,
+    /// once the tenant is known.
+    pub async fn admit(&self, key: Option<&str>, meter: Meter, now: Timestamp) -> Admitted {
+        match self.try_admit(key, meter, now).await {
+            Ok(admitted) => admitted,
+            Err(error) => (Err(error), None),
+        }
+    }
+
+    async fn try_admit(&self, key: Option<&str>, meter: Meter, now: Timestamp) -> Result<Admitted, ApiError> {
+        let key = readable(key)?;
+        if let Some(tenant) = self.owners.get(&key) {
+            match self.pass(tenant, &key, meter, now).await? {
+                // Perhaps the key has moved to another tenant.
+                Passed::Shut(Shut::InvalidKey) => self.owners.forget(&key),
+                passed => return passed.into_result(now),
+            }
+        }
+        let tenant = self.owner_of(&key).await?;
+        self.pass(tenant, &key, meter, now).await?.into_result(now)
+    }
+
+    async fn pass(&self, tenant: TenantId, key: &KeyHash, meter: Meter, now: Timestamp) -> Result<Passed, ApiError> {
+        let window = (tenant.clone(), meter);
+        if self.limited.get(&window).is_some_and(|until| until > now) {
+            // The figures may have been raised, the key revoked: a look tells, without another write.
+            let Some(gate) = self.tenants.gate(&tenant).await? else { return Ok(Passed::Shut(Shut::InvalidKey)) };
+            if let Err(shut) = gate.open(key, now) {
+                return Ok(Passed::Shut(shut));
+            }
+            let quota = gate.quota(meter);
+            if quota.is_used_up(now) {
+                return Ok(Passed::Limited(quota));
+            }
+        }
+        Ok(match self.tenants.admit(&tenant, key, meter, now).await? {
+            Admission::Admitted(quota, defaults) => {
+                Passed::Through(Tenant { id: tenant, key: key.clone(), defaults }, quota)
+            }
+            Admission::Limited(quota) => {
+                self.limited.put(window, quota.resets_at);
+                Passed::Limited(quota)
+            }
+            Admission::Shut(shut) => Passed::Shut(shut),
+        })
+    }
+
+    /// Finds out whose key this is, not yet whether it still opens the gate.
     ///
     /// # Errors
     ///
-    /// `MISSING_API_KEY`, `INVALID_API_KEY`, `TENANT_SUSPENDED`.
-    pub async fn admit(&self, key: Option<&str>) -> Result<TenantId, ApiError> {
-        let key = key.filter(|key| !key.is_empty()).ok_or_else(missing_key)?;
-        let key = ApiKey::new(key).hash();
-        let tenant = self.owner_of(&key).await?.ok_or_else(invalid_key)?;
-        let gate = self.tenants.gate(&tenant).await?.ok_or_else(invalid_key)?;
-        if !gate.opens_with(&key) {
-            return Err(invalid_key());
+    /// `MISSING_API_KEY`, `INVALID_API_KEY`.
+    pub async fn identify(&self, key: Option<&str>) -> Result<(TenantId, KeyHash), ApiError> {
+        let key = readable(key)?;
+        let tenant = match self.owners.get(&key) {
+            Some(tenant) => tenant,
+            None => self.owner_of(&key).await?,
+        };
+        Ok((tenant, key))
+    }
+
+    async fn owner_of(&self, key: &KeyHash) -> Result<TenantId, ApiError> {
+        let tenant = self.tenants.owner_of(key).await?.ok_or_else(invalid_key)?;
+        self.owners.put(key.clone(), tenant.clone());
+        Ok(tenant)
+    }
+}
+
+enum Passed {
+    Through(Tenant, Quota),
+    Limited(Quota),
+    Shut(Shut),
+}
+
+impl Passed {
+    fn into_result(self, now: Timestamp) -> Result<Admitted, ApiError> {
+        match self {
+            Self::Through(tenant, quota) => Ok((Ok(tenant), Some(quota))),
+            Self::Limited(quota) => Ok((Err(quota.exceeded(now)), Some(quota))),
+            Self::Shut(shut) => Err(shut.into()),
         }
-        match gate.status {
-            TenantStatus::Active => Ok(tenant),
-            TenantStatus::Suspended => Err(ApiError::new(
+    }
+}
+
+/// What a process remembers: not for ever, and never what only the tables can know.
+#[derive(Debug)]
+struct Memory<K, V>(Arc<Mutex<HashMap<K, V>>>);
+
+impl<K: Eq + Hash, V: Clone> Memory<K, V> {
+    fn get(&self, key: &K) -> Option<V> {
+        self.entries().get(key).cloned()
+    }
+
+    fn put(&self, key: K, value: V) {
+        let mut entries = self.entries();
+        if entries.len() >= REMEMBERED {
+            entries.clear();
+        }
+        entries.insert(key, value);
+    }
+
+    fn forget(&self, key: &K) {
+        self.entries().remove(key);
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<K, V>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K, V> Clone for Memory<K, V> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K, V> Default for Memory<K, V> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl From<Shut> for ApiError {
+    fn from(shut: Shut) -> Self {
+        match shut {
+            Shut::InvalidKey => invalid_key(),
+            Shut::Suspended => Self::new(
                 Code::TenantSuspended,
                 "Your tenant is suspended.",
                 "Ask whoever runs this service to resume it.",
-            )),
+            ),
         }
     }
+}
 
-    async fn owner_of(&self, key: &KeyHash) -> Result<Option<TenantId>, StoreError> {
-        if let Some(tenant) = self.owners.lock().unwrap_or_else(PoisonError::into_inner).get(key) {
-            return Ok(Some(tenant.clone()));
-        }
-        let owner = self.tenants.owner_of(key).await?;
-        if let Some(tenant) = &owner {
-            let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
-            if owners.len() >= REMEMBERED {
-                owners.clear();
-            }
-            owners.insert(key.clone(), tenant.clone());
-        }
-        Ok(owner)
-    }
+fn readable(key: Option<&str>) -> Result<KeyHash, ApiError> {
+    let key = ApiKey::new(key.filter(|key| !key.is_empty()).ok_or_else(missing_key)?);
+    if key.is_plausible() { Ok(key.hash()) } else { Err(invalid_key()) }
 }
 
 fn missing_key() -> ApiError {
@@ -77,7 +198,7 @@ fn missing_key() -> ApiError {
         Code::MissingApiKey,
         "No API key was sent.",
         "Send your tenant's API key in the header X-API-Key; when opening a WebSocket, the query parameter api_key \
-         will do.",
+         or a ticket will do.",
     )
 }
 

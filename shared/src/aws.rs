@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 
 /// How long one attempt of a request may take; the SDK makes up to three.
 const ATTEMPT: Duration = Duration::from_secs(3);
@@ -22,9 +22,13 @@ pub fn dynamodb(config: &SdkConfig) -> aws_sdk_dynamodb::Client {
     aws_sdk_dynamodb::Client::new(config)
 }
 
-/// The client that posts to sockets, through the management API at `endpoint`.
+/// The client that posts to sockets, through the management API at `endpoint`. It tries once: who posts knows better
+/// than the SDK what to send next.
 #[must_use]
 pub fn management_api(config: &SdkConfig, endpoint: String) -> aws_sdk_apigatewaymanagement::Client {
-    let config = aws_sdk_apigatewaymanagement::config::Builder::from(config).endpoint_url(endpoint).build();
+    let config = aws_sdk_apigatewaymanagement::config::Builder::from(config)
+        .endpoint_url(endpoint)
+        .retry_config(RetryConfig::disabled())
+        .build();
     aws_sdk_apigatewaymanagement::Client::from_conf(config)
 }

@@ -8,11 +8,13 @@ use crate::{
     error::ApiError,
     id::{ChatId, UserId},
     input::{Field, Fields},
+    store::StoreError,
     time::Timestamp,
 };
 
 /// A chat as the API shows it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Chat {
     /// The chat's id.
     pub chat_id: ChatId,
@@ -36,6 +38,7 @@ pub struct Chat {
 
 /// Who answers in a chat, and how. What is `None` is the agent's own choice.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChatConfig {
     /// The agent that answers.
     pub agent: Option<AgentName>,
@@ -51,14 +54,17 @@ pub struct ChatConfig {
 
 /// What a caller sends to make a chat.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NewChat {
     /// The user who will own it.
     pub user_id: UserId,
     /// A name for people.
     pub title: Option<Title>,
     /// Whatever the tenant wants to keep with the chat.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Metadata>"))]
     pub metadata: Metadata,
     /// Who answers, and how.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<ChatConfig>"))]
     pub config: ChatConfig,
 }
 
@@ -77,6 +83,81 @@ impl NewChat {
         };
         body.finish()?;
         Ok(new_chat)
+    }
+}
+
+/// What a caller sends to change a chat. What is `None` stays as it is; what is `Some(None)` is cleared.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ChatChange {
+    /// The new title.
+    pub title: Option<Option<Title>>,
+    /// The new metadata, whole.
+    pub metadata: Option<Metadata>,
+    /// What changes of the configuration.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<ConfigChange>"))]
+    pub config: ConfigChange,
+}
+
+/// What changes of a configuration.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ConfigChange {
+    /// The new agent.
+    pub agent: Option<Option<AgentName>>,
+    /// The new model.
+    pub model: Option<Option<ModelName>>,
+    /// The new system prompt.
+    pub system_prompt: Option<Option<SystemPrompt>>,
+    /// The new temperature.
+    pub temperature: Option<Option<Temperature>>,
+    /// The new longest answer.
+    pub max_tokens: Option<Option<MaxTokens>>,
+}
+
+impl ChatChange {
+    /// Reads the body of `PATCH /api/v1/chats/{chat_id}`.
+    ///
+    /// # Errors
+    ///
+    /// One that names the field that is wrong or unknown.
+    pub fn read(mut body: Fields) -> Result<Self, ApiError> {
+        let clears_config = body.has("config");
+        let change = Self {
+            title: body.changed("title")?,
+            metadata: body.changed("metadata")?.map(Option::unwrap_or_default),
+            config: match body.nested("config")? {
+                Some(config) => ConfigChange::read(config)?,
+                None if clears_config => ConfigChange::clear(),
+                None => ConfigChange::default(),
+            },
+        };
+        body.finish()?;
+        Ok(change)
+    }
+}
+
+impl ConfigChange {
+    fn read(mut config: Fields) -> Result<Self, ApiError> {
+        let change = Self {
+            agent: config.changed("agent")?,
+            model: config.changed("model")?,
+            system_prompt: config.changed("system_prompt")?,
+            temperature: config.changed("temperature")?,
+            max_tokens: config.changed("max_tokens")?,
+        };
+        config.finish()?;
+        Ok(change)
+    }
+
+    fn clear() -> Self {
+        Self {
+            agent: Some(None),
+            model: Some(None),
+            system_prompt: Some(None),
+            temperature: Some(None),
+            max_tokens: Some(None),
+        }
     }
 }
 
@@ -109,20 +190,39 @@ impl ChatConfig {
 /// A chat's name for people, at most 200 characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("maxLength" = Self::MAX_CHARS)))]
 pub struct Title(String);
+
+impl Title {
+    const MAX_CHARS: usize = 200;
+}
 
 impl Field for Title {
     const ALLOWED: &'static str = "a text of at most 200 characters";
 
     fn read(value: &Value) -> Option<Self> {
-        value.as_str().filter(|text| text.chars().count() <= 200).map(|text| Self(text.to_owned()))
+        value.as_str().filter(|text| text.chars().count() <= Self::MAX_CHARS).map(|text| Self(text.to_owned()))
     }
 }
 
 /// A JSON object that the tenant keeps with a chat, at most 16 KiB when written without spaces.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Metadata(Map<String, Value>);
+
+impl Metadata {
+    /// The object as JSON text.
+    pub(crate) fn to_json(&self) -> Result<String, StoreError> {
+        serde_json::to_string(self).map_err(|error| StoreError::Unreadable(error.into()))
+    }
+
+    /// Reads the object from JSON text.
+    pub(crate) fn from_json(text: &str) -> Result<Self, StoreError> {
+        serde_json::from_str(text).map_err(|error| StoreError::Unreadable(error.into()))
+    }
+}
 
 impl Field for Metadata {
     const ALLOWED: &'static str = "an object of at most 16384 bytes of JSON";
@@ -136,9 +236,13 @@ impl Field for Metadata {
 /// The name of a model, in the terms of the agent that uses it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("minLength" = 1, "maxLength" = Self::MAX_CHARS)))]
 pub struct ModelName(String);
 
 impl ModelName {
+    const MAX_CHARS: usize = 256;
+
     /// The name's text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -150,39 +254,57 @@ impl Field for ModelName {
     const ALLOWED: &'static str = "a text of 1 to 256 characters";
 
     fn read(value: &Value) -> Option<Self> {
-        value.as_str().filter(|text| (1..=256).contains(&text.chars().count())).map(|text| Self(text.to_owned()))
+        value
+            .as_str()
+            .filter(|text| (1..=Self::MAX_CHARS).contains(&text.chars().count()))
+            .map(|text| Self(text.to_owned()))
     }
 }
 
-/// What an agent is told before the conversation.
+/// What an agent is told before the conversation, at most 16 KiB.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("maxLength" = Self::MAX_BYTES)))]
 pub struct SystemPrompt(String);
+
+impl SystemPrompt {
+    const MAX_BYTES: usize = 16 * 1024;
+}
 
 impl Field for SystemPrompt {
     const ALLOWED: &'static str = "a text of at most 16384 bytes in UTF-8";
 
     fn read(value: &Value) -> Option<Self> {
-        value.as_str().filter(|text| text.len() <= 16 * 1024).map(|text| Self(text.to_owned()))
+        value.as_str().filter(|text| text.len() <= Self::MAX_BYTES).map(|text| Self(text.to_owned()))
     }
 }
 
-/// How freely a model chooses its words: 0 (always the likeliest) to 2.
+/// How freely a model chooses its words: 0 (always the likeliest), or 0.000001 to 2.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("minimum" = 0, "maximum" = Self::MAX)))]
 pub struct Temperature(f64);
 
+impl Temperature {
+    const MAX: f64 = 2.0;
+}
+
 impl Field for Temperature {
-    const ALLOWED: &'static str = "a number from 0 to 2";
+    const ALLOWED: &'static str = "0, or a number from 0.000001 to 2";
 
     fn read(value: &Value) -> Option<Self> {
-        value.as_f64().filter(|number| (0.0..=2.0).contains(number)).map(Self)
+        // DynamoDB's numbers do not go as near to zero as JSON's.
+        value.as_f64().filter(|number| *number == 0.0 || (0.000_001..=Self::MAX).contains(number)).map(Self)
     }
 }
 
 /// How many tokens an answer may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("minimum" = 1, "maximum" = Self::MAX)))]
 pub struct MaxTokens(u32);
 
 impl Field for MaxTokens {
@@ -190,11 +312,13 @@ impl Field for MaxTokens {
 
     fn read(value: &Value) -> Option<Self> {
         let number = u32::try_from(value.as_u64()?).ok()?;
-        (1..=100_000).contains(&number).then_some(Self(number))
+        (1..=Self::MAX).contains(&number).then_some(Self(number))
     }
 }
 
 impl MaxTokens {
+    const MAX: u32 = 100_000;
+
     /// The number.
     #[must_use]
     pub fn get(self) -> u32 {
@@ -239,6 +363,7 @@ mod tests {
             ("model", "".into()),
             ("system_prompt", "x".repeat(16 * 1024 + 1).into()),
             ("temperature", 2.1.into()),
+            ("temperature", 1e-200.into()),
             ("temperature", "1".into()),
             ("max_tokens", 0.into()),
             ("max_tokens", 1.5.into()),

@@ -65,6 +65,15 @@ impl Config {
         self.text("MANAGEMENT_ENDPOINT")
     }
 
+    /// Where clients open WebSockets: `wss://…`, without a query.
+    ///
+    /// # Errors
+    ///
+    /// When `WEBSOCKET_URL` is not set.
+    pub fn websocket_url(&self) -> Result<String, ConfigError> {
+        self.text("WEBSOCKET_URL")
+    }
+
     /// The agent of chats that do not name one.
     ///
     /// # Errors

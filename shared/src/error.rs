@@ -13,6 +13,7 @@ type Cause = Box<dyn StdError + Send + Sync>;
 
 /// The identifiers of errors, for programs to match on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "SCREAMING_SNAKE_CASE"))]
 pub enum Code {
     /// The text is not JSON, or not a JSON object.
     InvalidJson,
@@ -36,16 +37,28 @@ pub enum Code {
     RouteNotFound,
     /// The path exists, but not with this method.
     MethodNotAllowed,
+    /// Four answers are being streamed in the chat already.
+    GenerationInProgress,
     /// The body is larger than allowed.
     PayloadTooLarge,
     /// The body is of another type than JSON.
     UnsupportedMediaType,
+    /// The ticket was used already, or is too old.
+    InvalidTicket,
+    /// The same idempotency key came with another body.
+    IdempotencyMismatch,
+    /// The tenant, or the connection, has used up its window.
+    RateLimitExceeded,
+    /// The tenant has all its connections open.
+    ConnectionLimitExceeded,
     /// Something broke on our side.
     Internal,
     /// Something that we depend on does not answer; trying again helps.
     Unavailable,
     /// WebSocket only: the agent failed.
     AgentError,
+    /// WebSocket only: this socket is about to be closed by us.
+    ConnectionClosing,
     /// WebSocket only: the `type` of a message is unknown.
     UnknownType,
     /// WebSocket only: a message is larger than allowed.
@@ -53,6 +66,34 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every code.
+    pub const ALL: [Self; 24] = [
+        Self::InvalidJson,
+        Self::InvalidParameter,
+        Self::MissingParameter,
+        Self::UnknownField,
+        Self::MissingApiKey,
+        Self::InvalidApiKey,
+        Self::TenantSuspended,
+        Self::ChatAccessDenied,
+        Self::ChatNotFound,
+        Self::RouteNotFound,
+        Self::MethodNotAllowed,
+        Self::GenerationInProgress,
+        Self::PayloadTooLarge,
+        Self::UnsupportedMediaType,
+        Self::InvalidTicket,
+        Self::IdempotencyMismatch,
+        Self::RateLimitExceeded,
+        Self::ConnectionLimitExceeded,
+        Self::Internal,
+        Self::Unavailable,
+        Self::AgentError,
+        Self::ConnectionClosing,
+        Self::UnknownType,
+        Self::MessageTooLarge,
+    ];
+
     /// The code as it is sent.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -68,8 +109,14 @@ impl Code {
             Self::ChatNotFound => "CHAT_NOT_FOUND",
             Self::RouteNotFound => "ROUTE_NOT_FOUND",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
+            Self::GenerationInProgress => "GENERATION_IN_PROGRESS",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
             Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
+            Self::InvalidTicket => "INVALID_TICKET",
+            Self::IdempotencyMismatch => "IDEMPOTENCY_MISMATCH",
+            Self::RateLimitExceeded => "RATE_LIMIT_EXCEEDED",
+            Self::ConnectionLimitExceeded => "CONNECTION_LIMIT_EXCEEDED",
+            Self::ConnectionClosing => "CONNECTION_CLOSING",
             Self::Internal => "INTERNAL",
             Self::Unavailable => "UNAVAILABLE",
             Self::AgentError => "AGENT_ERROR",
@@ -87,12 +134,15 @@ impl Code {
             | Self::MissingParameter
             | Self::UnknownField
             | Self::UnknownType => StatusCode::BAD_REQUEST,
-            Self::MissingApiKey | Self::InvalidApiKey => StatusCode::UNAUTHORIZED,
-            Self::TenantSuspended | Self::ChatAccessDenied => StatusCode::FORBIDDEN,
+            Self::MissingApiKey | Self::InvalidApiKey | Self::InvalidTicket => StatusCode::UNAUTHORIZED,
+            Self::TenantSuspended | Self::ChatAccessDenied | Self::ConnectionClosing => StatusCode::FORBIDDEN,
             Self::ChatNotFound | Self::RouteNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::GenerationInProgress => StatusCode::CONFLICT,
             Self::PayloadTooLarge | Self::MessageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::RateLimitExceeded | Self::ConnectionLimitExceeded => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal | Self::AgentError => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -101,7 +151,15 @@ impl Code {
     /// Whether the same request may succeed when it is sent again.
     #[must_use]
     pub fn retryable(self) -> bool {
-        matches!(self, Self::Internal | Self::Unavailable | Self::AgentError)
+        matches!(
+            self,
+            Self::Internal
+                | Self::Unavailable
+                | Self::AgentError
+                | Self::RateLimitExceeded
+                | Self::GenerationInProgress
+                | Self::ConnectionLimitExceeded
+        )
     }
 }
 

@@ -2,14 +2,15 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use ulid::Ulid;
 
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(transparent)]
+        $(#[$doc])*
         pub struct $name(String);
 
         impl $name {
@@ -36,18 +37,40 @@ text_id! {
     TenantId
 }
 
+/// Ids that may be read from anywhere; a [`TenantId`] may not.
+macro_rules! readable_id {
+    ($name:ident) => {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer).map(Self)
+            }
+        }
+    };
+}
+
+readable_id!(ChatId);
+readable_id!(MessageId);
+readable_id!(UserId);
+readable_id!(ConnectionId);
+readable_id!(ClientMessageId);
+
 text_id! {
     /// Names a chat: `chat_` and a ULID.
+    #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^chat_[0-7][0-9A-HJKMNP-TV-Z]{25}$")))]
     ChatId
 }
 
 text_id! {
     /// Names a message: `msg_` and a ULID.
+    #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^msg_[0-7][0-9A-HJKMNP-TV-Z]{25}$")))]
     MessageId
 }
 
 text_id! {
     /// Names a user of a tenant, in the tenant's own terms: 1 to 128 characters of `[A-Za-z0-9._:@-]`.
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "minLength" = 1, "maxLength" = Self::MAX_CHARS, "pattern" = "^[A-Za-z0-9._:@-]+$"
+    )))]
     UserId
 }
 
@@ -56,9 +79,56 @@ text_id! {
     ConnectionId
 }
 
+text_id! {
+    /// Names a request that must run once, in its caller's terms: 1 to 255 printable ASCII characters.
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "minLength" = 1, "maxLength" = Self::MAX_CHARS, "pattern" = "^[ -~]+$"
+    )))]
+    IdempotencyKey
+}
+
+text_id! {
+    /// Names a message before it has an id, in its client's terms: 1 to 64 characters.
+    #[cfg_attr(feature = "schema", schemars(extend("minLength" = 1, "maxLength" = Self::MAX_CHARS)))]
+    ClientMessageId
+}
+
+impl IdempotencyKey {
+    const MAX_CHARS: usize = 255;
+
+    /// Reads a key that a caller sent; `None` when it is not allowed.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let allowed =
+            (1..=Self::MAX_CHARS).contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        allowed.then(|| Self(text.to_owned()))
+    }
+}
+
+impl ClientMessageId {
+    const MAX_CHARS: usize = 64;
+
+    /// Reads an id that a client sent; `None` when it is not allowed.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        (1..=Self::MAX_CHARS).contains(&text.chars().count()).then(|| Self(text.to_owned()))
+    }
+}
+
 impl TenantId {
     pub(crate) fn generate() -> Self {
         Self(format!("tenant_{}", Ulid::generate()))
+    }
+
+    /// Reads the id from a row that says whose it is.
+    pub(crate) fn deserialize_row<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_row(&String::deserialize(deserializer)?).ok_or_else(|| D::Error::custom("not the id of a tenant"))
+    }
+
+    /// The id that a tenant's row has; `None` when no row can have it.
+    pub(crate) fn from_row(id: &str) -> Option<Self> {
+        let ulid = id.strip_prefix("tenant_")?;
+        Ulid::from_string(ulid).is_ok().then(|| Self(id.to_owned()))
     }
 }
 

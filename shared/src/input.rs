@@ -72,6 +72,22 @@ impl Fields {
         }
     }
 
+    /// Whether a field was sent, be it as `null`.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    /// Takes a field where it matters whether it was left out (`None`) or is `null` (`Some(None)`).
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_PARAMETER`.
+    pub fn changed<T: Field>(&mut self, name: &'static str) -> Result<Option<Option<T>>, ApiError> {
+        let sent = self.has(name);
+        Ok(self.optional(name)?.map_or_else(|| sent.then_some(None), |value| Some(Some(value))))
+    }
+
     /// Takes an object that may be left out, to read its fields in turn.
     ///
     /// # Errors

@@ -15,9 +15,14 @@ pub mod error;
 pub mod http;
 pub mod id;
 pub mod input;
+pub mod leases;
+pub mod limits;
 pub mod message;
 pub mod page;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod store;
 pub mod telemetry;
+pub mod ticket;
 pub mod time;
 pub mod ws;

@@ -4,8 +4,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
+    chat::Chat,
     error::ApiError,
     input::{Field, Fields},
+    message::Message,
 };
 
 /// Which part of a collection a caller wants.
@@ -21,6 +23,7 @@ pub struct PageRequest {
 
 /// The direction in which a collection is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "snake_case"))]
 pub enum Order {
     /// Oldest first.
     Asc,
@@ -32,8 +35,10 @@ struct Offset(u32);
 struct Limit(u32);
 
 impl PageRequest {
-    const DEFAULT_LIMIT: u32 = 50;
-    const MAX_LIMIT: u32 = 200;
+    /// How many items a page has when the caller does not say.
+    pub const DEFAULT_LIMIT: u32 = 50;
+    /// How many items a page has at most.
+    pub const MAX_LIMIT: u32 = 200;
 
     /// Reads the three parameters of a query string; 0, 50 and `default_order` stand in for those that are left out.
     ///
@@ -83,8 +88,31 @@ fn decimal(value: &Value) -> Option<u32> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
+/// A page of a user's chats.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ChatPage {
+    /// The chats, most recently active first unless asked otherwise.
+    pub chats: Vec<Chat>,
+    /// Where the page lies.
+    #[serde(flatten)]
+    pub pagination: Pagination,
+}
+
+/// A page of a chat's messages.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct MessagePage {
+    /// The messages, oldest first unless asked otherwise.
+    pub messages: Vec<Message>,
+    /// Where the page lies.
+    #[serde(flatten)]
+    pub pagination: Pagination,
+}
+
 /// Where a page lies in its collection; part of every answer that lists something.
 #[derive(Clone, Copy, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pagination {
     /// How many items the whole collection has.
     pub total: u32,

@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 /// All timestamps are of the same length, so their text sorts as they do; DynamoDB sort keys rely on that.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend(
+    "format" = "date-time", "pattern" = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$"
+)))]
 pub struct Timestamp(jiff::Timestamp);
 
 impl Timestamp {

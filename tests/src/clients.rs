@@ -16,6 +16,16 @@ use tokio_tungstenite::{
 /// has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Asks again and again until the answer is yes; fails when it does not come to that.
+pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let asking = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("it never came to this: {what}"));
+}
+
 /// A tenant with its API key.
 #[derive(Clone, Debug)]
 pub struct Tenant {
@@ -191,6 +201,15 @@ impl Socket {
         let mut events = vec![received];
         events.extend(self.until_end().await);
         events
+    }
+
+    /// Waits until the other side closes the socket; events that still come are passed over.
+    pub async fn closed(&mut self) {
+        while let Some(Ok(message)) = timeout(PATIENCE, self.stream.next()).await.expect("the socket is closed") {
+            if message.is_close() {
+                break;
+            }
+        }
     }
 
     /// Closes the socket.

@@ -5,7 +5,9 @@
 //! in memory, free ports. It is started once a process and stops when the process ends, however that happens.
 
 mod clients;
+mod python;
 mod stack;
 
-pub use clients::{Answer, Socket, Tenant};
+pub use clients::{Answer, Socket, Tenant, eventually};
+pub use python::python_with;
 pub use stack::{Options, Stack};

@@ -14,6 +14,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::{
     api_key::ApiKey,
+    chat::ChatConfig,
+    limits::Limits,
     store::{Chats, Connections, NewTenant, Tenants},
     time::Timestamp,
 };
@@ -49,6 +51,7 @@ struct Ready {
     rest_url: String,
     websocket_url: String,
     dynamodb_endpoint: String,
+    pid: u32,
     /// Known only where the stack itself runs the binaries.
     functions: Option<BTreeMap<String, u32>>,
 }
@@ -63,7 +66,7 @@ impl Options {
         Self {
             workspace: workspace.to_owned(),
             target: target.expect("a test is below the target folder").to_owned(),
-            arguments: vec!["--no-reload".to_owned()],
+            arguments: vec!["--no-reload".to_owned(), "--in-memory".to_owned()],
         }
     }
 }
@@ -71,8 +74,10 @@ impl Options {
 impl Stack {
     /// The stack that all tests of this process share. The first one starts it; each has tenants of its own in it.
     pub fn shared() -> &'static Self {
-        static SHARED: OnceLock<Stack> = OnceLock::new();
-        SHARED.get_or_init(|| Self::start(&Options::binaries()))
+        // One failure is enough: it is the same for all tests.
+        static SHARED: OnceLock<Option<Stack>> = OnceLock::new();
+        let shared = SHARED.get_or_init(|| std::panic::catch_unwind(|| Self::start(&Options::binaries())).ok());
+        shared.as_ref().expect("the stack did not start; the first test that failed says why")
     }
 
     /// Starts a stack and waits until it is ready.
@@ -85,7 +90,7 @@ impl Stack {
         let log_file = std::fs::File::create(&log).expect("a file can be made");
         let mut child = Command::new(env!("CARGO"))
             .args(["run", "--quiet", "--bin", "chat", "--", "dev"])
-            .args(["--in-memory", "--port", "0", "--dynamodb-port", "0", "--json", "--stop-on-stdin-eof"])
+            .args(["--port", "0", "--dynamodb-port", "0", "--json", "--stop-on-stdin-eof"])
             .args(&options.arguments)
             .current_dir(&options.workspace)
             .env("CARGO_TARGET_DIR", &options.target)
@@ -113,6 +118,19 @@ impl Stack {
         &self.ready.websocket_url
     }
 
+    /// The ids of all processes that are known: of the stack itself and of its functions.
+    #[must_use]
+    pub fn pids(&self) -> Vec<u32> {
+        let functions = self.ready.functions.iter().flat_map(BTreeMap::values);
+        functions.chain([&self.ready.pid]).copied().collect()
+    }
+
+    /// The id of the stack's own process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.ready.pid
+    }
+
     /// The id of the process that runs a function.
     #[must_use]
     pub fn function_pid(&self, function: &str) -> u32 {
@@ -126,14 +144,26 @@ impl Stack {
         assert!(restarted.is_some(), "{function} was not started again");
     }
 
-    /// Makes a tenant with a key of its own.
+    /// Makes a tenant with a key of its own, and limits that no test of something else reaches.
     pub async fn tenant(&self, name: &str) -> Tenant {
+        let limits = Limits { rest_per_minute: 100_000, ..Limits::default() };
+        self.tenant_with(name, limits).await
+    }
+
+    /// Makes a tenant with a key of its own.
+    pub async fn tenant_with(&self, name: &str, limits: Limits) -> Tenant {
         let key = format!("key-{}", shared::id::MessageId::generate());
         let hash = ApiKey::new(&key).hash();
-        let new = NewTenant { name, key: &hash };
+        let new = NewTenant { name, key: &hash, limits, defaults: ChatConfig::default() };
         let created = self.tenants().create(new, Timestamp::now()).await.expect("the tenants table answers");
         let id = created.expect("the key is new");
         Tenant::new(self.rest_url(), self.websocket_url(), id, key)
+    }
+
+    /// A tenant that another stack made in the same tables.
+    #[must_use]
+    pub fn again(&self, tenant: &Tenant) -> Tenant {
+        Tenant::new(self.rest_url(), self.websocket_url(), tenant.id.clone(), tenant.key.clone())
     }
 
     /// A client of the tables.

@@ -4,6 +4,8 @@ use anyhow::{Context, Result};
 use aws_sdk_dynamodb::Client;
 use gateway::template::Function;
 use shared::api_key::ApiKey;
+use shared::chat::ChatConfig;
+use shared::limits::Limits;
 use shared::store::{NewTenant, Tenants};
 use shared::time::Timestamp;
 
@@ -18,6 +20,11 @@ pub(super) async fn create(client: &Client, functions: &[Function]) -> Result<bo
     let Some(table) = functions.iter().find_map(|function| function.environment.get(TABLE)) else { return Ok(false) };
     let tenants = Tenants::new(client.clone(), table.clone());
     let key = ApiKey::new(API_KEY).hash();
-    let made = tenants.create(NewTenant { name: NAME, key: &key }, Timestamp::now()).await;
+    let made = tenants
+        .create(
+            NewTenant { name: NAME, key: &key, limits: Limits::default(), defaults: ChatConfig::default() },
+            Timestamp::now(),
+        )
+        .await;
     Ok(made.context("failed to make the demo tenant")?.is_some())
 }

@@ -6,6 +6,8 @@ use anyhow::{Result, bail};
 use gateway::template::Function;
 use tokio::process::Command;
 
+use super::ready::WEBSOCKET_PATH;
+
 /// The region that the local stack plays. DynamoDB Local does not care.
 pub(super) const REGION: &str = "us-east-1";
 /// DynamoDB Local takes any key of letters and digits.
@@ -16,14 +18,17 @@ pub(super) const SECRET_KEY: &str = "local";
 /// Environment variables by name.
 pub(super) type Environment = BTreeMap<String, String>;
 
-/// What every function gets here that AWS gives it there.
-pub(super) fn local(dynamodb_endpoint: &str, management_endpoint: &str) -> Environment {
+/// What every function gets here that AWS gives it there. `gateway` is the address that the gateway listens on.
+pub(super) fn local(dynamodb_endpoint: &str, gateway: &str) -> Environment {
+    let management_endpoint = format!("http://{gateway}");
+    let websocket_url = format!("ws://{gateway}{WEBSOCKET_PATH}");
     let variables = [
         ("AWS_REGION", REGION),
         ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
         ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
         ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_endpoint),
-        ("MANAGEMENT_ENDPOINT", management_endpoint),
+        ("MANAGEMENT_ENDPOINT", &management_endpoint),
+        ("WEBSOCKET_URL", &websocket_url),
         // A process is never frozen here, so it need not hold its next call back until its work is done.
         ("AFTER_ANSWER", "detached"),
         ("AWS_EC2_METADATA_DISABLED", "true"),
@@ -127,7 +132,7 @@ mod tests {
     #[test]
     fn the_union_has_the_variables_of_all() {
         let functions = functions("A: one", "B: two, A: one");
-        let union = of_all(&functions, &local("http://d", "http://m")).expect("no conflict");
+        let union = of_all(&functions, &local("http://d", "m")).expect("no conflict");
         assert_eq!((union["A"].as_str(), union["B"].as_str()), ("one", "two"));
         assert_eq!(union["AWS_ENDPOINT_URL_DYNAMODB"], "http://d");
     }
@@ -141,7 +146,7 @@ mod tests {
     #[test]
     fn what_the_stack_sets_is_never_a_conflict() {
         let functions = functions("MANAGEMENT_ENDPOINT: one", "MANAGEMENT_ENDPOINT: two");
-        let local = local("http://d", "http://m");
+        let local = local("http://d", "m");
         assert_eq!(of_all(&functions, &local).expect("no conflict")["MANAGEMENT_ENDPOINT"], "http://m");
         assert_eq!(of_function(&functions[0], &local)["MANAGEMENT_ENDPOINT"], "http://m");
     }

@@ -206,7 +206,7 @@ impl Stack<'_> {
                 Err(GatewayError::AddressInUse { .. }) => return Err(ports::taken(options.port, PORT_FLAG)),
                 bound => bound?,
             };
-            let local = environment::local(dynamodb, &format!("http://{}", gateway.address()));
+            let local = environment::local(dynamodb, &gateway.address().to_string());
             let started = if options.no_reload {
                 setup.apis(&invoke_port).await
             } else {

@@ -8,6 +8,7 @@ use shared::{
     aws,
     config::Config,
     http,
+    limits::Meter,
     store::{Chats, Tenants},
     telemetry,
 };
@@ -17,12 +18,10 @@ use crate::handler::App;
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let config = Config::from_env();
-    telemetry::init(&config);
+    telemetry::init(&config, env!("CARGO_CRATE_NAME"));
     let dynamodb = aws::dynamodb(&aws::sdk_config().await);
-    let app = App {
-        doorkeeper: Doorkeeper::new(Tenants::new(dynamodb.clone(), config.tenants_table()?)),
-        chats: Chats::new(dynamodb, config.chats_table()?),
-        default_agent: config.default_agent()?,
-    };
-    http::serve(&config, move |request| handler::handle(app.clone(), request)).await
+    let doorkeeper = Doorkeeper::new(Tenants::new(dynamodb.clone(), config.tenants_table()?));
+    let app = App { chats: Chats::new(dynamodb, config.chats_table()?), default_agent: config.default_agent()? };
+    http::serve(&config, doorkeeper, Meter::Rest, move |tenant, request| handler::handle(app.clone(), tenant, request))
+        .await
 }

@@ -8,8 +8,10 @@ use shared::{
     aws,
     config::Config,
     http,
-    store::{Chats, Tenants},
+    limits::Meter,
+    store::{Chats, Connections, Tenants},
     telemetry,
+    ws::Publisher,
 };
 
 use crate::handler::App;
@@ -17,11 +19,15 @@ use crate::handler::App;
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let config = Config::from_env();
-    telemetry::init(&config);
-    let dynamodb = aws::dynamodb(&aws::sdk_config().await);
+    telemetry::init(&config, env!("CARGO_CRATE_NAME"));
+    let sdk = aws::sdk_config().await;
+    let dynamodb = aws::dynamodb(&sdk);
+    let doorkeeper = Doorkeeper::new(Tenants::new(dynamodb.clone(), config.tenants_table()?));
     let app = App {
-        doorkeeper: Doorkeeper::new(Tenants::new(dynamodb.clone(), config.tenants_table()?)),
-        chats: Chats::new(dynamodb, config.chats_table()?),
+        chats: Chats::new(dynamodb.clone(), config.chats_table()?),
+        connections: Connections::new(dynamodb, config.connections_table()?),
+        publisher: Publisher::new(aws::management_api(&sdk, config.management_endpoint()?)),
     };
-    http::serve(&config, move |request| handler::handle(app.clone(), request)).await
+    http::serve(&config, doorkeeper, Meter::Rest, move |tenant, request| handler::handle(app.clone(), tenant, request))
+        .await
 }

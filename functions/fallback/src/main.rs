@@ -8,6 +8,6 @@ use shared::{config::Config, http, telemetry};
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let config = Config::from_env();
-    telemetry::init(&config);
-    http::serve(&config, handler::handle).await
+    telemetry::init(&config, env!("CARGO_CRATE_NAME"));
+    http::serve_anybody(&config, handler::handle).await
 }

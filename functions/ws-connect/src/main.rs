@@ -7,6 +7,7 @@ use shared::{
     auth::Doorkeeper,
     aws,
     config::Config,
+    leases::Leases,
     store::{Chats, Connections, Tenants},
     telemetry,
     ws::{self, Publisher},
@@ -17,14 +18,18 @@ use crate::handler::App;
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let config = Config::from_env();
-    telemetry::init(&config);
+    telemetry::init(&config, env!("CARGO_CRATE_NAME"));
     let sdk = aws::sdk_config().await;
     let dynamodb = aws::dynamodb(&sdk);
+    let tenants = Tenants::new(dynamodb.clone(), config.tenants_table()?);
+    let connections = Connections::new(dynamodb.clone(), config.connections_table()?);
+    let publisher = Publisher::new(aws::management_api(&sdk, config.management_endpoint()?));
     let app = App {
-        doorkeeper: Doorkeeper::new(Tenants::new(dynamodb.clone(), config.tenants_table()?)),
-        chats: Chats::new(dynamodb.clone(), config.chats_table()?),
-        connections: Connections::new(dynamodb, config.connections_table()?),
-        publisher: Publisher::new(aws::management_api(&sdk, config.management_endpoint()?)),
+        doorkeeper: Doorkeeper::new(tenants.clone()),
+        leases: Leases::new(tenants, connections.clone(), publisher.clone()),
+        chats: Chats::new(dynamodb, config.chats_table()?),
+        connections,
+        publisher,
     };
     ws::serve(&config, move |event| handler::handle(app.clone(), event)).await
 }

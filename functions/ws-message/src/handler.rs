@@ -6,12 +6,15 @@ use shared::{
     after,
     agent::{Agent, AgentName, Conversation, Echo, Turn},
     answer::{self, Answering},
-    error::ApiError,
+    error::{ApiError, Code},
+    http,
+    id::{ChatId, ClientMessageId, ConnectionId},
+    limits,
     message::{Message, Role, Status},
-    store::{Chats, Connection, Connections},
+    store::{Appended, Chats, Connection, Connections, Heard, Pass},
     telemetry,
     time::Timestamp,
-    ws::{Body, Content, ErrorReport, Event, Frame, Publisher, SocketEvent},
+    ws::{Body, Content, ErrorReport, Event, Frame, PostError, Publisher, SocketEvent},
 };
 
 /// How many of the newest messages an agent is given.
@@ -29,49 +32,73 @@ pub(crate) struct App {
 
 /// Hears a message. API Gateway shows a client nothing of what this function returns, so errors are posted too.
 pub(crate) async fn handle(app: Arc<App>, event: SocketEvent) -> Result<(), ApiError> {
-    let now = Timestamp::now();
-    let Some(connection) = app.connections.get(&event.connection_id, now).await? else {
-        tracing::info!(request_id = event.request_id, "a message came from a socket that is not open any more");
-        return Ok(());
+    let heard = app.connections.hear(&event.connection_id, Timestamp::now()).await;
+    let (chat_id, result) = match heard {
+        Ok(Heard::Allowed(connection)) => {
+            let chat_id = connection.pass.chat_id.clone();
+            (Some(chat_id), http::caught(Box::pin(obey(&app, &event, connection))).await)
+        }
+        Ok(Heard::TooOften(connection)) => (Some(connection.pass.chat_id), Err(limits::too_many_frames())),
+        Ok(Heard::Unknown) => (None, Err(unknown_connection())),
+        Err(error) => (None, Err(error.into())),
     };
-    let heard = match Frame::read(event.body()) {
-        Ok(Frame::Message(content)) => converse(&app, &event, &connection, content, now).await,
-        Ok(Frame::Ping) => {
-            post(&app, &connection, Body::Pong).await;
+    if let Err(error) = &result {
+        let report = Body::Error(ErrorReport::new(error, &event.request_id, None));
+        post(&app, &event.connection_id, chat_id.as_ref(), report).await;
+    }
+    result
+}
+
+fn unknown_connection() -> ApiError {
+    ApiError::new(
+        Code::ConnectionClosing,
+        "This connection is not known any more.",
+        "Close it and connect again; then send the message again with the same client_message_id.",
+    )
+}
+
+async fn obey(app: &App, event: &SocketEvent, connection: Connection) -> Result<(), ApiError> {
+    match Frame::read(event.body())? {
+        Frame::Message { content, client_id } => converse(app, event, connection, content, client_id).await,
+        Frame::Ping => {
+            post(app, &connection.connection_id, Some(&connection.pass.chat_id), Body::Pong).await;
             Ok(())
         }
-        Err(error) => Err(error),
-    };
-    if let Err(error) = heard {
-        telemetry::log_cause(&error, &event.request_id);
-        post(&app, &connection, Body::Error(ErrorReport::new(&error, &event.request_id, None))).await;
     }
-    Ok(())
 }
 
 /// Stores what the user says; the answer is streamed after this function has answered.
 async fn converse(
-    app: &Arc<App>,
+    app: &App,
     event: &SocketEvent,
-    connection: &Connection,
+    connection: Connection,
     content: Content,
-    now: Timestamp,
+    client_id: Option<ClientMessageId>,
 ) -> Result<(), ApiError> {
-    let Connection { tenant_id, chat_id, .. } = connection;
+    let now = Timestamp::now();
+    let Pass { tenant_id, chat_id, .. } = &connection.pass;
     let gone = || ApiError::chat_not_found(chat_id.as_str());
     let chat = app.chats.conversation(tenant_id, chat_id, CONTEXT_MESSAGES).await?.ok_or_else(gone)?;
-    let stored = app.chats.append(tenant_id, chat_id, chat.message_count, content.as_str(), now).await?;
-    let exchange = stored.ok_or_else(gone)?;
+    let appended = app.chats.append(tenant_id, chat_id, chat.seen, content.as_str(), client_id.as_ref(), now).await?;
+    let exchange = match appended {
+        Appended::Stored(exchange) => *exchange,
+        Appended::Before(message) => {
+            post(app, &connection.connection_id, Some(chat_id), Body::received(&message)).await;
+            return Ok(());
+        }
+        Appended::NoChat => return Err(gone()),
+        Appended::Busy => return Err(too_many_answers()),
+    };
 
     let agent = app.agent(chat.config.agent);
     let answering = Answering {
         chats: app.chats.clone(),
         connections: app.connections.clone(),
         publisher: app.publisher.clone(),
-        connection: connection.clone(),
         model: agent.model(&chat.config),
         received_at: now,
         request_id: event.request_id.clone(),
+        connection,
         exchange,
     };
     let turns = context(chat.recent, &answering.exchange.message);
@@ -97,10 +124,18 @@ fn context(recent: Vec<Message>, message: &Message) -> Vec<Turn> {
     turns
 }
 
+fn too_many_answers() -> ApiError {
+    ApiError::new(
+        Code::GenerationInProgress,
+        "Four answers are being streamed in this chat.",
+        "Wait for one to end, then send the message again.",
+    )
+}
+
 /// Posts one event to the socket that spoke. If it is gone, there is nobody to tell.
-async fn post(app: &App, connection: &Connection, body: Body<'_>) {
-    let event = Event { body, chat_id: Some(&connection.chat_id), timestamp: Timestamp::now() };
-    if let Err(error) = app.publisher.post(&connection.connection_id, &event).await {
-        tracing::info!(error.cause = %error, "an event was not delivered");
+async fn post(app: &App, socket: &ConnectionId, chat_id: Option<&ChatId>, body: Body<'_>) {
+    let event = Event { body, chat_id, timestamp: Timestamp::now() };
+    if let Err(PostError::Failed(cause)) = app.publisher.deliver(socket, &event).await {
+        tracing::warn!(error.cause = telemetry::causes(cause.as_ref()), "an event was not delivered");
     }
 }

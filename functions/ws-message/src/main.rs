@@ -19,7 +19,7 @@ use crate::handler::App;
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let config = Config::from_env();
-    telemetry::init(&config);
+    telemetry::init(&config, env!("CARGO_CRATE_NAME"));
     let sdk = aws::sdk_config().await;
     let dynamodb = aws::dynamodb(&sdk);
     let app = Arc::new(App {

@@ -30,6 +30,7 @@ pub trait Agent: Send + Sync {
 /// The agents that a chat can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum AgentName {
     /// Says again what it was told; needs no network and no key.
     Echo,

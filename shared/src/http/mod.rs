@@ -5,11 +5,10 @@ mod response;
 mod routes;
 mod serve;
 
-pub use request::{api_key, chat_id, json_body, path_parameter, query};
-pub use response::{created, no_content, ok};
+pub use request::{chat_id, idempotency_key, json_body, no_body, path_parameter, query, request_id};
+pub use response::{created, created_before, made, no_content, ok};
 pub use routes::{ROUTES, is_bare_collection, unknown_route};
-pub(crate) use serve::panic_message;
-pub use serve::serve;
+pub use serve::{caught, serve, serve_anybody};
 
 /// A request as API Gateway's HTTP API hands it on, payload format 2.0.
 pub type Request = lambda_http::Request;

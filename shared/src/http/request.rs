@@ -1,23 +1,32 @@
 //! Taking a request apart.
 
 use http::header::CONTENT_TYPE;
-use lambda_http::RequestExt;
+use lambda_http::{RequestExt, request::RequestContext};
 use serde_json::Value;
 
 use super::Request;
 use crate::{
     auth::API_KEY_HEADER,
     error::{ApiError, Code},
-    id::ChatId,
+    id::{ChatId, IdempotencyKey},
     input::{Field, Fields},
 };
 
 /// The largest body, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
-/// The API key that was sent, if it is readable as text.
+/// API Gateway's id of the request, in answers and in the log.
 #[must_use]
-pub fn api_key(request: &Request) -> Option<&str> {
+pub fn request_id(request: &Request) -> String {
+    let id = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.request_id.clone(),
+        _ => None,
+    };
+    id.unwrap_or_else(|| request.lambda_context().request_id)
+}
+
+/// The API key that was sent, if it is readable as text.
+pub(super) fn api_key(request: &Request) -> Option<&str> {
     request.headers().get(API_KEY_HEADER)?.to_str().ok()
 }
 
@@ -49,6 +58,30 @@ pub fn json_body(request: &Request) -> Result<Fields, ApiError> {
         }
     }
     Fields::from_json(request.body())
+}
+
+/// Holds a request to sending nothing, or an empty object.
+///
+/// # Errors
+///
+/// As [`json_body`], and `UNKNOWN_FIELD`.
+pub fn no_body(request: &Request) -> Result<(), ApiError> {
+    if request.body().is_empty() { Ok(()) } else { json_body(request)?.finish() }
+}
+
+/// The key that makes a request run once, if the caller gave it one.
+///
+/// # Errors
+///
+/// `INVALID_PARAMETER`.
+pub fn idempotency_key(request: &Request) -> Result<Option<IdempotencyKey>, ApiError> {
+    const NAME: &str = "Idempotency-Key";
+    let Some(value) = request.headers().get(NAME) else { return Ok(None) };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    match IdempotencyKey::parse(&text) {
+        Some(key) => Ok(Some(key)),
+        None => Err(ApiError::invalid_parameter(NAME, &Value::from(text), "1 to 255 printable ASCII characters")),
+    }
 }
 
 /// The parameters of the query string.

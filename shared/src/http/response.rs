@@ -24,9 +24,27 @@ pub fn ok<T: Serialize>(body: &T) -> Result<Response, ApiError> {
 ///
 /// `INTERNAL` when the body cannot be written as JSON.
 pub fn created<T: Serialize>(location: &str, body: &T) -> Result<Response, ApiError> {
+    created_before(location, serde_json::to_string(body).map_err(ApiError::internal)?)
+}
+
+/// 201 with a JSON body, for what has no address.
+///
+/// # Errors
+///
+/// `INTERNAL` when the body cannot be written as JSON.
+pub fn made<T: Serialize>(body: &T) -> Result<Response, ApiError> {
+    let text = serde_json::to_string(body).map_err(ApiError::internal)?;
+    Ok(json_response(StatusCode::CREATED, text))
+}
+
+/// The 201 that was answered when something was made, once more.
+///
+/// # Errors
+///
+/// `INTERNAL` when the address is not one.
+pub fn created_before(location: &str, body: String) -> Result<Response, ApiError> {
     let location = HeaderValue::from_str(location).map_err(ApiError::internal)?;
-    let mut response = ok(body)?;
-    *response.status_mut() = StatusCode::CREATED;
+    let mut response = json_response(StatusCode::CREATED, body);
     response.headers_mut().insert(header::LOCATION, location);
     Ok(response)
 }

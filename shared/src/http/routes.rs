@@ -2,6 +2,8 @@
 //!
 //! API Gateway does the routing, by `template.yaml`; a test holds this list against it.
 
+use std::collections::BTreeSet;
+
 use http::{HeaderValue, Method, header};
 
 use crate::error::{ApiError, Code};
@@ -10,11 +12,12 @@ use crate::error::{ApiError, Code};
 const COLLECTION: &str = "/api/v1/chats";
 
 /// Every route of the REST API: path, methods.
-pub const ROUTES: [(&str, &[Method]); 4] = [
+pub const ROUTES: [(&str, &[Method]); 5] = [
     ("/api/v1/chats", &[Method::POST]),
     ("/api/v1/chats/user/{user_id}", &[Method::GET]),
-    ("/api/v1/chats/{chat_id}", &[Method::GET, Method::DELETE]),
+    ("/api/v1/chats/{chat_id}", &[Method::GET, Method::PATCH, Method::DELETE]),
     ("/api/v1/chats/{chat_id}/messages", &[Method::GET]),
+    ("/api/v1/chats/{chat_id}/tickets", &[Method::POST]),
 ];
 
 /// Whether a path is that of the collection, with its slash or without: the only two where a chat is made. API Gateway
@@ -32,6 +35,8 @@ pub fn unknown_route(method: &Method, path: &str) -> ApiError {
         .iter()
         .filter(|(template, _)| matches(template, path) || (*template == COLLECTION && is_bare_collection(path)))
         .flat_map(|(_, methods)| methods.iter().map(Method::as_str))
+        .collect::<BTreeSet<_>>()
+        .into_iter()
         .collect();
     let shown: String = path.chars().take(256).collect();
     if allowed.is_empty() {
@@ -81,7 +86,8 @@ mod tests {
     fn a_known_path_says_which_methods_it_has() {
         assert_eq!(allow(&Method::GET, "/api/v1/chats/").as_deref(), Some("POST"));
         assert_eq!(allow(&Method::GET, "/api/v1/chats").as_deref(), Some("POST"));
-        assert_eq!(allow(&Method::POST, "/api/v1/chats/chat_1").as_deref(), Some("GET, DELETE"));
+        assert_eq!(allow(&Method::POST, "/api/v1/chats/chat_1").as_deref(), Some("DELETE, GET, PATCH"));
+        assert_eq!(allow(&Method::POST, "/api/v1/chats/user/messages").as_deref(), Some("GET"));
         assert_eq!(allow(&Method::PUT, "/api/v1/chats/chat_1/messages").as_deref(), Some("GET"));
     }
 

@@ -5,27 +5,42 @@
 //! | `{tenant_id}#{chat_id}` | `~profile` | what seldom changes: owner, title, metadata, config |
 //! | `{tenant_id}#{chat_id}` | `~state` | what changes with every message: counter, last activity, live streams |
 //! | `{tenant_id}#{chat_id}` | `m#{seq}` | a message, see `messages` |
+//! | `{tenant_id}#once#{idempotency key}` | `~answer` | what a request that must run once was answered, for a day |
 //!
 //! An update is billed by the size of the whole item, hence two items. Both sort above the messages, so that one
 //! descending query brings them and the newest messages. The index `by_owner` (`{tenant_id}#{user_id}`, `active_at`)
 //! holds a user's chats by last activity; only the state item is in it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use aws_sdk_dynamodb::{
     Client,
-    types::{AttributeValue, Delete, DeleteRequest, Put, TransactWriteItem, Update, WriteRequest},
+    types::{
+        AttributeValue, Delete, DeleteRequest, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+        WriteRequest,
+    },
 };
 use serde::{Deserialize, Serialize};
 
-use super::{StoreError, messages, transaction};
+use super::{
+    StoreError, messages,
+    transaction::{self, ATTEMPTS, Written},
+};
 use crate::{
+    api_key::sha256,
     chat::{Chat, ChatConfig, Metadata, NewChat, Title},
-    id::{ChatId, MessageId, TenantId, UserId},
+    id::{ChatId, IdempotencyKey, MessageId, TenantId, UserId},
     time::Timestamp,
 };
 
 mod list;
+mod update;
+
+/// How long the answer to a request that must run once is kept.
+const ONCE: Duration = Duration::from_secs(24 * 60 * 60);
 
 const PROFILE: &str = "~profile";
 const STATE: &str = "~state";
@@ -42,14 +57,34 @@ pub struct Chats {
 pub struct Conversation {
     /// Who answers, and how.
     pub config: ChatConfig,
-    /// How many messages there are.
-    pub message_count: u32,
+    /// How far the chat has come, to append to it.
+    pub seen: Seen,
     /// The newest messages, oldest first.
     pub recent: Vec<crate::message::Message>,
 }
 
+/// How far a chat had come when it was read: a first guess for whoever appends to it.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub(super) message_count: u32,
+    streams: Vec<StreamRecord>,
+}
+
+impl Seen {
+    pub(super) fn of(state: State) -> Self {
+        Self { message_count: state.message_count, streams: state.streams.into_values().collect() }
+    }
+
+    /// The streams that have lapsed, and how many have not.
+    pub(super) fn lapsed(&self, now: Timestamp) -> (Vec<MessageId>, usize) {
+        let (lapsed, live): (Vec<_>, Vec<_>) = self.streams.iter().partition(|stream| stream.lapses_at <= now);
+        (lapsed.into_iter().map(|stream| stream.message_id.clone()).collect(), live.len())
+    }
+}
+
 /// An answer that is being streamed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LiveStream {
     /// The answer.
     pub message_id: MessageId,
@@ -59,11 +94,60 @@ pub struct LiveStream {
     pub in_reply_to: MessageId,
 }
 
+/// A request that must run once: the key that its caller gave it, and the hash of its body.
+#[derive(Clone, Debug)]
+pub struct Once {
+    key: IdempotencyKey,
+    body_hash: String,
+}
+
+/// What became of a request to make a chat.
+#[derive(Debug)]
+pub enum Created {
+    /// The chat is made.
+    Made(Box<Chat>),
+    /// It was made before; this is what was answered then, as JSON.
+    Before {
+        /// The chat that was made.
+        chat_id: ChatId,
+        /// The answer's body.
+        answer: String,
+    },
+    /// The key was used before, with another body.
+    Mismatch,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OnceRecord {
+    body_hash: String,
+    chat_id: ChatId,
+    answer: String,
+}
+
+impl Once {
+    /// A request with this key and body.
+    #[must_use]
+    pub fn new(key: IdempotencyKey, body: &[u8]) -> Self {
+        Self { key, body_hash: sha256(body) }
+    }
+}
+
+impl Created {
+    fn replay(record: OnceRecord, once: Option<&Once>) -> Result<Self, StoreError> {
+        Ok(match once {
+            Some(once) if once.body_hash == record.body_hash => {
+                Self::Before { chat_id: record.chat_id, answer: record.answer }
+            }
+            _ => Self::Mismatch,
+        })
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Profile {
     user_id: UserId,
     title: Option<Title>,
-    /// JSON text, which keeps numbers as they were written; DynamoDB's own have 38 digits.
+    /// JSON text: DynamoDB has no room for all numbers, names and empty texts that JSON has.
     metadata: String,
     config: ChatConfig,
     created_at: Timestamp,
@@ -82,7 +166,7 @@ pub(super) struct State {
     pub(super) deleted_at: Option<Timestamp>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct StreamRecord {
     pub(super) message_id: MessageId,
     pub(super) seq: u32,
@@ -98,17 +182,26 @@ impl Chats {
         Self { client, table }
     }
 
-    /// Makes a chat.
+    /// Makes a chat; once, if the request says so.
+    ///
+    /// The record of a request that must run once is written in the same transaction as the chat, so there is no state
+    /// between: a race, or a death half way, leaves one chat and one answer.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when the table does not answer.
-    pub async fn create(&self, tenant: &TenantId, new: NewChat, now: Timestamp) -> Result<Chat, StoreError> {
+    pub async fn create(
+        &self,
+        tenant: &TenantId,
+        new: NewChat,
+        once: Option<&Once>,
+        now: Timestamp,
+    ) -> Result<Created, StoreError> {
         let chat_id = ChatId::generate();
         let profile = Profile {
             user_id: new.user_id,
             title: new.title,
-            metadata: serde_json::to_string(&new.metadata).map_err(|error| StoreError::Unreadable(error.into()))?,
+            metadata: new.metadata.to_json()?,
             config: new.config,
             created_at: now,
             updated_at: now,
@@ -124,16 +217,53 @@ impl Chats {
         state_item.insert("owner".to_owned(), AttributeValue::S(owner(tenant, &profile.user_id)));
         state_item.insert("active_at".to_owned(), AttributeValue::S(now.to_string()));
 
-        let items = vec![
+        let mut items = vec![
             self.put_new(tenant, &chat_id, PROFILE, serde_dynamo::to_item(&profile)?),
             self.put_new(tenant, &chat_id, STATE, state_item),
             self.count_chat(tenant, &profile.user_id, 1),
         ];
-        match transaction::write(&self.client, items).await? {
-            transaction::Written::Committed => assemble(chat_id, profile, &state),
-            // A ULID that was drawn twice.
-            transaction::Written::Refused { .. } => Err(StoreError::Contended { attempts: 1 }),
+        let chat = assemble(chat_id, profile, &state)?;
+        if let Some(once) = once {
+            items.push(self.put_once(tenant, once, &chat, now)?);
         }
+        match transaction::write(&self.client, items).await? {
+            Written::Committed => Ok(Created::Made(Box::new(chat))),
+            Written::Refused { item: Some(record) } => Created::replay(serde_dynamo::from_item(record)?, once),
+            // A ULID that was drawn twice.
+            Written::Refused { item: None } => Err(StoreError::Contended { attempts: 1 }),
+        }
+    }
+
+    fn put_once(
+        &self,
+        tenant: &TenantId,
+        once: &Once,
+        chat: &Chat,
+        now: Timestamp,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let record = OnceRecord {
+            body_hash: once.body_hash.clone(),
+            chat_id: chat.chat_id.clone(),
+            answer: serde_json::to_string(chat).map_err(|error| StoreError::Unreadable(error.into()))?,
+        };
+        let expires_at = now.plus(ONCE);
+        let mut item: Item = serde_dynamo::to_item(record)?;
+        item.extend([
+            ("pk".to_owned(), AttributeValue::S(format!("{tenant}#once#{}", once.key))),
+            ("sk".to_owned(), AttributeValue::S("~answer".to_owned())),
+            ("expires_at".to_owned(), AttributeValue::S(expires_at.to_string())),
+            ("ttl".to_owned(), AttributeValue::N(expires_at.as_seconds().to_string())),
+        ]);
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            // Expired items are deleted up to two days late.
+            .condition_expression("attribute_not_exists(pk) OR expires_at <= :now")
+            .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .expect("table and item are set");
+        Ok(TransactWriteItem::builder().put(put).build())
     }
 
     /// Reads a chat; `None` when the tenant has none with this id.
@@ -180,6 +310,23 @@ impl Chats {
         }))
     }
 
+    /// Whether the tenant still has a chat; by a read that costs half, and may be a moment late.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn exists(&self, tenant: &TenantId, chat: &ChatId) -> Result<bool, StoreError> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(chat_key(tenant, chat, STATE)))
+            .projection_expression("pk, deleted_at")
+            .send()
+            .await?;
+        Ok(output.item.is_some_and(|item| !item.contains_key("deleted_at")))
+    }
+
     /// Reads a chat with its newest `limit` messages, in one query; `None` when the tenant has no such chat.
     ///
     /// # Errors
@@ -195,8 +342,9 @@ impl Chats {
             .client
             .query()
             .table_name(&self.table)
-            .key_condition_expression("pk = :pk")
+            .key_condition_expression("pk = :pk AND sk >= :messages")
             .expression_attribute_values(":pk", AttributeValue::S(chat_pk(tenant, chat)))
+            .expression_attribute_values(":messages", AttributeValue::S("m#".to_owned()))
             .scan_index_forward(false)
             .limit(i32::from(limit) + 2)
             .consistent_read(true)
@@ -209,7 +357,7 @@ impl Chats {
         let newest_first = items.into_iter().rev().map(|item| messages::from_item(chat, item));
         Ok(Some(Conversation {
             config: head.profile.config,
-            message_count: head.state.message_count,
+            seen: Seen::of(head.state),
             recent: newest_first.collect::<Result<_, _>>()?,
         }))
     }
@@ -245,8 +393,7 @@ impl Chats {
             TransactWriteItem::builder().delete(profile).build(),
             self.count_chat(tenant, &state.user_id, -1),
         ];
-        let written = transaction::write(&self.client, items).await?;
-        Ok(matches!(written, transaction::Written::Committed))
+        Ok(matches!(transaction::write(&self.client, items).await?, Written::Committed))
     }
 
     /// Removes what is left of a deleted chat: its messages, and last the mark that it was deleted. Can be run again
@@ -279,8 +426,12 @@ impl Chats {
                 let delete = DeleteRequest::builder().set_key(Some(key)).build().expect("the key is set");
                 WriteRequest::builder().delete_request(delete).build()
             });
-            // What comes back as unprocessed is still there for the next round.
-            self.client.batch_write_item().request_items(&self.table, deletes.collect()).send().await?;
+            let request = self.client.batch_write_item().request_items(&self.table, deletes.collect());
+            let unprocessed = request.send().await?.unprocessed_items.unwrap_or_default();
+            // What is left is still there for the next round, but the table is short of capacity.
+            if !unprocessed.is_empty() {
+                transaction::back_off(ATTEMPTS).await;
+            }
         }
         self.client.delete_item().table_name(&self.table).set_key(Some(chat_key(tenant, chat, STATE))).send().await?;
         Ok(())
@@ -336,8 +487,7 @@ impl Head {
 }
 
 fn assemble(chat_id: ChatId, profile: Profile, state: &State) -> Result<Chat, StoreError> {
-    let metadata: Metadata =
-        serde_json::from_str(&profile.metadata).map_err(|error| StoreError::Unreadable(error.into()))?;
+    let metadata = Metadata::from_json(&profile.metadata)?;
     Ok(Chat {
         chat_id,
         user_id: profile.user_id,

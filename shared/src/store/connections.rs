@@ -1,26 +1,34 @@
-//! Open sockets. Each is there twice: under its own id, for the messages that it sends; and under its chat, for the
-//! answers that go to all sockets of the chat. Both are read consistently, so a socket that is open gets everything.
+//! Open sockets, and the tickets that open them.
 //!
 //! | `pk` | `sk` | item |
 //! |---|---|---|
-//! | `{connection_id}` | `~connection` | tenant, user and chat of the socket |
-//! | `{tenant_id}#{chat_id}` | `{connection_id}` | that the socket is there |
+//! | `{connection_id}` | `~connection` | tenant, user and chat of the socket, and when it last spoke |
+//! | `{tenant_id}` | `{chat_id}#{connection_id}` | that the socket is there |
+//! | `ticket#{sha256}` | `~ticket` | whom a ticket lets in, and where |
+//!
+//! A socket is there twice: under its own id, for the messages that it sends; and under its tenant and chat, for the
+//! answers that go to all sockets of the chat, and for the tenant's count. Both are read consistently, so a socket that
+//! is open gets everything.
 
 use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::{
     Client,
-    types::{AttributeValue, PutRequest, ReturnValue, WriteRequest},
+    operation::{delete_item::DeleteItemError, update_item::UpdateItemError},
+    types::{AttributeValue, PutRequest, ReturnValue, ReturnValuesOnConditionCheckFailure, WriteRequest},
 };
 use serde::{Deserialize, Serialize};
 
-use super::StoreError;
+use super::{StoreError, transaction::next_attempt};
 use crate::{
+    api_key::{KeyHash, TicketText},
     id::{ChatId, ConnectionId, TenantId, UserId},
+    limits::{FRAME_WINDOW, FRAMES},
     time::Timestamp,
 };
 
 const CONNECTION: &str = "~connection";
+const TICKET: &str = "~ticket";
 
 /// API Gateway ends every socket after two hours.
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>
@@ -38,21 +46,54 @@ pub struct Connections {
 pub struct Connection {
     /// API Gateway's name for it.
     pub connection_id: ConnectionId,
-    /// The tenant that let it in.
-    pub tenant_id: TenantId,
-    /// The user at its other end.
-    pub user_id: UserId,
-    /// The chat that it is for.
-    pub chat_id: ChatId,
+    /// Who is at its other end, and for which chat.
+    #[serde(flatten)]
+    pub pass: Pass,
+    /// When it was opened.
+    pub opened_at: Timestamp,
     /// When API Gateway will end it at the latest.
     pub expires_at: Timestamp,
+    /// Whether it has had its first event; nothing else may be posted before.
+    pub greeted: bool,
+}
+
+/// What lets a socket in: by whom it was let in, who may use it, and for which chat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pass {
+    /// The tenant.
+    #[serde(deserialize_with = "TenantId::deserialize_row")]
+    pub tenant_id: TenantId,
+    /// The key that opened the tenant's gate; once it is revoked, the socket ends.
+    pub key: KeyHash,
+    /// The user at the other end.
+    pub user_id: UserId,
+    /// The chat.
+    pub chat_id: ChatId,
+}
+
+/// What became of a socket that says something.
+#[derive(Debug)]
+pub enum Heard {
+    /// It may speak, and is counted.
+    Allowed(Connection),
+    /// It has spoken too often within a second.
+    TooOften(Connection),
+    /// Nobody knows it (any more).
+    Unknown,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Ticket {
+    #[serde(flatten)]
+    pass: Pass,
+    expires_at: Timestamp,
 }
 
 impl Connection {
     /// A socket that opens now.
     #[must_use]
-    pub fn open(id: ConnectionId, tenant: TenantId, user: UserId, chat: ChatId, now: Timestamp) -> Self {
-        Self { connection_id: id, tenant_id: tenant, user_id: user, chat_id: chat, expires_at: now.plus(LIFETIME) }
+    pub fn open(id: ConnectionId, pass: Pass, now: Timestamp) -> Self {
+        Self { connection_id: id, pass, opened_at: now, expires_at: now.plus(LIFETIME), greeted: false }
     }
 }
 
@@ -69,40 +110,60 @@ impl Connections {
     ///
     /// [`StoreError`] when the table does not answer.
     pub async fn put(&self, connection: &Connection) -> Result<(), StoreError> {
-        let ttl = ("ttl".to_owned(), AttributeValue::N(connection.expires_at.as_seconds().to_string()));
         let mut own: HashMap<_, _> = serde_dynamo::to_item(connection)?;
+        let mut of_tenant = own.clone();
         own.extend(own_key(&connection.connection_id));
-        own.extend([ttl.clone()]);
-        let mut of_chat = chat_key(&connection.tenant_id, &connection.chat_id, &connection.connection_id);
-        of_chat.extend([("expires_at".to_owned(), AttributeValue::S(connection.expires_at.to_string())), ttl]);
+        // Nothing was said yet: all places of the register are free.
+        own.extend((1..=FRAMES).map(|place| (register(place), AttributeValue::N("0".to_owned()))));
+        of_tenant.extend(tenant_key(connection));
 
-        let puts = [own, of_chat].map(|item| {
+        let puts = [own, of_tenant].map(|mut item| {
+            item.extend([ttl(connection.expires_at)]);
             let put = PutRequest::builder().set_item(Some(item)).build().expect("the item is set");
             WriteRequest::builder().put_request(put).build()
         });
         let mut pending = Some(HashMap::from([(self.table.clone(), puts.to_vec())]));
+        let mut attempt = 0;
         while let Some(items) = pending.take().filter(|items| !items.is_empty()) {
+            attempt = next_attempt(attempt).await?;
             pending = self.client.batch_write_item().set_request_items(Some(items)).send().await?.unprocessed_items;
         }
         Ok(())
     }
 
-    /// Finds an open socket.
+    /// Finds the socket that says something, and counts what it says, in one write.
+    ///
+    /// The item holds when the last ten messages came, the newest first. A message is let through, and put first, if the
+    /// tenth is a second old: an exact sliding window.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when the table does not answer.
-    pub async fn get(&self, id: &ConnectionId, now: Timestamp) -> Result<Option<Connection>, StoreError> {
-        let output = self
+    pub async fn hear(&self, id: &ConnectionId, now: Timestamp) -> Result<Heard, StoreError> {
+        let shift: Vec<String> =
+            (2..=FRAMES).map(|place| format!("{} = {}", register(place), register(place - 1))).collect();
+        let update = self
             .client
-            .get_item()
+            .update_item()
             .table_name(&self.table)
             .set_key(Some(own_key(id)))
-            .consistent_read(true)
-            .send()
-            .await?;
-        let connection: Option<Connection> = output.item.map(serde_dynamo::from_item).transpose()?;
-        Ok(connection.filter(|connection| connection.expires_at > now))
+            .update_expression(format!("SET {} = :now, {}", register(1), shift.join(", ")))
+            .condition_expression(format!("{} <= :second_ago", register(FRAMES)))
+            .expression_attribute_values(":now", millis(now.as_millis()))
+            .expression_attribute_values(":second_ago", millis(now.as_millis() - FRAME_WINDOW.as_millis() as i64))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let (item, heard): (_, fn(Connection) -> Heard) = match update.send().await {
+            Ok(output) => (output.attributes, Heard::Allowed),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
+                    (refusal.item().cloned(), Heard::TooOften)
+                }
+                _ => return Err(error.into()),
+            },
+        };
+        let connection: Option<Connection> = item.map(serde_dynamo::from_item).transpose()?;
+        Ok(connection.filter(|connection| connection.expires_at > now).map_or(Heard::Unknown, heard))
     }
 
     /// All open sockets of a chat.
@@ -115,27 +176,96 @@ impl Connections {
         tenant: &TenantId,
         chat: &ChatId,
         now: Timestamp,
-    ) -> Result<Vec<ConnectionId>, StoreError> {
-        let output = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", AttributeValue::S(chat_pk(tenant, chat)))
-            .consistent_read(true)
-            .send()
-            .await?;
-        let items = output.items.unwrap_or_default();
-        let sockets: Vec<SocketOfChat> = serde_dynamo::from_items(items)?;
-        Ok(sockets.into_iter().filter(|socket| socket.expires_at > now).map(|socket| socket.sk).collect())
+    ) -> Result<Vec<Connection>, StoreError> {
+        let sockets = self.below(tenant, &format!("{chat}#")).await?;
+        Ok(sockets.into_iter().filter(|socket| socket.expires_at > now).collect())
     }
 
-    /// Forgets a socket; nothing happens when it is forgotten already.
+    /// All sockets of a tenant that are noted as open, also those that must have ended by now.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when the table does not answer.
-    pub async fn remove(&self, id: &ConnectionId) -> Result<(), StoreError> {
+    pub async fn of_tenant(&self, tenant: &TenantId) -> Result<Vec<Connection>, StoreError> {
+        self.below(tenant, "").await
+    }
+
+    async fn below(&self, tenant: &TenantId, prefix: &str) -> Result<Vec<Connection>, StoreError> {
+        let mut sockets = Vec::new();
+        let mut after = None;
+        loop {
+            let query = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .expression_attribute_values(":tenant", AttributeValue::S(tenant.to_string()))
+                .consistent_read(true)
+                .set_exclusive_start_key(after);
+            let query = if prefix.is_empty() {
+                query.key_condition_expression("pk = :tenant")
+            } else {
+                query
+                    .key_condition_expression("pk = :tenant AND begins_with(sk, :prefix)")
+                    .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
+            };
+            let output = query.send().await?;
+            sockets.extend(serde_dynamo::from_items::<_, Connection>(output.items.unwrap_or_default())?);
+            after = output.last_evaluated_key;
+            if after.is_none() {
+                return Ok(sockets);
+            }
+        }
+    }
+
+    /// Notes that a socket has had its first event.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn note_greeted(&self, connection: &Connection) -> Result<(), StoreError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(tenant_key(connection)))
+            .update_expression("SET greeted = :true")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":true", AttributeValue::Bool(true));
+        match update.send().await {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether a socket has had its first event by now; `None` when it is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn was_greeted(&self, connection: &Connection) -> Result<Option<bool>, StoreError> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(tenant_key(connection)))
+            .consistent_read(true)
+            .send()
+            .await?;
+        let connection: Option<Connection> = output.item.map(serde_dynamo::from_item).transpose()?;
+        Ok(connection.map(|connection| connection.greeted))
+    }
+
+    /// Forgets a socket. Returns it to the one caller who does; to all others it is unknown already.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn remove(&self, id: &ConnectionId) -> Result<Option<Connection>, StoreError> {
         let output = self
             .client
             .delete_item()
@@ -144,38 +274,88 @@ impl Connections {
             .return_values(ReturnValue::AllOld)
             .send()
             .await?;
-        let Some(item) = output.attributes else {
-            return Ok(());
-        };
+        let Some(item) = output.attributes else { return Ok(None) };
         let connection: Connection = serde_dynamo::from_item(item)?;
-        self.client
-            .delete_item()
-            .table_name(&self.table)
-            .set_key(Some(chat_key(&connection.tenant_id, &connection.chat_id, id)))
-            .send()
-            .await?;
+        self.remove_from_tenant(&connection).await?;
+        Ok(Some(connection))
+    }
+
+    /// Removes what a tenant still notes of a socket that is forgotten elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn remove_from_tenant(&self, connection: &Connection) -> Result<(), StoreError> {
+        self.client.delete_item().table_name(&self.table).set_key(Some(tenant_key(connection))).send().await?;
         Ok(())
     }
-}
 
-#[derive(Deserialize)]
-struct SocketOfChat {
-    sk: ConnectionId,
-    expires_at: Timestamp,
+    /// Keeps a ticket until it is used, or too old.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn put_ticket(&self, ticket: &TicketText, pass: Pass, expires_at: Timestamp) -> Result<(), StoreError> {
+        let mut item: HashMap<_, _> = serde_dynamo::to_item(Ticket { pass, expires_at })?;
+        item.extend(ticket_key(ticket));
+        item.extend([ttl(expires_at)]);
+        self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await?;
+        Ok(())
+    }
+
+    /// Uses a ticket up. `None` when it was used already, is too old, or never was.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn redeem(&self, ticket: &TicketText, now: Timestamp) -> Result<Option<Pass>, StoreError> {
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .set_key(Some(ticket_key(ticket)))
+            .condition_expression("expires_at > :now")
+            .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
+            .return_values(ReturnValue::AllOld);
+        let item = match delete.send().await {
+            Ok(output) => output.attributes,
+            Err(error)
+                if error.as_service_error().is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
+            {
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let ticket: Option<Ticket> = item.map(serde_dynamo::from_item).transpose()?;
+        Ok(ticket.map(|ticket| ticket.pass))
+    }
 }
 
 fn own_key(id: &ConnectionId) -> HashMap<String, AttributeValue> {
     key(id.to_string(), CONNECTION.to_owned())
 }
 
-fn chat_key(tenant: &TenantId, chat: &ChatId, id: &ConnectionId) -> HashMap<String, AttributeValue> {
-    key(chat_pk(tenant, chat), id.to_string())
+fn tenant_key(connection: &Connection) -> HashMap<String, AttributeValue> {
+    let Connection { connection_id, pass, .. } = connection;
+    key(pass.tenant_id.to_string(), format!("{}#{connection_id}", pass.chat_id))
 }
 
-fn chat_pk(tenant: &TenantId, chat: &ChatId) -> String {
-    format!("{tenant}#{chat}")
+fn ticket_key(ticket: &TicketText) -> HashMap<String, AttributeValue> {
+    key(format!("ticket#{}", ticket.hash()), TICKET.to_owned())
 }
 
 fn key(pk: String, sk: String) -> HashMap<String, AttributeValue> {
     HashMap::from([("pk".to_owned(), AttributeValue::S(pk)), ("sk".to_owned(), AttributeValue::S(sk))])
+}
+
+fn register(place: usize) -> String {
+    format!("r{place}")
+}
+
+fn millis(millis: i64) -> AttributeValue {
+    AttributeValue::N(millis.to_string())
+}
+
+fn ttl(expires_at: Timestamp) -> (String, AttributeValue) {
+    ("ttl".to_owned(), AttributeValue::N(expires_at.as_seconds().to_string()))
 }

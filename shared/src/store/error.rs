@@ -33,12 +33,13 @@ where
 {
     fn from(error: SdkError<E, R>) -> Self {
         // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
-        const TRANSIENT: [&str; 5] = [
+        const TRANSIENT: [&str; 6] = [
             "InternalServerError",
             "ProvisionedThroughputExceededException",
             "RequestLimitExceeded",
             "ServiceUnavailable",
             "ThrottlingException",
+            "TransactionConflictException",
         ];
         match error.as_service_error().map(|service| service.code().unwrap_or_default()) {
             Some(code) if !TRANSIENT.contains(&code) => Self::Refused(error.into()),

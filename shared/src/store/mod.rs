@@ -11,8 +11,8 @@ mod tenants;
 mod transaction;
 mod users;
 
-pub use chats::{Chats, Conversation, LiveStream};
-pub use connections::{Connection, Connections};
+pub use chats::{Chats, Conversation, Created, LiveStream, Once, Seen};
+pub use connections::{Connection, Connections, Heard, Pass};
 pub use error::StoreError;
-pub use messages::{Exchange, Outcome, Reply};
-pub use tenants::{Gate, NewTenant, TenantStatus, Tenants};
+pub use messages::{Appended, Exchange, Outcome, Reply};
+pub use tenants::{Admission, Gate, KeyRecord, Lease, NewKey, NewTenant, Shut, TenantRecord, TenantStatus, Tenants};

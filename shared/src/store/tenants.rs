@@ -3,18 +3,37 @@
 //! | `pk` | item |
 //! |---|---|
 //! | `key#{sha256 of the key}` | whose key it is |
-//! | `tenant#{tenant_id}` | the tenant's gate: name, status, the hashes of its live keys; below 1 KB, since every request reads it |
+//! | `tenant#{tenant_id}` | the tenant's gate: what every request passes |
+//!
+//! The gate is one small item (below 1 KB, the unit of writes), so that one conditional update lets a request in: the
+//! key is live, the tenant is not suspended, the limit is not reached, and the request is counted. What the condition
+//! refused is told from the item that DynamoDB returns with the refusal.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::{
     Client,
-    types::{AttributeValue, Put, TransactWriteItem},
+    error::SdkError,
+    operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
+    types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{StoreError, transaction};
-use crate::{api_key::KeyHash, id::TenantId, time::Timestamp};
+use super::{
+    StoreError,
+    transaction::{ATTEMPTS, back_off},
+};
+use crate::{
+    api_key::KeyHash,
+    chat::ChatConfig,
+    id::TenantId,
+    limits::{Limits, Meter, Quota, WINDOW},
+    time::Timestamp,
+};
+
+mod manage;
+
+pub use manage::{NewKey, NewTenant, TenantRecord};
 
 /// The tenants table.
 #[derive(Clone, Debug)]
@@ -24,15 +43,30 @@ pub struct Tenants {
 }
 
 /// What every request of a tenant has to pass.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gate {
     /// The tenant's name, for people.
     pub name: String,
     /// Whether the tenant may come in.
     pub status: TenantStatus,
-    /// The hashes of the keys that open the gate.
+    /// The keys that open the gate, by their hashes.
     keys: BTreeMap<String, KeyRecord>,
-    created_at: Timestamp,
+    /// What the tenant may do.
+    pub limits: Limits,
+    /// What chats are given that do not say otherwise. No system prompt: it would not fit.
+    pub defaults: ChatConfig,
+    /// When the tenant was made.
+    pub created_at: Timestamp,
+    rest_count: u32,
+    rest_ends: Timestamp,
+    tickets_count: u32,
+    tickets_ends: Timestamp,
+    connections_count: u32,
+    /// When a lease was last taken or given back.
+    counted_at: Timestamp,
+    /// When dead connections were last looked for, and how many were left then.
+    probed_at: Timestamp,
+    probed_connections: u32,
 }
 
 /// Whether a tenant may come in.
@@ -45,30 +79,87 @@ pub enum TenantStatus {
     Suspended,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct KeyRecord {
-    created_at: Timestamp,
+/// A live key, as its tenant's gate knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    /// What people call it by: `key_` and a ULID.
+    pub key_id: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From when on it opens nothing any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct KeyOwner {
+    #[serde(deserialize_with = "TenantId::deserialize_row")]
     tenant_id: TenantId,
 }
 
-/// A tenant to be made.
-#[derive(Debug)]
-pub struct NewTenant<'a> {
-    /// Its name, for people.
-    pub name: &'a str,
-    /// The hash of its first key.
-    pub key: &'a KeyHash,
+/// Whether a request may come in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Admission {
+    /// It may, and is counted.
+    Admitted(Quota, ChatConfig),
+    /// It may not: its window is full.
+    Limited(Quota),
+    /// It may not: the gate is shut.
+    Shut(Shut),
+}
+
+/// Whether a connection may be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// It may, and is counted.
+    Taken,
+    /// It may not: all leases are taken, of so many.
+    Full(u32),
+    /// It may not: the gate is shut.
+    Shut(Shut),
+}
+
+/// Why a gate stays shut, before any limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shut {
+    /// The key opens nothing (any more).
+    InvalidKey,
+    /// The tenant is suspended.
+    Suspended,
 }
 
 impl Gate {
-    /// Whether this key opens the gate.
+    /// Whether this key opens the gate now.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not.
+    pub fn open(&self, key: &KeyHash, now: Timestamp) -> Result<(), Shut> {
+        let live = |key: &KeyRecord| key.expires_at.is_none_or(|expires_at| expires_at > now);
+        if !self.keys.get(key.as_str()).is_some_and(live) {
+            return Err(Shut::InvalidKey);
+        }
+        match self.status {
+            TenantStatus::Active => Ok(()),
+            TenantStatus::Suspended => Err(Shut::Suspended),
+        }
+    }
+
+    /// Whether nothing has happened to the leases since the last probe, which left `connections` too. Then whatever was
+    /// on its way at that probe has long arrived or died, and what is there now is all there is.
     #[must_use]
-    pub fn opens_with(&self, key: &KeyHash) -> bool {
-        self.keys.contains_key(key.as_str())
+    pub fn was_still_with(&self, connections: u32) -> bool {
+        self.counted_at < self.probed_at && self.probed_connections == connections
+    }
+
+    /// The window of a meter, as it stands.
+    #[must_use]
+    pub fn quota(&self, meter: Meter) -> Quota {
+        let (limit, count, resets_at) = match meter {
+            Meter::Rest => (self.limits.rest_per_minute, self.rest_count, self.rest_ends),
+            Meter::Tickets => (self.limits.tickets_per_minute, self.tickets_count, self.tickets_ends),
+        };
+        Quota { meter, limit, remaining: limit.saturating_sub(count), resets_at }
     }
 }
 
@@ -79,7 +170,7 @@ impl Tenants {
         Self { client, table }
     }
 
-    /// Finds the tenant that a key belongs to, or once belonged to: only [`gate`](Self::gate) says if it still does.
+    /// Finds the tenant that a key belongs to, or once belonged to: only its gate says if it still does.
     ///
     /// # Errors
     ///
@@ -114,35 +205,224 @@ impl Tenants {
         Ok(output.item.map(serde_dynamo::from_item).transpose()?)
     }
 
-    /// Makes a tenant with one key; `None` when that key is in use already.
+    /// Lets a request in and counts it: one conditional write; two at the turn of a window.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when the table does not answer.
-    pub async fn create(&self, new: NewTenant<'_>, now: Timestamp) -> Result<Option<TenantId>, StoreError> {
-        let tenant = TenantId::generate();
-        let keys = BTreeMap::from([(new.key.as_str().to_owned(), KeyRecord { created_at: now })]);
-        let gate = Gate { name: new.name.to_owned(), status: TenantStatus::Active, keys, created_at: now };
-        let owner = KeyOwner { tenant_id: tenant.clone() };
-        let items = vec![
-            self.put_new(key_pk(new.key), serde_dynamo::to_item(owner)?),
-            self.put_new(gate_pk(&tenant), serde_dynamo::to_item(gate)?),
-        ];
-        match transaction::write(&self.client, items).await? {
-            transaction::Written::Committed => Ok(Some(tenant)),
-            transaction::Written::Refused { .. } => Ok(None),
+    pub async fn admit(
+        &self,
+        tenant: &TenantId,
+        key: &KeyHash,
+        meter: Meter,
+        now: Timestamp,
+    ) -> Result<Admission, StoreError> {
+        let columns = Columns::of(meter);
+        for attempt in 1..=ATTEMPTS {
+            let counted = self
+                .update_gate(tenant, key, now)
+                .update_expression("ADD #count :one")
+                .condition_expression(format!("{OPEN} AND #ends > :now AND #count < limits.#limit"))
+                .expression_attribute_names("#count", columns.count)
+                .expression_attribute_names("#ends", columns.ends)
+                .expression_attribute_names("#limit", columns.limit)
+                .expression_attribute_values(":one", AttributeValue::N("1".to_owned()));
+            let gate = match self.pass(counted).await? {
+                Passage::Through(gate) => return Ok(Admission::Admitted(gate.quota(meter), gate.defaults)),
+                Passage::Nobody => return Ok(Admission::Shut(Shut::InvalidKey)),
+                Passage::Refused(gate) => gate,
+            };
+            if let Err(shut) = gate.open(key, now) {
+                return Ok(Admission::Shut(shut));
+            }
+            let quota = gate.quota(meter);
+            if quota.is_used_up(now) {
+                return Ok(Admission::Limited(quota));
+            }
+            // The window is over. Whoever comes first begins the next one; the others count into it.
+            let begun = self
+                .update_gate(tenant, key, now)
+                .update_expression("SET #count = :one, #ends = :ends")
+                .condition_expression(format!("{OPEN} AND #ends = :seen"))
+                .expression_attribute_names("#count", columns.count)
+                .expression_attribute_names("#ends", columns.ends)
+                .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
+                .expression_attribute_values(":ends", AttributeValue::S(now.plus(WINDOW).to_string()))
+                .expression_attribute_values(":seen", AttributeValue::S(quota.resets_at.to_string()));
+            if let Passage::Through(gate) = self.pass(begun).await? {
+                return Ok(Admission::Admitted(gate.quota(meter), gate.defaults));
+            }
+            if attempt > 1 {
+                back_off(attempt).await;
+            }
         }
+        Err(StoreError::Contended { attempts: ATTEMPTS })
     }
 
-    fn put_new(&self, pk: String, mut item: HashMap<String, AttributeValue>) -> TransactWriteItem {
-        item.insert("pk".to_owned(), AttributeValue::S(pk));
-        let put = Put::builder()
-            .table_name(&self.table)
-            .set_item(Some(item))
-            .condition_expression("attribute_not_exists(pk)")
-            .build()
-            .expect("table and item are set");
-        TransactWriteItem::builder().put(put).build()
+    /// Lets a connection in and counts it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn lease(&self, tenant: &TenantId, key: &KeyHash, now: Timestamp) -> Result<Lease, StoreError> {
+        let leased = self
+            .update_gate(tenant, key, now)
+            .update_expression("ADD connections_count :one SET counted_at = :now")
+            .condition_expression(format!("{OPEN} AND connections_count < limits.connections"))
+            .expression_attribute_values(":one", AttributeValue::N("1".to_owned()));
+        Ok(match self.pass(leased).await? {
+            Passage::Through(_) => Lease::Taken,
+            Passage::Nobody => Lease::Shut(Shut::InvalidKey),
+            Passage::Refused(gate) => match gate.open(key, now) {
+                Ok(()) => Lease::Full(gate.limits.connections),
+                Err(shut) => Lease::Shut(shut),
+            },
+        })
+    }
+
+    /// Gives leases back.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn release(&self, tenant: &TenantId, leases: u32, now: Timestamp) -> Result<(), StoreError> {
+        let released = self
+            .update(tenant)
+            .update_expression("ADD connections_count :given_back SET counted_at = :now")
+            .condition_expression("connections_count >= :leases")
+            .expression_attribute_values(":given_back", AttributeValue::N((-i64::from(leases)).to_string()))
+            .expression_attribute_values(":leases", AttributeValue::N(leases.to_string()))
+            .expression_attribute_values(":now", AttributeValue::S(now.to_string()));
+        unless_refused(released.send().await).map(drop)
+    }
+
+    /// Claims the right to look for a tenant's dead connections, so that one at a time does, and not all the time.
+    /// Returns the gate as it was before; `None` when someone has looked since `not_since`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn claim_probe(
+        &self,
+        tenant: &TenantId,
+        not_since: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Gate>, StoreError> {
+        let claimed = self
+            .update(tenant)
+            .update_expression("SET probed_at = :now")
+            .condition_expression("probed_at <= :not_since")
+            .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
+            .expression_attribute_values(":not_since", AttributeValue::S(not_since.to_string()))
+            .return_values(ReturnValue::AllOld);
+        let gate = unless_refused(claimed.send().await)?.and_then(|output| output.attributes);
+        Ok(gate.map(serde_dynamo::from_item).transpose()?)
+    }
+
+    /// Notes how many connections a probe left, for the next one to compare with; and, where `recount` says so, makes
+    /// that the number of leases, unless one was taken or given back since `before`. True when it was made so.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn conclude_probe(
+        &self,
+        tenant: &TenantId,
+        before: &Gate,
+        left: u32,
+        recount: bool,
+    ) -> Result<bool, StoreError> {
+        let left = AttributeValue::N(left.to_string());
+        if recount {
+            let recounted = self
+                .update(tenant)
+                .update_expression("SET connections_count = :left, probed_connections = :left")
+                .condition_expression("counted_at = :seen")
+                .expression_attribute_values(":seen", AttributeValue::S(before.counted_at.to_string()))
+                .expression_attribute_values(":left", left.clone());
+            if unless_refused(recounted.send().await)?.is_some() {
+                return Ok(true);
+            }
+        }
+        let noted = self
+            .update(tenant)
+            .update_expression("SET probed_connections = :left")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":left", left);
+        unless_refused(noted.send().await)?;
+        Ok(false)
+    }
+
+    fn update(&self, tenant: &TenantId) -> UpdateItemFluentBuilder {
+        self.client.update_item().table_name(&self.table).key("pk", AttributeValue::S(gate_pk(tenant)))
+    }
+
+    /// An update of a tenant's gate on behalf of a key. Its condition begins with [`OPEN`].
+    fn update_gate(&self, tenant: &TenantId, key: &KeyHash, now: Timestamp) -> UpdateItemFluentBuilder {
+        self.update(tenant)
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_names("#keys", "keys")
+            .expression_attribute_names("#key", key.as_str())
+            .expression_attribute_values(":active", AttributeValue::S("active".to_owned()))
+            .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+    }
+
+    async fn pass(&self, update: UpdateItemFluentBuilder) -> Result<Passage, StoreError> {
+        match update.send().await {
+            Ok(output) => {
+                Ok(Passage::Through(Box::new(serde_dynamo::from_item(output.attributes.unwrap_or_default())?)))
+            }
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => match refusal.item() {
+                    Some(item) => Ok(Passage::Refused(Box::new(serde_dynamo::from_item(item.clone())?))),
+                    None => Ok(Passage::Nobody),
+                },
+                _ => Err(error.into()),
+            },
+        }
+    }
+}
+
+/// The condition that a key opens a gate.
+const OPEN: &str = "#status = :active AND attribute_exists(#keys.#key) \
+                    AND (attribute_not_exists(#keys.#key.expires_at) OR #keys.#key.expires_at > :now)";
+
+/// What became of an update of a gate.
+enum Passage {
+    Through(Box<Gate>),
+    Refused(Box<Gate>),
+    Nobody,
+}
+
+/// The attributes of a meter.
+struct Columns {
+    count: &'static str,
+    ends: &'static str,
+    limit: &'static str,
+}
+
+impl Columns {
+    fn of(meter: Meter) -> Self {
+        match meter {
+            Meter::Rest => Self { count: "rest_count", ends: "rest_ends", limit: "rest_per_minute" },
+            Meter::Tickets => Self { count: "tickets_count", ends: "tickets_ends", limit: "tickets_per_minute" },
+        }
+    }
+}
+
+/// The output of an update, or nothing when its condition refused it.
+fn unless_refused<T, R>(result: Result<T, SdkError<UpdateItemError, R>>) -> Result<Option<T>, StoreError>
+where
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    match result {
+        Ok(output) => Ok(Some(output)),
+        Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

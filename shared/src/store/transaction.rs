@@ -4,8 +4,11 @@ use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::{
     Client,
-    error::SdkError,
-    operation::transact_write_items::TransactWriteItemsError,
+    error::{ProvideErrorMetadata, SdkError},
+    operation::{
+        transact_write_items::TransactWriteItemsError,
+        update_item::{UpdateItemError, UpdateItemOutput, builders::UpdateItemFluentBuilder},
+    },
     types::{AttributeValue, CancellationReason, TransactWriteItem},
 };
 
@@ -20,29 +23,48 @@ pub(super) enum Written {
     Committed,
     /// Nothing is written, because the condition of one item did not hold.
     Refused {
-        /// That item as it is, when the transaction asked for it and there is one.
+        /// That item as it is, when the transaction asked for it and there is one; of several, the last.
         item: Option<HashMap<String, AttributeValue>>,
     },
 }
 
-/// Writes all items or none. Not for a transaction that must not be sent twice: what the SDK tries again on its own
-/// carries the same client token, so DynamoDB takes it once.
+/// Writes all items or none. When another transaction holds one of them, it is tried again.
 pub(super) async fn write(client: &Client, items: Vec<TransactWriteItem>) -> Result<Written, StoreError> {
-    for attempt in 1..=ATTEMPTS {
+    let mut attempt = 0;
+    loop {
+        attempt = next_attempt(attempt).await?;
         let error = match client.transact_write_items().set_transact_items(Some(items.clone())).send().await {
             Ok(_) => return Ok(Written::Committed),
             Err(error) => error,
         };
         let reasons = cancellation_reasons(&error);
-        if let Some(refusal) = reasons.iter().find(|reason| reason.code() == Some("ConditionalCheckFailed")) {
-            return Ok(Written::Refused { item: refusal.item().cloned() });
+        let is = |code: &str| reasons.iter().any(|reason| reason.code() == Some(code));
+        let refusals = reasons.iter().filter(|reason| reason.code() == Some("ConditionalCheckFailed"));
+        if refusals.clone().next().is_some() {
+            return Ok(Written::Refused { item: refusals.filter_map(CancellationReason::item).next_back().cloned() });
         }
-        if !reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")) {
+        // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+        if !is("TransactionConflict") && !is("ThrottlingError") && !is("ProvisionedThroughputExceeded") {
             return Err(error.into());
         }
-        back_off(attempt).await;
     }
-    Err(StoreError::Contended { attempts: ATTEMPTS })
+}
+
+/// Sends an update of an item that transactions write too. A plain update that meets one fails; the SDK does not try it
+/// again.
+pub(super) async fn update(request: UpdateItemFluentBuilder) -> Result<UpdateItemOutput, SdkError<UpdateItemError>> {
+    let mut attempt = 1;
+    loop {
+        match request.clone().send().await {
+            Err(error) if attempt < ATTEMPTS && is_conflict(&error) => back_off(attempt).await,
+            result => return result,
+        }
+        attempt += 1;
+    }
+}
+
+fn is_conflict(error: &SdkError<UpdateItemError>) -> bool {
+    error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("TransactionConflictException")
 }
 
 fn cancellation_reasons<R>(error: &SdkError<TransactWriteItemsError, R>) -> &[CancellationReason] {
@@ -50,6 +72,20 @@ fn cancellation_reasons<R>(error: &SdkError<TransactWriteItemsError, R>) -> &[Ca
         Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => cancelled.cancellation_reasons(),
         _ => &[],
     }
+}
+
+/// Begins the next attempt: the first at once, the others after a pause.
+///
+/// # Errors
+///
+/// [`StoreError::Contended`] when there were enough.
+pub(super) async fn next_attempt(made: u32) -> Result<u32, StoreError> {
+    match made {
+        0 => {}
+        ATTEMPTS.. => return Err(StoreError::Contended { attempts: made }),
+        _ => back_off(made).await,
+    }
+    Ok(made + 1)
 }
 
 /// Waits before the next attempt: longer each time, and never as long as the others that wait.

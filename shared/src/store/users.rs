@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use serde::Deserialize;
 
-use super::{Chats, StoreError};
+use super::{Chats, StoreError, transaction};
 use crate::{
     id::{TenantId, UserId},
     time::Timestamp,
@@ -36,7 +36,7 @@ impl Chats {
             .update_expression("SET first_connected_at = :now")
             .condition_expression("attribute_not_exists(first_connected_at)")
             .expression_attribute_values(":now", AttributeValue::S(now.to_string()));
-        match update.send().await {
+        match transaction::update(update).await {
             Ok(_) => Ok(true),
             Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
                 Ok(false)

@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use crate::{
     error::ApiError,
-    id::{ChatId, ConnectionId, MessageId, UserId},
-    message::{FinishReason, Usage},
+    id::{ChatId, ClientMessageId, ConnectionId, MessageId, UserId},
+    message::{FinishReason, Message, Usage},
     store::LiveStream,
     time::Timestamp,
 };
@@ -18,6 +18,7 @@ pub const MAX_EVENT_BYTES: usize = 28 * 1024;
 
 /// One event: what happened, in which chat, when.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event<'a> {
     /// What happened.
     #[serde(flatten)]
@@ -32,6 +33,7 @@ pub struct Event<'a> {
 /// What happened.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Body<'a> {
     /// The first event on every socket.
     ConnectionEstablished {
@@ -57,6 +59,9 @@ pub enum Body<'a> {
         seq: u32,
         /// What was said.
         content: &'a str,
+        /// What the client called the message.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client_message_id: Option<&'a ClientMessageId>,
     },
     /// The answer begins.
     MessageStreamStarted {
@@ -103,8 +108,22 @@ pub enum Body<'a> {
     Error(ErrorReport<'a>),
 }
 
+impl<'a> Body<'a> {
+    /// The event for a message of the user that is stored.
+    #[must_use]
+    pub fn received(message: &'a Message) -> Self {
+        Self::MessageReceived {
+            message_id: &message.message_id,
+            seq: message.seq,
+            content: &message.content,
+            client_message_id: message.client_message_id.as_ref(),
+        }
+    }
+}
+
 /// How long an answer took, from the moment the message arrived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Timing {
     /// Until its first token, in milliseconds; the whole time if there was none.
     pub first_token_ms: u64,
@@ -114,9 +133,14 @@ pub struct Timing {
 
 /// An error as a socket gets it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ErrorReport<'a> {
+    /// What did not work.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::ErrorObject"))]
     error: Value,
+    /// What to name when reporting the error.
     request_id: &'a str,
+    /// The answer that the error belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     message_id: Option<&'a MessageId>,
 }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::event::{MAX_EVENT_BYTES, fitting};
 use crate::{
     error::{ApiError, Code},
+    id::ClientMessageId,
     input::{Field, Fields},
 };
 
@@ -16,15 +17,23 @@ const ENVELOPE_BYTES: usize = 1024;
 
 /// One frame of a client.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(tag = "type", rename_all = "snake_case"))]
 pub enum Frame {
     /// The user says something.
-    Message(Content),
+    Message {
+        /// What is said.
+        content: Content,
+        /// What the client calls the message, so that it can be sent again without being answered again.
+        #[cfg_attr(feature = "schema", schemars(rename = "client_message_id"))]
+        client_id: Option<ClientMessageId>,
+    },
     /// The client wants to know that the connection works.
     Ping,
 }
 
 /// What a user says: not empty, and small enough to come back in one event.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("minLength" = 1)))]
 pub struct Content(String);
 
 impl Content {
@@ -46,21 +55,30 @@ impl Frame {
             return Err(too_large(MAX_EVENT_BYTES).with_detail("got_bytes", text.len()));
         }
         let mut fields = Fields::from_json(text.as_bytes())?;
-        let named = match fields.optional("type")? {
-            Some(Type(name)) => Some(name),
-            None => fields.optional("action")?.map(|Type(name)| name),
-        };
+        let (by_type, by_action) = (fields.optional::<Type>("type")?, fields.optional::<Type>("action")?);
+        let named = by_type.or(by_action).map(|Type(name)| name);
         let frame = match named.as_deref() {
-            Some("message") => Self::Message(fields.required::<Content>("content")?.checked()?),
+            Some("message") => Self::message(&mut fields)?,
+            None if fields.has("content") => Self::message(&mut fields)?,
             Some("ping") => Self::Ping,
             Some(other) => return Err(unknown_type(other)),
-            None => match fields.optional::<Content>("content")? {
-                Some(content) => Self::Message(content.checked()?),
-                None => return Err(ApiError::missing_parameter("type", TYPES)),
-            },
+            None => return Err(ApiError::missing_parameter("type", TYPES)),
         };
         fields.finish()?;
         Ok(frame)
+    }
+
+    fn message(fields: &mut Fields) -> Result<Self, ApiError> {
+        let content = fields.required::<Content>("content")?.checked()?;
+        Ok(Self::Message { content, client_id: fields.optional("client_message_id")? })
+    }
+}
+
+impl Field for ClientMessageId {
+    const ALLOWED: &'static str = "a text of 1 to 64 characters";
+
+    fn read(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
     }
 }
 
@@ -117,11 +135,12 @@ mod tests {
 
     #[test]
     fn a_message_may_leave_its_type_out() {
-        let hello = Frame::Message(Content("Hello".to_owned()));
+        let hello = Frame::Message { content: Content("Hello".to_owned()), client_id: None };
         for text in [
             r#"{"content":"Hello"}"#,
             r#"{"type":"message","content":"Hello"}"#,
             r#"{"action":"message","content":"Hello"}"#,
+            r#"{"action":"message","type":"message","content":"Hello"}"#,
         ] {
             assert_eq!(read(text).as_ref(), Ok(&hello), "{text}");
         }
@@ -138,6 +157,9 @@ mod tests {
             (r#"{"type":"message"}"#, Code::MissingParameter),
             (r#"{"content":""}"#, Code::InvalidParameter),
             (r#"{"content":5}"#, Code::InvalidParameter),
+            (r#"{"content":null}"#, Code::MissingParameter),
+            (r#"{"content":"x","client_message_id":""}"#, Code::InvalidParameter),
+            (r#"{"type":"ping","client_message_id":"x"}"#, Code::UnknownField),
             (r#"{"type":5,"content":"x"}"#, Code::InvalidParameter),
             (r#"{"type":"shout","content":"x"}"#, Code::UnknownType),
             (r#"{"content":"x","colour":"red"}"#, Code::UnknownField),

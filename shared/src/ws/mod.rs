@@ -7,5 +7,5 @@ mod serve;
 
 pub use event::{Body, ErrorReport, Event, MAX_EVENT_BYTES, Timing, fitting};
 pub use frame::{Content, Frame};
-pub use publisher::{PostError, Publisher};
+pub use publisher::{Patience, PostError, Publisher};
 pub use serve::{SocketEvent, serve};

@@ -3,11 +3,20 @@
 use std::time::Duration;
 
 use aws_sdk_apigatewaymanagement::{
-    Client, error::SdkError, operation::post_to_connection::PostToConnectionError, primitives::Blob,
+    Client,
+    error::SdkError,
+    operation::{get_connection::GetConnectionError, post_to_connection::PostToConnectionError},
+    primitives::Blob,
 };
 
-use super::event::Event;
-use crate::id::ConnectionId;
+use futures_util::{FutureExt, StreamExt, stream};
+use tokio::time::Instant;
+
+use super::event::{Body, ErrorReport, Event};
+use crate::{error::ApiError, id::ConnectionId, store::Connection, time::Timestamp};
+
+/// How many sockets are closed at once.
+const CLOSED_AT_ONCE: usize = 16;
 
 /// Posts events to sockets.
 #[derive(Clone, Debug)]
@@ -33,7 +42,7 @@ impl Publisher {
         Self { client }
     }
 
-    /// Posts one event. Two events to one socket keep their order only when the second waits for the first.
+    /// Posts one event, once. Two events to one socket keep their order only when the second waits for the first.
     ///
     /// # Errors
     ///
@@ -48,6 +57,71 @@ impl Publisher {
             .await
             .map(drop)
             .map_err(PostError::from)
+    }
+
+    /// Posts one event until it arrives: API Gateway is short of capacity at times, and a client may read slowly.
+    ///
+    /// # Errors
+    ///
+    /// [`PostError`], after [`Patience`] has run out.
+    pub async fn deliver(&self, socket: &ConnectionId, event: &Event<'_>) -> Result<(), PostError> {
+        let mut patience = Patience::default();
+        loop {
+            match self.post(socket, event).await {
+                Ok(()) => return Ok(()),
+                Err(error) => patience.bear(error).await?,
+            }
+        }
+    }
+
+    /// Posts the first event on a socket. It does not exist until API Gateway has taken the answer of `$connect` and
+    /// finished the handshake, a moment that nobody announces: until then it is "gone", and the post is tried again,
+    /// for about three seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`PostError`].
+    pub async fn deliver_once_open(&self, socket: &ConnectionId, event: &Event<'_>) -> Result<(), PostError> {
+        let mut pause = Duration::from_millis(5);
+        loop {
+            match self.deliver(socket, event).await {
+                Err(PostError::Gone) if pause < Duration::from_secs(2) => tokio::time::sleep(pause).await,
+                result => return result,
+            }
+            pause *= 2;
+        }
+    }
+
+    async fn close(&self, socket: &ConnectionId) -> Result<(), PostError> {
+        match self.client.delete_connection().connection_id(socket.as_str()).send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_gone_exception()) => Ok(()),
+            Err(error) => Err(PostError::Failed(error.into())),
+        }
+    }
+
+    /// Says goodbye to sockets, then closes them; several at once, since each takes two calls.
+    pub async fn close_all(&self, sockets: &[Connection], reason: &ApiError, request_id: &str) {
+        let closing: Vec<_> = sockets.iter().map(|socket| self.dismiss(socket, reason, request_id).boxed()).collect();
+        stream::iter(closing).buffer_unordered(CLOSED_AT_ONCE).collect::<()>().await;
+    }
+
+    /// Says goodbye to a socket, then closes it. There are no close codes of our own, hence the event before.
+    async fn dismiss(&self, socket: &Connection, reason: &ApiError, request_id: &str) {
+        let report = ErrorReport::new(reason, request_id, None);
+        let event =
+            Event { body: Body::Error(report), chat_id: Some(&socket.pass.chat_id), timestamp: Timestamp::now() };
+        let said = self.post(&socket.connection_id, &event).await;
+        let closed = self.close(&socket.connection_id).await;
+        if let (Err(PostError::Failed(cause)), _) | (_, Err(PostError::Failed(cause))) = (said, closed) {
+            tracing::warn!(request_id, error.cause = %cause, "a socket was not closed in order");
+        }
+    }
+
+    /// Whether API Gateway says that a socket is gone. When it does not answer, the socket may live.
+    pub async fn is_gone(&self, socket: &ConnectionId) -> bool {
+        let looked = self.client.get_connection().connection_id(socket.as_str()).send().await;
+        looked.is_err_and(|error| error.as_service_error().is_some_and(GetConnectionError::is_gone_exception))
     }
 
     /// Posts the first event on a socket. It does not exist until API Gateway has taken the answer of `$connect` and
@@ -66,6 +140,34 @@ impl Publisher {
             }
             pause *= 2;
         }
+    }
+}
+
+/// How long a socket is given that does not take what is posted to it: half a minute, with longer and longer pauses.
+#[derive(Debug, Default)]
+pub struct Patience {
+    failures: u32,
+    failing_since: Option<Instant>,
+}
+
+impl Patience {
+    const LONGEST: Duration = Duration::from_secs(30);
+    const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+    /// Waits before the next try.
+    ///
+    /// # Errors
+    ///
+    /// The failure itself: at once when the socket is gone, otherwise when the time is over.
+    pub async fn bear(&mut self, failure: PostError) -> Result<(), PostError> {
+        let since = *self.failing_since.get_or_insert_with(Instant::now);
+        if matches!(failure, PostError::Gone) || since.elapsed() > Self::LONGEST {
+            return Err(failure);
+        }
+        let pause = Duration::from_millis(20 << self.failures.min(10)).min(Self::LONGEST_PAUSE);
+        self.failures += 1;
+        tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
+        Ok(())
     }
 }
 

@@ -1,15 +1,14 @@
 //! Running a handler of a WebSocket route as a Lambda function.
 
-use std::{convert::Infallible, future::Future, panic::AssertUnwindSafe, time::Instant};
+use std::{convert::Infallible, future::Future, time::Instant};
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
-use futures_util::FutureExt;
 use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
 use serde_json::{Value, json};
 
 use crate::{
-    after::AfterAnswer, auth::API_KEY_HEADER, config::Config, error::ApiError, http::panic_message, id::ConnectionId,
-    input::Fields, telemetry,
+    after::AfterAnswer, api_key::TicketText, auth::API_KEY_HEADER, config::Config, error::ApiError, http::caught,
+    id::ConnectionId, input::Fields, telemetry,
 };
 
 /// What API Gateway says of a socket: it wants to connect, it sent a message, it is gone.
@@ -35,6 +34,12 @@ impl SocketEvent {
     pub fn api_key(&self) -> Option<&str> {
         let header = self.request.headers.get(API_KEY_HEADER).and_then(|value| value.to_str().ok());
         header.or_else(|| self.request.query_string_parameters.first("api_key"))
+    }
+
+    /// The ticket that was sent with the handshake in the place of a key.
+    #[must_use]
+    pub fn ticket(&self) -> Option<TicketText> {
+        self.request.query_string_parameters.first("ticket").map(TicketText::new)
     }
 
     /// The query parameters of the handshake.
@@ -76,8 +81,7 @@ where
     let begun = Instant::now();
     let request_id = event.request_id.clone();
     let route = event.request.request_context.route_key.clone();
-    let result = AssertUnwindSafe(async move { handler(event).await }).catch_unwind().await;
-    let result = result.unwrap_or_else(|panic| Err(ApiError::internal(panic_message(panic.as_ref()))));
+    let result = caught(handler(event)).await;
 
     let mut code = None;
     let response = match result {

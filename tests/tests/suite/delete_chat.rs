@@ -1,11 +1,10 @@
 //! `DELETE /api/v1/chats/{chat_id}`.
 
-use std::time::Duration;
-
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::StatusCode;
 use serde_json::Value;
-use tests::{Stack, Tenant};
+use shared::store::{Appended, Seen};
+use tests::{Stack, Tenant, eventually};
 
 /// How many items of a chat are left in the table.
 async fn items_left(stack: &Stack, tenant: &Tenant, chat: &str) -> i32 {
@@ -15,9 +14,7 @@ async fn items_left(stack: &Stack, tenant: &Tenant, chat: &str) -> i32 {
 }
 
 async fn until_purged(stack: &Stack, tenant: &Tenant, chat: &str) {
-    while items_left(stack, tenant, chat).await > 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually("the chat is purged", async || items_left(stack, tenant, chat).await == 0).await;
 }
 
 #[tokio::test]
@@ -26,8 +23,12 @@ async fn a_deleted_chat_is_gone_at_once_and_for_good() {
     let tenant = stack.tenant("delete").await;
     let chat = tenant.chat("u").await;
     let mut socket = tenant.connect(&chat, "u").await;
+    let id = shared::id::ChatId::parse(&chat).expect("an id");
     for _ in 0..14 {
-        socket.say("something to purge").await;
+        let now = shared::time::Timestamp::now();
+        let appended = stack.chats().append(&tenant.id, &id, Seen::default(), "something to purge", None, now).await;
+        let Appended::Stored(exchange) = appended.expect("the table answers") else { panic!("not stored") };
+        stack.chats().forget_stream(&tenant.id, &id, &exchange.reply).await.expect("the table answers");
     }
     let path = format!("/api/v1/chats/{chat}");
     let deleted = tenant.delete(&path).await;
@@ -42,27 +43,31 @@ async fn a_deleted_chat_is_gone_at_once_and_for_good() {
     }
     let query = format!("api_key={}&user_id=u&chat_id={chat}", tenant.key);
     assert_eq!(tenant.connect_with(&query, &[]).await.err(), Some(StatusCode::NOT_FOUND));
-    socket.send(&serde_json::json!({ "content": "still there?" })).await;
     assert_eq!(socket.next_of("error").await["error"]["code"], "CHAT_NOT_FOUND");
+    socket.closed().await;
 
     until_purged(stack, &tenant, &chat).await;
 }
 
 #[tokio::test]
-async fn a_chat_that_is_deleted_while_it_answers_does_not_come_back() {
+async fn a_running_answer_ends_with_its_chat_and_does_not_come_back() {
     let stack = Stack::shared();
     let tenant = stack.tenant("delete in mid-stream").await;
-    let body = serde_json::json!({ "user_id": "u", "config": { "model": "echo@20" } });
+    // Ten minutes of answer.
+    let body = serde_json::json!({ "user_id": "u", "config": { "model": "echo@2" } });
     let chat = tenant.chat_with(&body).await;
     let mut socket = tenant.connect(&chat, "u").await;
-    socket.send(&serde_json::json!({ "content": "a b c d e f g h i j k l m n o p q r s t" })).await;
+    socket.send(&serde_json::json!({ "content": "word ".repeat(1200) })).await;
     socket.next_of("message_stream_token").await;
     assert_eq!(tenant.delete(&format!("/api/v1/chats/{chat}")).await.status, StatusCode::NO_CONTENT);
 
     let error = socket.next_of("error").await;
     assert_eq!(error["error"]["code"], "CHAT_NOT_FOUND", "{error}");
-    assert_eq!(socket.next_of("message_stream_ended").await["finish_reason"], "error");
+    socket.closed().await;
     until_purged(stack, &tenant, &chat).await;
+    // Longer than a stream goes on without looking whether its chat is there.
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    assert_eq!(items_left(stack, &tenant, &chat).await, 0);
 }
 
 #[tokio::test]

@@ -4,20 +4,16 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
 use serde_json::json;
-use tests::{Options, Stack};
+use tests::{Options, Stack, eventually};
 
 #[tokio::test]
-async fn a_change_of_the_source_is_felt_and_sockets_stay_open() {
+async fn a_change_of_the_source_is_felt_sockets_stay_open_and_data_stays_for_the_next_start() {
     let copy = Copy::of_this_workspace();
-    let stack = Stack::start(&Options {
-        workspace: copy.path.clone(),
-        target: copy.path.join("target"),
-        arguments: Vec::new(),
-    });
+    let options = Options { workspace: copy.path.clone(), target: copy.path.join("target"), arguments: Vec::new() };
+    let stack = Stack::start(&options);
     let tenant = stack.tenant("reload").await;
     let chat = tenant.chat("u").await;
     let mut socket = tenant.connect(&chat, "u").await;
@@ -26,12 +22,15 @@ async fn a_change_of_the_source_is_felt_and_sockets_stay_open() {
     assert_eq!(not_found().await, "/nowhere");
 
     copy.replace("functions/fallback/src/handler.rs", "request.raw_http_path()", "\"/reloaded\"");
-    while not_found().await != "/reloaded" {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    eventually("the change is felt", async || not_found().await == "/reloaded").await;
 
     socket.send(&json!({ "content": "after" })).await;
     assert_eq!(socket.next_of("message_stream_ended").await["content"], "You said: after");
+
+    drop(stack);
+    let stack = Stack::start(&options);
+    let kept = stack.again(&tenant).get(&format!("/api/v1/chats/{chat}/messages")).await;
+    assert_eq!(kept.body["total"], 4, "{}", kept.body);
 }
 
 /// A copy of this workspace that a test may change, with the dependencies compiled so far.

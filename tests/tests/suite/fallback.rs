@@ -20,9 +20,10 @@ async fn known_paths_say_which_methods_they_have() {
     for (method, path, allow) in [
         (Method::GET, "/api/v1/chats/", "POST"),
         (Method::PUT, "/api/v1/chats", "POST"),
-        (Method::PUT, "/api/v1/chats/chat_x", "GET, DELETE"),
+        (Method::PUT, "/api/v1/chats/chat_x", "DELETE, GET, PATCH"),
         (Method::DELETE, "/api/v1/chats/chat_x/messages", "GET"),
         (Method::POST, "/api/v1/chats/user/u", "GET"),
+        (Method::GET, "/api/v1/chats/chat_x/tickets", "POST"),
     ] {
         let answer = tenant.send(tenant.request(method.clone(), path)).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (405, "METHOD_NOT_ALLOWED"), "{method} {path}");

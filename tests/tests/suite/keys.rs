@@ -46,7 +46,12 @@ async fn a_key_belongs_to_one_tenant_for_good() {
     let stack = Stack::shared();
     let tenant = stack.tenant("first").await;
     let hash = shared::api_key::ApiKey::new(&tenant.key).hash();
-    let again = shared::store::NewTenant { name: "second", key: &hash };
+    let again = shared::store::NewTenant {
+        name: "second",
+        key: &hash,
+        limits: shared::limits::Limits::default(),
+        defaults: shared::chat::ChatConfig::default(),
+    };
     let created = stack.tenants().create(again, shared::time::Timestamp::now()).await;
     assert!(created.expect("the table answers").is_none());
 }

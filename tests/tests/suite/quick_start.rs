@@ -35,31 +35,28 @@ async fn works_word_for_word_with_curl_and_a_websocket() {
     assert_eq!(demo.delete(&format!("/api/v1/chats/{chat_id}")).await.status.as_u16(), 204);
 }
 
-/// A client that nobody here wrote: Node's own `WebSocket`, where this Node has it.
+/// A client that nobody here wrote: Python's `websockets`.
 #[tokio::test]
-async fn works_with_nodes_websocket() {
+async fn works_with_a_websocket_client_from_elsewhere() {
     let stack = Stack::shared();
-    let tenant = stack.tenant("node").await;
+    let tenant = stack.tenant("python").await;
     let chat = tenant.chat("user123").await;
     let url = format!("{}?api_key={}&user_id=user123&chat_id={chat}", stack.websocket_url(), tenant.key);
-    let script = format!(
-        r#"
-        const ws = new WebSocket({url:?});
-        ws.onopen = () => ws.send(JSON.stringify({{ content: "Hello from Node" }}));
-        ws.onmessage = ({{ data }}) => {{
-          const event = JSON.parse(data);
-          if (event.type === "message_stream_token") process.stdout.write(event.token);
-          if (event.type === "message_stream_ended") ws.close();
-        }};
-        ws.onclose = () => process.exit(0);
-        "#
-    );
-    let node = Command::new("node")
-        .args(["--experimental-websocket", "--no-warnings", "-e", &script])
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(Duration::from_secs(60), node).await.expect("node ends").expect("node runs");
+    let script = r#"
+import json, sys
+from websockets.sync.client import connect
+with connect(sys.argv[1]) as socket:
+    socket.send(json.dumps({"content": "Hello from Python"}))
+    for text in socket:
+        event = json.loads(text)
+        if event["type"] == "message_stream_token":
+            print(event["token"], end="")
+        if event["type"] == "message_stream_ended":
+            break
+"#;
+    let python = tests::python_with("websockets", "15.0.1");
+    let client = Command::new(python).args(["-c", script, &url]).stdin(Stdio::null()).kill_on_drop(true).output();
+    let output = tokio::time::timeout(Duration::from_secs(60), client).await.expect("it ends").expect("python runs");
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(stdout, "You said: Hello from Node", "{stderr}");
+    assert_eq!(stdout, "You said: Hello from Python", "{stderr}");
 }

@@ -64,6 +64,7 @@ async fn who_may_not_connect_is_refused_before_the_handshake() {
         (format!("api_key={key}&chat_id={chat}"), StatusCode::BAD_REQUEST),
         (format!("api_key={key}&user_id=a%20b&chat_id={chat}"), StatusCode::BAD_REQUEST),
         (format!("api_key={key}&user_id=u"), StatusCode::BAD_REQUEST),
+        (format!("api_key={key}&user_id=u&chat_id={chat}&colour=red"), StatusCode::BAD_REQUEST),
         (format!("api_key={key}&user_id=someone-else&chat_id={chat}"), StatusCode::FORBIDDEN),
         (format!("api_key={key}&user_id=u&chat_id={never}"), StatusCode::NOT_FOUND),
         (format!("api_key={key}&user_id=u&chat_id=nonsense"), StatusCode::NOT_FOUND),
@@ -76,9 +77,10 @@ async fn who_may_not_connect_is_refused_before_the_handshake() {
 #[tokio::test]
 async fn a_socket_that_joins_late_hears_what_is_being_streamed() {
     let tenant = Stack::shared().tenant("late").await;
-    let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "model": "echo@20" } })).await;
+    // Ten minutes of answer: it runs as long as this test does.
+    let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "model": "echo@2" } })).await;
     let mut first = tenant.connect(&chat, "u").await;
-    first.send(&json!({ "content": "a b c d e f g h i j k l m n o p q r s t u v w x y z" })).await;
+    first.send(&json!({ "content": "word ".repeat(1200) })).await;
     let started = first.next_of("message_stream_started").await;
 
     let mut late = tenant.connect(&chat, "u").await;
@@ -87,8 +89,37 @@ async fn a_socket_that_joins_late_hears_what_is_being_streamed() {
         "message_id": started["message_id"], "seq": started["seq"], "in_reply_to": started["in_reply_to"],
     }]);
     assert_eq!(streams, expected);
+    tenant.delete(&format!("/api/v1/chats/{chat}")).await;
+}
 
-    first.next_of("message_stream_ended").await;
-    let streams = tenant.connect(&chat, "u").await.next().await["active_streams"].clone();
-    assert_eq!(streams, json!([]), "whoever hears of the end finds it over");
+#[tokio::test]
+async fn whoever_hears_of_the_end_finds_it_over() {
+    let tenant = Stack::shared().tenant("over").await;
+    let chat = tenant.chat("u").await;
+    tenant.connect(&chat, "u").await.say("Hello").await;
+    assert_eq!(tenant.connect(&chat, "u").await.next().await["active_streams"], json!([]));
+}
+
+#[tokio::test]
+async fn sockets_that_open_while_a_message_is_sent_hear_of_it_one_way_or_the_other() {
+    let tenant = Stack::shared().tenant("joining").await;
+    let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "model": "echo@2" } })).await;
+    let mut speaker = tenant.connect(&chat, "u").await;
+    let joining = futures_util::future::join_all((0..20).map(|_| tenant.connect(&chat, "u")));
+    let content = json!({ "content": "word ".repeat(1200) });
+    let speaking = async {
+        speaker.send(&content).await;
+        speaker.next_of("message_stream_started").await
+    };
+    let (joined, started) = tokio::join!(joining, speaking);
+    for mut socket in joined {
+        let established = socket.next().await;
+        let listed = established["active_streams"].as_array().expect("a list").iter();
+        let is_listed = listed.clone().any(|stream| stream["message_id"] == started["message_id"]);
+        if !is_listed {
+            let heard = socket.next_of("message_stream_started").await;
+            assert_eq!(heard["message_id"], started["message_id"]);
+        }
+    }
+    tenant.delete(&format!("/api/v1/chats/{chat}")).await;
 }

@@ -1,9 +1,7 @@
 //! `$disconnect`.
 
-use std::time::Duration;
-
 use aws_sdk_dynamodb::types::AttributeValue;
-use tests::Stack;
+use tests::{Stack, eventually};
 
 #[tokio::test]
 async fn a_closed_socket_leaves_nothing_behind() {
@@ -17,11 +15,15 @@ async fn a_closed_socket_leaves_nothing_behind() {
         let query = query.expression_attribute_values(":pk", AttributeValue::S(pk));
         query.send().await.expect("the table answers").count()
     };
-    let of_chat = || format!("{}#{chat}", tenant.id);
-    assert_eq!((items(id.clone()).await, items(of_chat()).await), (1, 1));
+    let of_tenant = || tenant.id.to_string();
+    assert_eq!((items(id.clone()).await, items(of_tenant()).await), (1, 1));
 
     socket.close().await;
-    while (items(id.clone()).await, items(of_chat()).await) != (0, 0) {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let forgotten = async || (items(id.clone()).await, items(of_tenant()).await) == (0, 0);
+    eventually("the socket is forgotten", forgotten).await;
+    let lease_given_back = async || {
+        let gate = stack.tenants().gate(&tenant.id).await.expect("the table answers").expect("a tenant");
+        gate.connections() == 0
+    };
+    eventually("the lease is given back", lease_given_back).await;
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use futures_util::future::{try_join, try_join_all};
 
-use super::{Chats, Head, Item, PROFILE, STATE, StoreError, assemble, owner};
+use super::{Chats, Head, Item, PROFILE, STATE, StoreError, assemble, owner, transaction::next_attempt};
 use crate::{
     chat::Chat,
     id::{ChatId, TenantId, UserId},
@@ -81,7 +81,9 @@ impl Chats {
         let request = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
         let mut pending = Some(HashMap::from([(self.table.clone(), request.expect("the keys are set"))]));
         let mut items: HashMap<String, Vec<Item>> = HashMap::new();
+        let mut attempt = 0;
         while let Some(request) = pending.take().filter(|request| !request.is_empty()) {
+            attempt = next_attempt(attempt).await?;
             let output = self.client.batch_get_item().set_request_items(Some(request)).send().await?;
             for item in output.responses.into_iter().flat_map(HashMap::into_values).flatten() {
                 if let Some(id) = chat_of(tenant, &item) {

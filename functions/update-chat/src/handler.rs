@@ -1,0 +1,23 @@
+//! The handler of `PATCH /api/v1/chats/{chat_id}`.
+
+use shared::{
+    auth::Tenant,
+    chat::ChatChange,
+    error::ApiError,
+    http::{self, Request, Response},
+    store::Chats,
+    time::Timestamp,
+};
+
+/// What the function works with.
+#[derive(Clone, Debug)]
+pub(crate) struct App {
+    pub(crate) chats: Chats,
+}
+
+pub(crate) async fn handle(app: App, tenant: Tenant, request: Request) -> Result<Response, ApiError> {
+    let chat_id = http::chat_id(&request)?;
+    let change = ChatChange::read(http::json_body(&request)?)?;
+    let chat = app.chats.update(&tenant.id, &chat_id, change, Timestamp::now()).await?;
+    http::ok(&chat.ok_or_else(|| ApiError::chat_not_found(chat_id.as_str()))?)
+}

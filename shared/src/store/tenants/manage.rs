@@ -1,0 +1,265 @@
+//! Managing tenants and keys: for those who run the service, never on the path of a request.
+
+use std::collections::{BTreeMap, HashMap};
+
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, ReturnValue, TransactWriteItem, Update};
+
+use super::{Gate, KeyOwner, KeyRecord, TenantStatus, Tenants, gate_pk, key_pk, unless_refused};
+use crate::{
+    api_key::KeyHash,
+    chat::ChatConfig,
+    id::TenantId,
+    limits::Limits,
+    store::{
+        StoreError,
+        transaction::{self, Written},
+    },
+    time::Timestamp,
+};
+
+/// A tenant to be made.
+#[derive(Debug)]
+pub struct NewTenant<'a> {
+    /// Its name, for people.
+    pub name: &'a str,
+    /// The hash of its first key.
+    pub key: &'a KeyHash,
+    /// What it may do.
+    pub limits: Limits,
+    /// What its chats are given that do not say otherwise; without a system prompt.
+    pub defaults: ChatConfig,
+}
+
+/// A key to be made for a tenant.
+#[derive(Debug)]
+pub struct NewKey<'a> {
+    /// The key's hash.
+    pub key: &'a KeyHash,
+    /// From when on it opens nothing any more.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A tenant, as those see it who run the service.
+#[derive(Clone, Debug)]
+pub struct TenantRecord {
+    /// Its id.
+    pub tenant_id: TenantId,
+    /// Its gate.
+    pub gate: Gate,
+}
+
+impl Gate {
+    /// The keys that open the gate, by their hashes.
+    pub fn keys(&self) -> impl Iterator<Item = (KeyHash, &KeyRecord)> {
+        self.keys.iter().map(|(hash, record)| (KeyHash::from_stored(hash), record))
+    }
+
+    /// How many connections the tenant has open.
+    #[must_use]
+    pub fn connections(&self) -> u32 {
+        self.connections_count
+    }
+}
+
+impl KeyRecord {
+    fn new(expires_at: Option<Timestamp>, now: Timestamp) -> Self {
+        Self { key_id: format!("key_{}", ulid::Ulid::generate()), created_at: now, expires_at }
+    }
+}
+
+impl Tenants {
+    /// Makes a tenant with one key; `None` when that key is in use already.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn create(&self, new: NewTenant<'_>, now: Timestamp) -> Result<Option<TenantId>, StoreError> {
+        let tenant = TenantId::generate();
+        let never = Timestamp::from_millis(0);
+        let gate = Gate {
+            name: new.name.to_owned(),
+            status: TenantStatus::Active,
+            keys: BTreeMap::from([(new.key.as_str().to_owned(), KeyRecord::new(None, now))]),
+            limits: new.limits,
+            defaults: ChatConfig { system_prompt: None, ..new.defaults },
+            created_at: now,
+            rest_count: 0,
+            rest_ends: never,
+            tickets_count: 0,
+            tickets_ends: never,
+            connections_count: 0,
+            counted_at: never,
+            probed_at: never,
+            probed_connections: 0,
+        };
+        let items =
+            vec![self.put_owner(new.key, &tenant)?, self.put_new(gate_pk(&tenant), serde_dynamo::to_item(gate)?)];
+        match transaction::write(&self.client, items).await? {
+            Written::Committed => Ok(Some(tenant)),
+            Written::Refused { .. } => Ok(None),
+        }
+    }
+
+    /// All tenants, by a scan of the table.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn list(&self) -> Result<Vec<TenantRecord>, StoreError> {
+        let mut tenants = Vec::new();
+        let mut after = None;
+        loop {
+            let output = self
+                .client
+                .scan()
+                .table_name(&self.table)
+                .filter_expression("begins_with(pk, :gates)")
+                .expression_attribute_values(":gates", AttributeValue::S("tenant#".to_owned()))
+                .set_exclusive_start_key(after)
+                .send()
+                .await?;
+            for item in output.items.unwrap_or_default() {
+                let pk = item.get("pk").and_then(|pk| pk.as_s().ok());
+                let Some(tenant_id) = pk.and_then(|pk| TenantId::from_row(pk.strip_prefix("tenant#")?)) else {
+                    continue;
+                };
+                tenants.push(TenantRecord { tenant_id, gate: serde_dynamo::from_item(item)? });
+            }
+            after = output.last_evaluated_key;
+            if after.is_none() {
+                tenants.sort_by_key(|tenant| tenant.gate.created_at);
+                return Ok(tenants);
+            }
+        }
+    }
+
+    /// Finds a tenant by the text of its id.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn find(&self, id: &str) -> Result<Option<TenantRecord>, StoreError> {
+        let Some(tenant_id) = TenantId::from_row(id) else { return Ok(None) };
+        Ok(self.gate(&tenant_id).await?.map(|gate| TenantRecord { tenant_id, gate }))
+    }
+
+    /// Suspends a tenant or lets it come in again. False when there is no such tenant.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn set_status(&self, tenant: &TenantId, status: TenantStatus) -> Result<bool, StoreError> {
+        let update = self
+            .update(tenant)
+            .update_expression("SET #status = :status")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":status", serde_dynamo::to_attribute_value(status)?);
+        Ok(unless_refused(update.send().await)?.is_some())
+    }
+
+    /// Gives a tenant other limits, felt on its next request. False when there is no such tenant.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn set_limits(&self, tenant: &TenantId, limits: Limits) -> Result<bool, StoreError> {
+        let update = self
+            .update(tenant)
+            .update_expression("SET limits = :limits")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":limits", serde_dynamo::to_attribute_value(limits)?);
+        Ok(unless_refused(update.send().await)?.is_some())
+    }
+
+    /// Gives a tenant one key more; `None` when there is no such tenant or the key is in use already.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn add_key(
+        &self,
+        tenant: &TenantId,
+        new: NewKey<'_>,
+        now: Timestamp,
+    ) -> Result<Option<KeyRecord>, StoreError> {
+        let record = KeyRecord::new(new.expires_at, now);
+        let update = Update::builder()
+            .table_name(&self.table)
+            .key("pk", AttributeValue::S(gate_pk(tenant)))
+            .update_expression("SET #keys.#key = :record")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_names("#keys", "keys")
+            .expression_attribute_names("#key", new.key.as_str())
+            .expression_attribute_values(":record", serde_dynamo::to_attribute_value(&record)?)
+            .build()
+            .expect("table, key and expression are set");
+        let items = vec![self.put_owner(new.key, tenant)?, TransactWriteItem::builder().update(update).build()];
+        match transaction::write(&self.client, items).await? {
+            Written::Committed => Ok(Some(record)),
+            Written::Refused { .. } => Ok(None),
+        }
+    }
+
+    /// Lets a key end at another time, felt on its next request. False when it opened nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn set_key_expiry(
+        &self,
+        tenant: &TenantId,
+        key: &KeyHash,
+        expires_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let update = self
+            .update(tenant)
+            .update_expression("SET #keys.#key.expires_at = :expires_at")
+            .condition_expression("attribute_exists(#keys.#key)")
+            .expression_attribute_names("#keys", "keys")
+            .expression_attribute_names("#key", key.as_str())
+            .expression_attribute_values(":expires_at", AttributeValue::S(expires_at.to_string()));
+        Ok(unless_refused(update.send().await)?.is_some())
+    }
+
+    /// Revokes a key: the next request with it is refused. False when it opened nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn revoke_key(&self, tenant: &TenantId, key: &KeyHash) -> Result<bool, StoreError> {
+        // The gate comes first: once the key is not in it, the key is dead, whatever becomes of its other item.
+        let update = self
+            .update(tenant)
+            .update_expression("REMOVE #keys.#key")
+            .condition_expression("attribute_exists(#keys.#key)")
+            .expression_attribute_names("#keys", "keys")
+            .expression_attribute_names("#key", key.as_str())
+            .return_values(ReturnValue::None);
+        let revoked = unless_refused(update.send().await)?.is_some();
+        let owner = Delete::builder()
+            .table_name(&self.table)
+            .key("pk", AttributeValue::S(key_pk(key)))
+            .condition_expression("attribute_not_exists(pk) OR tenant_id = :tenant")
+            .expression_attribute_values(":tenant", AttributeValue::S(tenant.to_string()))
+            .build()
+            .expect("table and key are set");
+        transaction::write(&self.client, vec![TransactWriteItem::builder().delete(owner).build()]).await?;
+        Ok(revoked)
+    }
+
+    fn put_owner(&self, key: &KeyHash, tenant: &TenantId) -> Result<TransactWriteItem, StoreError> {
+        Ok(self.put_new(key_pk(key), serde_dynamo::to_item(KeyOwner { tenant_id: tenant.clone() })?))
+    }
+
+    fn put_new(&self, pk: String, mut item: HashMap<String, AttributeValue>) -> TransactWriteItem {
+        item.insert("pk".to_owned(), AttributeValue::S(pk));
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk)")
+            .build()
+            .expect("table and item are set");
+        TransactWriteItem::builder().put(put).build()
+    }
+}
