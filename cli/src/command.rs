@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{dev, process};
+use crate::{dev, docs, key, process, tenant};
 
 /// Chats between users and agents over REST and WebSocket.
 #[derive(Debug, Parser)]
@@ -18,6 +18,15 @@ struct Cli {
 enum Command {
     /// Run the whole stack on this machine: DynamoDB Local, the functions with hot reload, the API on port 8000.
     Dev(Box<dev::Options>),
+    /// Make, show and change tenants, here or on AWS.
+    Tenant(Box<tenant::Options>),
+    /// Make, list, replace and revoke the API keys of a tenant, here or on AWS.
+    Key(Box<key::Options>),
+    /// Print a document that describes the API to programs.
+    Docs(docs::Options),
+    /// Runs a DynamoDB Local with the template's tables, for tests. Keeps nothing.
+    #[command(hide = true)]
+    Dynamodb(dev::DynamoDbOptions),
     /// Ends what a killed `chat` left running. Started by `chat` itself.
     #[command(name = process::GUARD_COMMAND, hide = true)]
     Guard,
@@ -28,6 +37,10 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Dev(options) => dev::main(*options),
+        Command::Tenant(options) => tenant::main(*options),
+        Command::Key(options) => key::main(*options),
+        Command::Docs(options) => docs::main(options),
+        Command::Dynamodb(options) => dev::dynamodb(options),
         Command::Guard => process::guard(),
     }
 }

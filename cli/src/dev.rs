@@ -4,6 +4,7 @@
 //! outcome, the children end before this program does.
 
 mod build;
+mod database;
 mod demo;
 mod dynamodb;
 mod environment;
@@ -25,6 +26,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+pub(crate) use database::DynamoDbOptions;
+pub(crate) use environment::{ACCESS_KEY, REGION, SECRET_KEY};
 pub(crate) use options::Options;
 
 use crate::process::Children;
@@ -36,6 +39,18 @@ use stop::Stop;
 /// Runs the stack until it is told to stop.
 pub(crate) fn main(options: Options) -> ExitCode {
     let terminal = Terminal::new(options.json);
+    let stack = async { run(options, &terminal).await.map(ExitCode::from) };
+    block_on(stack, &terminal)
+}
+
+/// Runs the database alone until stdin is closed.
+pub(crate) fn dynamodb(options: DynamoDbOptions) -> ExitCode {
+    let terminal = Terminal::new(true);
+    let database = async { database::run(options, &terminal).await.map(|()| ExitCode::SUCCESS) };
+    block_on(database, &terminal)
+}
+
+fn block_on(work: impl Future<Output = Result<ExitCode>>, terminal: &Terminal) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -43,13 +58,10 @@ pub(crate) fn main(options: Options) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(options, &terminal)) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            terminal.error(format_args!("{error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    runtime.block_on(work).unwrap_or_else(|error| {
+        terminal.error(format_args!("{error:#}"));
+        ExitCode::FAILURE
+    })
 }
 
 async fn run(options: Options, terminal: &Terminal) -> Result<u8> {

@@ -1,11 +1,16 @@
-//! The `chat` command: the whole Chat API on a laptop with `chat dev`.
+//! The `chat` command: the whole Chat API on a laptop with `chat dev`, its tenants and their keys anywhere with
+//! `chat tenant` and `chat key`.
 //!
-//! One folder a subcommand. What subcommands share lies beside them: `terminal` is the only place that prints, and
-//! `process` the only one that starts and ends other programs.
+//! One folder a subcommand. What subcommands share lies beside them: `terminal` is the only place that prints, `process`
+//! the only one that starts and ends other programs, and `admin` reaches the tables, here or on AWS.
 
+mod admin;
 mod command;
 mod dev;
+mod docs;
+mod key;
 mod process;
+mod tenant;
 mod terminal;
 
 pub use command::main;

@@ -53,6 +53,18 @@ impl Terminal {
         }))
     }
 
+    /// One that shows no colours and no progress, whatever the tests run on.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Self {
+        let progress = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
+        Self(Arc::new(Inner { progress, json: false, interactive: false, coloured: false }))
+    }
+
+    /// Whether a program reads stdout.
+    pub(crate) fn is_for_programs(&self) -> bool {
+        self.0.json
+    }
+
     /// Whether programs that write for this terminal may use colours.
     pub(crate) fn is_coloured(&self) -> bool {
         self.0.coloured
@@ -85,13 +97,18 @@ impl Terminal {
         self.line(format_args!("{} {text}", self.paint(Colour::Yellow, "!")));
     }
 
-    /// Prints why the program ends, on stderr.
+    /// Prints why the program ends, on stderr, and for a program that reads events.
     pub(crate) fn error(&self, text: impl Display) {
+        self.refusal(&text);
+        self.event(&serde_json::json!({"event": "failed", "message": text.to_string()}));
+    }
+
+    /// Prints why the program ends, on stderr alone.
+    pub(crate) fn refusal(&self, text: impl Display) {
         let mark = self.paint(Colour::Red, "✗");
         self.0.progress.suspend(|| {
             let _ = writeln!(io::stderr(), "{mark} {text}");
         });
-        self.event(&serde_json::json!({"event": "failed", "message": text.to_string()}));
     }
 
     /// Prints a line for a program, if one reads.

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use crate::{
@@ -22,6 +23,9 @@ pub const API_KEY_HEADER: &str = "x-api-key";
 /// How many tenants or keys a process remembers something of.
 const REMEMBERED: usize = 10_000;
 
+/// How long a socket may speak before its key is looked at again.
+pub const RECHECK: Duration = Duration::from_secs(30);
+
 /// Lets tenants in by their keys.
 #[derive(Clone, Debug)]
 pub struct Doorkeeper {
@@ -30,6 +34,8 @@ pub struct Doorkeeper {
     owners: Memory<KeyHash, TenantId>,
     /// Until when a window is full. A refused write costs as much as one that succeeds; a read a fifth of it.
     limited: Memory<(TenantId, Meter), Timestamp>,
+    /// When a key was last seen to open its tenant's gate.
+    seen_open: Memory<(TenantId, KeyHash), Timestamp>,
 }
 
 /// A tenant that was let in.
@@ -50,7 +56,7 @@ impl Doorkeeper {
     /// Guards these tenants.
     #[must_use]
     pub fn new(tenants: Tenants) -> Self {
-        Self { tenants, owners: Memory::default(), limited: Memory::default() }
+        Self { tenants, owners: Memory::default(), limited: Memory::default(), seen_open: Memory::default() }
     }
 
     /// Lets a request in and counts it: who it is from, or why it is refused; and how much of the window is left,
@@ -98,6 +104,26 @@ impl Doorkeeper {
             }
             Admission::Shut(shut) => Passed::Shut(shut),
         })
+    }
+
+    /// Holds an open socket to what let it in: its key still opens the gate, or did [`RECHECK`] ago.
+    ///
+    /// # Errors
+    ///
+    /// `CONNECTION_CLOSING`.
+    pub async fn recheck(&self, tenant: &TenantId, key: &KeyHash, now: Timestamp) -> Result<(), ApiError> {
+        let pass = (tenant.clone(), key.clone());
+        if self.seen_open.get(&pass).is_some_and(|seen| seen.plus(RECHECK) > now) {
+            return Ok(());
+        }
+        let gate = self.tenants.gate(tenant).await?;
+        match gate.map_or(Err(Shut::InvalidKey), |gate| gate.open(key, now)) {
+            Ok(()) => {
+                self.seen_open.put(pass, now);
+                Ok(())
+            }
+            Err(shut) => Err(shut.closing()),
+        }
     }
 
     /// Finds out whose key this is, not yet whether it still opens the gate.
@@ -172,6 +198,22 @@ impl<K, V> Clone for Memory<K, V> {
 impl<K, V> Default for Memory<K, V> {
     fn default() -> Self {
         Self(Arc::default())
+    }
+}
+
+impl Shut {
+    /// What a socket is told that this closes.
+    fn closing(self) -> ApiError {
+        let (message, suggestion) = match self {
+            Self::InvalidKey => (
+                "The API key that opened this connection is not valid any more.",
+                "Connect again with a key that is; it may have been revoked or have expired.",
+            ),
+            Self::Suspended => {
+                ("Your tenant is suspended.", "Ask whoever runs this service to resume it, then connect again.")
+            }
+        };
+        ApiError::new(Code::ConnectionClosing, message, suggestion)
     }
 }
 

@@ -36,7 +36,7 @@ pub struct Chat {
     pub last_message_at: Option<Timestamp>,
 }
 
-/// Who answers in a chat, and how. What is `None` is the agent's own choice.
+/// Who answers in a chat, and how. What is left open is the agent's own choice.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChatConfig {
@@ -86,7 +86,9 @@ impl NewChat {
     }
 }
 
-/// What a caller sends to change a chat. What is `None` stays as it is; what is `Some(None)` is cleared.
+/// What a caller sends to change a chat. What is left out stays as it is; null clears.
+///
+/// The first is `None` here, the second `Some(None)`.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChatChange {
@@ -99,7 +101,7 @@ pub struct ChatChange {
     pub config: ConfigChange,
 }
 
-/// What changes of a configuration.
+/// What changes of a configuration. What is left out stays as it is; null clears.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConfigChange {
@@ -284,10 +286,13 @@ impl Field for SystemPrompt {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(extend("minimum" = 0, "maximum" = Self::MAX)))]
+#[cfg_attr(feature = "schema", schemars(extend(
+    "maximum" = Self::MAX, "anyOf" = [{ "const": 0 }, { "minimum": Self::LEAST }]
+)))]
 pub struct Temperature(f64);
 
 impl Temperature {
+    const LEAST: f64 = 0.000_001;
     const MAX: f64 = 2.0;
 }
 
@@ -296,7 +301,7 @@ impl Field for Temperature {
 
     fn read(value: &Value) -> Option<Self> {
         // DynamoDB's numbers do not go as near to zero as JSON's.
-        value.as_f64().filter(|number| *number == 0.0 || (0.000_001..=Self::MAX).contains(number)).map(Self)
+        value.as_f64().filter(|number| *number == 0.0 || (Self::LEAST..=Self::MAX).contains(number)).map(Self)
     }
 }
 

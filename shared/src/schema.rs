@@ -38,7 +38,7 @@ pub struct Details {
     pub field: Option<String>,
     /// What was sent, cut short.
     #[schemars(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("type" = ["string", "number", "boolean", "null"]))]
+    #[schemars(extend("type" = ["string", "number", "boolean"]))]
     pub got: Option<serde_json::Value>,
     /// What is allowed: in words, or as a list of names.
     #[schemars(skip_serializing_if = "Option::is_none")]

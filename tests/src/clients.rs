@@ -12,6 +12,8 @@ use tokio_tungstenite::{
     tungstenite::{self, Message, client::IntoClientRequest},
 };
 
+use crate::documents;
+
 /// Long enough for the slowest machine, and longer than the gateway waits for a function; a test that waits this long
 /// has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -75,13 +77,17 @@ impl Tenant {
         if self.key.is_empty() { request } else { request.header("X-API-Key", &self.key) }
     }
 
-    /// Sends a request.
+    /// Sends a request; its answer has to be one that the documents describe.
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
-        let response = request.send().await.expect("the gateway answers");
+        let request = request.build().expect("a request");
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = self.http.execute(request).await.expect("the gateway answers");
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.expect("the body arrives");
         let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect("bodies are JSON") };
-        Answer { status, headers, body }
+        let answer = Answer { status, headers, body };
+        documents::check_answer(&method, &path, &answer);
+        answer
     }
 
     /// `GET`s a path.
@@ -131,7 +137,9 @@ impl Tenant {
         match timeout(PATIENCE, connect_async(request)).await.expect("the handshake ends") {
             Ok((stream, _)) => Ok(Socket { stream, seen: VecDeque::new() }),
             Err(tungstenite::Error::Http(response)) => {
-                Err(StatusCode::from_u16(response.status().as_u16()).expect("a status"))
+                let status = StatusCode::from_u16(response.status().as_u16()).expect("a status");
+                documents::check_refusal(status);
+                Err(status)
             }
             Err(error) => panic!("the handshake failed: {error}"),
         }
@@ -156,7 +164,7 @@ impl Socket {
         self.stream.send(Message::text(text)).await.expect("the socket is open");
     }
 
-    /// The next event.
+    /// The next event, which has to be one that the documents describe.
     pub async fn next(&mut self) -> Value {
         if let Some(event) = self.seen.pop_front() {
             return event;
@@ -164,7 +172,11 @@ impl Socket {
         loop {
             let message = timeout(PATIENCE, self.stream.next()).await.expect("an event comes");
             match message.expect("the socket is open").expect("the socket works") {
-                Message::Text(text) => return serde_json::from_str(&text).expect("events are JSON"),
+                Message::Text(text) => {
+                    let event = serde_json::from_str(&text).expect("events are JSON");
+                    documents::check_event(&event);
+                    return event;
+                }
                 Message::Close(frame) => panic!("the socket was closed: {frame:?}"),
                 _ => {}
             }

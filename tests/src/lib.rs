@@ -5,9 +5,12 @@
 //! in memory, free ports. It is started once a process and stops when the process ends, however that happens.
 
 mod clients;
+mod documents;
+mod proxy;
 mod python;
 mod stack;
 
 pub use clients::{Answer, Socket, Tenant, eventually};
+pub use proxy::Proxy;
 pub use python::python_with;
 pub use stack::{Options, Stack};

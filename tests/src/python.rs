@@ -4,25 +4,25 @@ use std::{fs, path::PathBuf, process::Command};
 
 use crate::Options;
 
-/// A Python that has one package of one version, in a virtual environment below `target/tools`.
+/// The programs of a virtual environment below `target/tools` that has one package of one version.
 #[must_use]
 pub fn python_with(package: &str, version: &str) -> PathBuf {
-    let tools = Options::binaries().target.join("tools");
-    let folder = tools.join(format!("python-{package}-{version}"));
-    let python = folder.join("bin/python");
-    if !python.exists() {
-        // Made beside its place and moved there, so that one that was cut off is not taken for whole.
-        let draft = tools.join(format!("python-{package}-{}", std::process::id()));
-        let made = Command::new("python3").args(["-m", "venv"]).arg(&draft).status();
-        assert!(made.is_ok_and(|status| status.success()), "python3 with venv is needed");
-        let package = format!("{package}=={version}");
-        let installed =
-            Command::new(draft.join("bin/python")).args(["-m", "pip", "install", "--quiet", &package]).status();
-        assert!(installed.is_ok_and(|status| status.success()), "failed to install {package} from PyPI");
-        if fs::rename(&draft, &folder).is_err() {
-            // Another process was faster.
-            fs::remove_dir_all(&draft).expect("the draft can be removed");
+    let environment = Options::binaries().target.join("tools").join(format!("python-{package}-{version}"));
+    let (programs, whole) = (environment.join("bin"), environment.join("whole"));
+    // The mark comes last, so an installation that was cut off is not taken for whole.
+    if !whole.exists() {
+        if environment.exists() {
+            fs::remove_dir_all(&environment).expect("half an installation can be removed");
         }
+        run(Command::new("python3").args(["-m", "venv"]).arg(&environment));
+        let package = format!("{package}=={version}");
+        run(Command::new(programs.join("python")).args(["-m", "pip", "install", "--quiet", &package]));
+        fs::write(whole, "").expect("a mark can be made");
     }
-    python
+    programs
+}
+
+fn run(command: &mut Command) {
+    let status = command.status();
+    assert!(status.is_ok_and(|status| status.success()), "this does not work, which a test needs: {command:?}");
 }

@@ -118,6 +118,12 @@ impl Stack {
         &self.ready.websocket_url
     }
 
+    /// The address of DynamoDB.
+    #[must_use]
+    pub fn dynamodb_endpoint(&self) -> &str {
+        &self.ready.dynamodb_endpoint
+    }
+
     /// The ids of all processes that are known: of the stack itself and of its functions.
     #[must_use]
     pub fn pids(&self) -> Vec<u32> {

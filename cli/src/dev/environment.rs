@@ -9,11 +9,11 @@ use tokio::process::Command;
 use super::ready::WEBSOCKET_PATH;
 
 /// The region that the local stack plays. DynamoDB Local does not care.
-pub(super) const REGION: &str = "us-east-1";
+pub(crate) const REGION: &str = "us-east-1";
 /// DynamoDB Local takes any key of letters and digits.
-pub(super) const ACCESS_KEY: &str = "local";
+pub(crate) const ACCESS_KEY: &str = "local";
 /// As [`ACCESS_KEY`].
-pub(super) const SECRET_KEY: &str = "local";
+pub(crate) const SECRET_KEY: &str = "local";
 
 /// Environment variables by name.
 pub(super) type Environment = BTreeMap<String, String>;

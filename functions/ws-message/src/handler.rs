@@ -6,6 +6,7 @@ use shared::{
     after,
     agent::{Agent, AgentName, Conversation, Echo, Turn},
     answer::{self, Answering},
+    auth::Doorkeeper,
     error::{ApiError, Code},
     http,
     id::{ChatId, ClientMessageId, ConnectionId},
@@ -23,6 +24,7 @@ const CONTEXT_MESSAGES: u16 = 40;
 /// What the function works with.
 #[derive(Debug)]
 pub(crate) struct App {
+    pub(crate) doorkeeper: Doorkeeper,
     pub(crate) chats: Chats,
     pub(crate) connections: Connections,
     pub(crate) publisher: Publisher,
@@ -45,6 +47,15 @@ pub(crate) async fn handle(app: Arc<App>, event: SocketEvent) -> Result<(), ApiE
     if let Err(error) = &result {
         let report = Body::Error(ErrorReport::new(error, &event.request_id, None));
         post(&app, &event.connection_id, chat_id.as_ref(), report).await;
+        if error.code() == Code::ConnectionClosing
+            && let Err(error) = app.publisher.close(&event.connection_id).await
+        {
+            tracing::warn!(
+                request_id = event.request_id,
+                error.cause = telemetry::causes(&error),
+                "a socket stays open"
+            );
+        }
     }
     result
 }
@@ -58,6 +69,8 @@ fn unknown_connection() -> ApiError {
 }
 
 async fn obey(app: &App, event: &SocketEvent, connection: Connection) -> Result<(), ApiError> {
+    let Pass { tenant_id, key, .. } = &connection.pass;
+    app.doorkeeper.recheck(tenant_id, key, Timestamp::now()).await?;
     match Frame::read(event.body())? {
         Frame::Message { content, client_id } => converse(app, event, connection, content, client_id).await,
         Frame::Ping => {

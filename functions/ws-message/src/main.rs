@@ -7,9 +7,10 @@ use std::sync::Arc;
 use lambda_runtime::Error;
 use shared::{
     agent::Echo,
+    auth::Doorkeeper,
     aws,
     config::Config,
-    store::{Chats, Connections},
+    store::{Chats, Connections, Tenants},
     telemetry,
     ws::{self, Publisher},
 };
@@ -23,6 +24,7 @@ async fn main() -> Result<(), Error> {
     let sdk = aws::sdk_config().await;
     let dynamodb = aws::dynamodb(&sdk);
     let app = Arc::new(App {
+        doorkeeper: Doorkeeper::new(Tenants::new(dynamodb.clone(), config.tenants_table()?)),
         chats: Chats::new(dynamodb.clone(), config.chats_table()?),
         connections: Connections::new(dynamodb, config.connections_table()?),
         publisher: Publisher::new(aws::management_api(&sdk, config.management_endpoint()?)),

@@ -92,7 +92,12 @@ impl Publisher {
         }
     }
 
-    async fn close(&self, socket: &ConnectionId) -> Result<(), PostError> {
+    /// Closes a socket; one that is gone is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`PostError::Failed`].
+    pub async fn close(&self, socket: &ConnectionId) -> Result<(), PostError> {
         match self.client.delete_connection().connection_id(socket.as_str()).send().await {
             Ok(_) => Ok(()),
             Err(error) if error.as_service_error().is_some_and(|error| error.is_gone_exception()) => Ok(()),

@@ -1,10 +1,11 @@
 //! Limits, exact however many come at once.
+#![expect(clippy::print_stdout, reason = "the counts are printed")]
 
 use futures_util::{StreamExt, future::join_all, stream};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::limits::Limits;
-use tests::{Answer, Socket, Stack};
+use tests::{Answer, Options, Socket, Stack, eventually};
 
 fn header(answer: &Answer, name: &str) -> String {
     answer.headers.get(name).map(|value| value.to_str().expect("text").to_owned()).unwrap_or_default()
@@ -16,6 +17,7 @@ async fn of_a_thousand_requests_at_once_a_hundred_come_through() {
     let requests = stream::iter(0..1_000).map(|_| tenant.get("/api/v1/chats/user/u")).buffer_unordered(100);
     let answers: Vec<Answer> = requests.collect().await;
     let (through, limited): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == StatusCode::OK);
+    println!("of 1000 requests at once {} came through", through.len());
     assert_eq!((through.len(), limited.len()), (100, 900));
 
     let mut remaining: Vec<u32> =
@@ -91,6 +93,7 @@ async fn of_two_hundred_connects_at_once_fifty_come_through() {
     let query = format!("api_key={}&user_id=u&chat_id={chat}", tenant.key);
     let attempts = join_all((0..200).map(|_| tenant.connect_with(&query, &[]))).await;
     let (open, refused): (Vec<_>, Vec<_>) = attempts.into_iter().partition(Result::is_ok);
+    println!("of 200 connects at once {} came through", open.len());
     assert_eq!((open.len(), refused.len()), (50, 150));
     assert!(refused.into_iter().all(|refusal| refusal.err() == Some(StatusCode::TOO_MANY_REQUESTS)));
 
@@ -102,6 +105,29 @@ async fn of_two_hundred_connects_at_once_fifty_come_through() {
         again = tenant.connect_with(&query, &[]).await;
     }
     assert_eq!(tenant.connect_with(&query, &[]).await.err(), Some(StatusCode::TOO_MANY_REQUESTS));
+}
+
+#[tokio::test]
+async fn a_gateway_that_dies_with_all_sockets_open_locks_nobody_out() {
+    let database = ["--no-reload", "--dynamodb-endpoint", Stack::shared().dynamodb_endpoint()].map(str::to_owned);
+    let options = Options { arguments: database.to_vec(), ..Options::binaries() };
+    let stack = Stack::start(&options);
+    let tenant = stack.tenant("lost sockets").await;
+    let chat = tenant.chat("u").await;
+    let query = format!("api_key={}&user_id=u&chat_id={chat}", tenant.key);
+    let open = join_all((0..50).map(|_| tenant.connect(&chat, "u"))).await;
+    assert_eq!(tenant.connect_with(&query, &[]).await.err(), Some(StatusCode::TOO_MANY_REQUESTS));
+    let pid = stack.pid().to_string();
+    assert!(std::process::Command::new("kill").args(["-9", &pid]).status().expect("kill runs").success());
+    drop((stack, open));
+
+    let stack = Stack::start(&options);
+    let tenant = stack.again(&tenant);
+    // Sockets that are very young are not looked at, so this may take a moment.
+    eventually("a socket opens again", async || tenant.connect_with(&query, &[]).await.is_ok()).await;
+    let gate = stack.tenants().gate(&tenant.id).await.expect("the table answers").expect("a tenant");
+    println!("after 50 lost sockets and one that was opened, {} leases are taken", gate.connections());
+    assert!(gate.connections() <= 2);
 }
 
 #[tokio::test]

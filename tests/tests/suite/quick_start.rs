@@ -54,7 +54,7 @@ with connect(sys.argv[1]) as socket:
         if event["type"] == "message_stream_ended":
             break
 "#;
-    let python = tests::python_with("websockets", "15.0.1");
+    let python = tests::python_with("websockets", "15.0.1").join("python");
     let client = Command::new(python).args(["-c", script, &url]).stdin(Stdio::null()).kill_on_drop(true).output();
     let output = tokio::time::timeout(Duration::from_secs(60), client).await.expect("it ends").expect("python runs");
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -1,0 +1,100 @@
+//! What `chat tenant` and `chat key` have in common: where the tables are, how tenants and keys are found and shown,
+//! how errors are told.
+//!
+//! There is no admin API on the network. These commands write to the tables themselves, so whoever may do that on AWS
+//! (IAM says who) is an operator, and nobody else.
+
+mod explain;
+mod find;
+mod place;
+mod show;
+mod sockets;
+mod table;
+mod values;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde_json::json;
+use shared::store::{Connections, TenantRecord, Tenants};
+use shared::time::Timestamp;
+
+pub(crate) use find::key_of;
+pub(crate) use place::PlaceOptions;
+pub(crate) use show::{key, keys, keys_table, limits, live_keys, tenant, tenant_lines, tenants_table, when};
+pub(crate) use sockets::{Closing, key_revoked, tenant_suspended};
+pub(crate) use values::{age, connections, environment, field, key_text, moment, name, per_minute};
+
+use crate::terminal::{Colour, Terminal};
+use place::Place;
+
+/// The end of the help of each command.
+pub(crate) const HELP: &str = "\
+With --json, stdout gets one JSON object in one line, and what people read goes to stderr.
+When a command fails, that object is {\"error\": {\"message\": \"…\"}}.
+Exit codes: 0 done, 1 failed, 2 the arguments are wrong.";
+
+/// The tables and sockets of a stack, wherever it is.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    /// Where to print.
+    pub(crate) terminal: Terminal,
+    /// Tenants and keys.
+    pub(crate) tenants: Tenants,
+    connections: Connections,
+    management: aws_sdk_apigatewaymanagement::Client,
+    place: Place,
+}
+
+/// Does some work on the tables, and tells what became of it.
+pub(crate) fn main(options: &PlaceOptions, work: impl AsyncFnOnce(&Admin) -> Result<()>) -> ExitCode {
+    let terminal = Terminal::new(options.json);
+    let result =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Into::into).and_then(|runtime| {
+            runtime.block_on(async {
+                let admin = options.open(terminal.clone()).await?;
+                Box::pin(work(&admin)).await.map_err(|error| admin.place.explain(error))
+            })
+        });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let message = format!("{error:#}");
+            terminal.refusal(&message);
+            terminal.event(&json!({"error": {"message": message}}));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Admin {
+    /// Says that something is done.
+    pub(crate) fn done(&self, text: impl std::fmt::Display) {
+        self.terminal.line(format_args!("{} {text}", self.terminal.paint(Colour::Green, "✓")));
+    }
+
+    /// Warns of a tenant that nobody can act for.
+    pub(crate) fn warn_without_keys(&self, tenant: &TenantRecord, now: Timestamp) {
+        if live_keys(tenant, now) == 0 {
+            self.terminal.warning(format_args!(
+                "{name} has no live key, so none of its requests comes in; `cargo chat key create {id}` makes one",
+                name = tenant.gate.name,
+                id = tenant.tenant_id,
+            ));
+        }
+    }
+
+    /// Shows a new key to people, the one time that it can be shown. Programs find it in the object on stdout, and what
+    /// goes to stderr beside that often ends in a log.
+    pub(crate) fn reveal(&self, key: &str) {
+        if self.terminal.is_for_programs() {
+            return;
+        }
+        let key = self.terminal.paint(Colour::Bold, key);
+        let note = self.terminal.paint(
+            Colour::Yellow,
+            "This key is shown once, now: only its hash is stored. Keep it where you keep secrets.",
+        );
+        self.terminal.line(format_args!("\n  {key}\n\n  {note}\n"));
+    }
+}

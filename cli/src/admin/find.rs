@@ -1,0 +1,43 @@
+//! Tenants and keys by what operators call them.
+
+use anyhow::{Result, bail};
+use shared::api_key::KeyHash;
+use shared::store::{KeyRecord, TenantRecord};
+
+use super::Admin;
+
+impl Admin {
+    /// The tenant with this id or, if there is none, the only one of this name.
+    pub(crate) async fn tenant(&self, text: &str) -> Result<TenantRecord> {
+        if let Some(tenant) = self.tenants.find(text).await? {
+            return Ok(tenant);
+        }
+        let mut named = self.tenants.list().await?;
+        named.retain(|tenant| tenant.gate.name == text);
+        match named.as_slice() {
+            [_] => Ok(named.remove(0)),
+            [] => bail!("there is no tenant {text:?}; `cargo chat tenant list` shows those that there are"),
+            several => {
+                let ids: Vec<&str> = several.iter().map(|tenant| tenant.tenant_id.as_str()).collect();
+                bail!("{} tenants are named {text:?}; say which by its id: {}", ids.len(), ids.join(", "))
+            }
+        }
+    }
+
+    /// The tenant as it is now, which was there a moment ago.
+    pub(crate) async fn again(&self, tenant: &TenantRecord) -> Result<TenantRecord> {
+        self.tenant(tenant.tenant_id.as_str()).await
+    }
+}
+
+/// The key of a tenant with this id.
+pub(crate) fn key_of(tenant: &TenantRecord, key_id: &str) -> Result<(KeyHash, KeyRecord)> {
+    match tenant.gate.keys().find(|(_, record)| record.key_id == key_id) {
+        Some((hash, record)) => Ok((hash, record.clone())),
+        None => bail!(
+            "the tenant {} has no key {key_id:?} (any more); `cargo chat key list {}` shows those that it has",
+            tenant.gate.name,
+            tenant.tenant_id
+        ),
+    }
+}

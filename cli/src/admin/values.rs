@@ -1,0 +1,185 @@
+//! Reading what operators write on the command line.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use shared::api_key::ApiKey;
+use shared::input::Field;
+use shared::limits::Limits;
+use shared::time::Timestamp;
+
+/// More than any tenant needs; a slip of the hand otherwise.
+const MAX_PER_MINUTE: u32 = 1_000_000;
+/// Tenants pay for every byte of their gate with every request.
+const MAX_NAME_CHARS: usize = 100;
+const MAX_KEY_CHARS: usize = 256;
+const MAX_AGE_DAYS: u64 = 3650;
+
+/// A tenant's name.
+pub(crate) fn name(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let length = text.chars().count();
+    if !(1..=MAX_NAME_CHARS).contains(&length) || text.chars().any(char::is_control) {
+        return Err(format!("expected 1 to {MAX_NAME_CHARS} characters in one line"));
+    }
+    if text.starts_with("tenant_") {
+        return Err("a name that begins with tenant_ could be taken for an id; choose another one".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// The environment that a key's text names.
+pub(crate) fn environment(text: &str) -> Result<String, String> {
+    let allowed =
+        (1..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    if allowed { Ok(text.to_owned()) } else { Err("expected 1 to 16 of a-z and 0-9, such as live or test".to_owned()) }
+}
+
+/// A limit of requests a minute.
+pub(crate) fn per_minute(text: &str) -> Result<u32, String> {
+    number(text, MAX_PER_MINUTE)
+}
+
+/// A limit of connections.
+pub(crate) fn connections(text: &str) -> Result<u32, String> {
+    number(text, Limits::MAX_CONNECTIONS)
+}
+
+fn number(text: &str, most: u32) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| *number <= most);
+    number.ok_or_else(|| format!("expected a whole number from 0 to {most}"))
+}
+
+/// A value of a chat's configuration, held to the same bounds as over the API.
+pub(crate) fn field<T: Field>(text: &str) -> Result<T, String> {
+    let number = serde_json::from_str(text).ok().filter(Value::is_number);
+    let as_number = number.and_then(|number| T::read(&number));
+    as_number.or_else(|| T::read(&Value::from(text))).ok_or_else(|| format!("expected {}", T::ALLOWED))
+}
+
+/// A span of time, such as `90d`.
+pub(crate) fn age(text: &str) -> Result<Duration, String> {
+    let expected = || format!("expected a number with s, m, h, d or w, such as 90d, and at most {MAX_AGE_DAYS}d");
+    let digits = text.trim_end_matches(|character: char| character.is_ascii_alphabetic());
+    let seconds = match &text[digits.len()..] {
+        "" if digits == "0" => 1,
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        "w" => 7 * 86_400,
+        _ => return Err(expected()),
+    };
+    let number: u64 = digits.parse().map_err(|_| expected())?;
+    let total = number.checked_mul(seconds).filter(|total| *total <= MAX_AGE_DAYS * 86_400);
+    total.map(Duration::from_secs).ok_or_else(expected)
+}
+
+/// A point in time.
+pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| "expected a time such as 2027-01-31T09:30:00Z".to_owned())
+}
+
+/// A key that a tenant brings, as it comes from stdin.
+pub(crate) fn key_text(text: &str) -> Result<ApiKey, String> {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    let length = text.chars().count();
+    if length == 0 {
+        return Err(
+            "there is no key on stdin; pipe it in, as in `cargo chat key create TENANT --import < key.txt`".into()
+        );
+    }
+    if length > MAX_KEY_CHARS {
+        return Err(format!("the key on stdin has {length} characters; at most {MAX_KEY_CHARS} are allowed"));
+    }
+    if text.trim() != text || !text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return Err(
+            "the key on stdin cannot be sent in an HTTP header: it may hold printable ASCII characters alone, \
+                    with no space at either end"
+                .into(),
+        );
+    }
+    let key = ApiKey::new(text);
+    if !key.is_plausible() {
+        return Err(
+            "the key on stdin begins with ck_, as keys made here do, but its check sum is wrong; is all of it \
+                    there?"
+                .into(),
+        );
+    }
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::agent::AgentName;
+    use shared::chat::{MaxTokens, ModelName, Temperature};
+
+    use super::*;
+
+    #[test]
+    fn names_fit_into_a_line() {
+        assert_eq!(name("  Ünal & Söhne "), Ok("Ünal & Söhne".to_owned()));
+        for bad in ["", "  ", "a\nb", &"x".repeat(101), "tenant_1"] {
+            assert!(name(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn environments_are_short_words() {
+        assert!(environment("live").is_ok() && environment("test2").is_ok());
+        for bad in ["", "Live", "a_b", "seventeen-letters", "abcdefghijklmnopq"] {
+            assert!(environment(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn limits_have_bounds() {
+        assert_eq!((connections("0"), connections("1000"), per_minute("1000000")), (Ok(0), Ok(1000), Ok(1_000_000)));
+        for bad in ["-1", "1001", "1.5", "many", ""] {
+            assert!(connections(bad).is_err(), "{bad:?}");
+        }
+        assert!(per_minute("1000001").is_err());
+    }
+
+    #[test]
+    fn configuration_is_read_as_the_api_reads_it() {
+        assert!(field::<AgentName>("echo").is_ok() && field::<AgentName>("nobody").is_err());
+        assert!(field::<ModelName>("4").is_ok(), "a name may be a number");
+        assert!(field::<ModelName>("").is_err());
+        assert!(field::<Temperature>("0.5").is_ok() && field::<Temperature>("2").is_ok());
+        assert!(field::<MaxTokens>("100000").is_ok());
+        for bad in ["0", "1.5", "100001", "x", "\"5\""] {
+            assert!(field::<MaxTokens>(bad).is_err(), "{bad}");
+        }
+        let refusal = field::<Temperature>("3").err();
+        assert_eq!(refusal, Some(format!("expected {}", Temperature::ALLOWED)));
+    }
+
+    #[test]
+    fn spans_have_a_unit() {
+        let seconds = |text| age(text).map(|age| age.as_secs());
+        for (text, expected) in
+            [("45s", 45), ("30m", 1_800), ("24h", 86_400), ("90d", 7_776_000), ("2w", 1_209_600), ("0", 0), ("0h", 0)]
+        {
+            assert_eq!(seconds(text), Ok(expected), "{text}");
+        }
+        for bad in
+            ["", "5", "d", "-1d", "1.5h", "1y", "1 d", "3651d", "99999999999999999999d", "18446744073709551615w", "é"]
+        {
+            assert!(age(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn imported_keys_can_be_sent() {
+        for good in ["your-tenant-api-key\n", "a b", "x\r\n", &"x".repeat(256)] {
+            assert!(key_text(good).is_ok(), "{good:?}");
+        }
+        for bad in ["", "\n", "ключ", "a\tb", "a\nb", " a", "a ", "ck_live_oops", &"x".repeat(257)] {
+            assert!(key_text(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(key_text("x\n").map(|key| key.hash()).ok(), Some(ApiKey::new("x").hash()));
+    }
+}

@@ -1,0 +1,270 @@
+//! What requests, answers and events look like. A test holds each against its schema.
+
+use serde_json::{Value, json};
+use shared::{
+    chat::NewChat,
+    error::{ApiError, Code},
+    http::unknown_route,
+    id::{ChatId, MessageId, UserId},
+    input::Fields,
+    limits::{Meter, Quota, too_many_connections},
+    store::Shut,
+    time::Timestamp,
+    ws::{ErrorReport, Frame, MAX_EVENT_BYTES},
+};
+
+pub(super) const CHAT: &str = "chat_01M83B8Y8V6KJPM4TQ4Z5S4R0C";
+pub(super) const USER: &str = "user123";
+pub(super) const REQUEST_ID: &str = "K4p3vjw0IAMEMTA=";
+const QUESTION: &str = "msg_01M83B9M1SW5Q3C2N0YB1S0XEA";
+const ANSWER: &str = "msg_01M83B9M1S7Y6R4KJ8ZQWD5V2T";
+const CONNECTION: &str = "K4p5Ye3PIAMCJLw=";
+const SAID: &str = "Hello, I need help with my account";
+const ANSWERED: &str = "You said: Hello, I need help with my account";
+
+pub(super) fn new_chat_least() -> Value {
+    json!({ "user_id": USER })
+}
+
+pub(super) fn new_chat() -> Value {
+    json!({
+        "user_id": USER,
+        "title": "Help with my account",
+        "metadata": { "plan": "pro", "order": 7 },
+        "config": { "model": "echo@20", "temperature": 0.5, "max_tokens": 1000, "system_prompt": "Be brief." },
+    })
+}
+
+pub(super) fn chat() -> Value {
+    json!({
+        "chat_id": CHAT,
+        "user_id": USER,
+        "title": "Help with my account",
+        "metadata": { "plan": "pro", "order": 7 },
+        "config": {
+            "agent": "echo", "model": "echo@20", "temperature": 0.5, "max_tokens": 1000, "system_prompt": "Be brief.",
+        },
+        "message_count": 2,
+        "created_at": "2026-11-23T04:58:02.401Z",
+        "updated_at": "2026-11-23T04:58:02.401Z",
+        "last_message_at": "2026-11-23T04:58:24.750Z",
+    })
+}
+
+pub(super) fn chat_made() -> Value {
+    let mut chat = chat();
+    chat["message_count"] = 0.into();
+    chat["last_message_at"] = Value::Null;
+    chat
+}
+
+pub(super) fn chat_change() -> Value {
+    json!({ "title": "Solved", "metadata": null, "config": { "temperature": null, "max_tokens": 500 } })
+}
+
+pub(super) fn chat_changed() -> Value {
+    let mut chat = chat();
+    chat["title"] = "Solved".into();
+    chat["metadata"] = json!({});
+    chat["config"]["temperature"] = Value::Null;
+    chat["config"]["max_tokens"] = 500.into();
+    chat["updated_at"] = "2026-11-23T05:10:00.000Z".into();
+    chat
+}
+
+pub(super) fn chat_page() -> Value {
+    json!({ "chats": [chat()], "total": 1, "offset": 0, "limit": 50, "has_more": false })
+}
+
+pub(super) fn message_page() -> Value {
+    json!({
+        "messages": [
+            {
+                "message_id": QUESTION, "chat_id": CHAT, "role": "user", "content": SAID, "status": "complete",
+                "seq": 0, "created_at": "2026-11-23T04:58:24.750Z", "client_message_id": "c1",
+            },
+            {
+                "message_id": ANSWER, "chat_id": CHAT, "role": "assistant", "content": ANSWERED, "status": "complete",
+                "seq": 1, "created_at": "2026-11-23T04:58:24.750Z", "completed_at": "2026-11-23T04:58:25.190Z",
+                "in_reply_to": QUESTION, "finish_reason": "stop",
+                "usage": { "input_tokens": 7, "output_tokens": 9 },
+            },
+        ],
+        "total": 147, "offset": 0, "limit": 2, "has_more": true,
+    })
+}
+
+pub(super) fn ticket() -> Value {
+    json!({
+        "ticket": "tk_5hG2kQz8Lw0RtY3uXvB1nM",
+        "expires_at": "2026-11-23T04:59:02.401Z",
+        "url": "ws://localhost:8000/ws/chat?ticket=tk_5hG2kQz8Lw0RtY3uXvB1nM",
+    })
+}
+
+/// The body of an answer that is an error.
+pub(super) fn error_answer(code: Code) -> Value {
+    json!({ "error": error(code).to_json(), "request_id": REQUEST_ID })
+}
+
+/// Examples of a client's frames of a type.
+pub(super) fn frames(kind: &str) -> Vec<(&'static str, Value)> {
+    match kind {
+        "message" => vec![
+            ("The least", json!({ "content": SAID })),
+            ("With all that it may have", json!({ "type": "message", "content": SAID, "client_message_id": "c1" })),
+        ],
+        "ping" => vec![("Ping", json!({ "type": "ping" }))],
+        _ => Vec::new(),
+    }
+}
+
+/// Examples of an event of a type.
+pub(super) fn events(kind: &str) -> Vec<(&'static str, Value)> {
+    let examples = match kind {
+        "connection_established" => vec![(
+            "While an answer is being streamed",
+            json!({
+                "connection_id": CONNECTION, "user_id": USER, "expires_at": "2026-11-23T06:58:10.000Z",
+                "active_streams": [{ "message_id": ANSWER, "seq": 1, "in_reply_to": QUESTION }],
+            }),
+        )],
+        "user_created" => vec![("The first connection of a user", json!({ "user_id": USER }))],
+        "message_received" => vec![(
+            "A message is stored",
+            json!({ "message_id": QUESTION, "seq": 0, "content": SAID, "client_message_id": "c1" }),
+        )],
+        "message_stream_started" => vec![(
+            "The answer begins",
+            json!({ "message_id": ANSWER, "seq": 1, "in_reply_to": QUESTION, "model": "echo@20" }),
+        )],
+        "message_stream_token" => {
+            vec![("Its first token", json!({ "message_id": ANSWER, "offset": 0, "next_offset": 3, "token": "You" }))]
+        }
+        "message_stream_ended" => {
+            let usage = json!({ "input_tokens": 7, "output_tokens": 9 });
+            let timing = json!({ "first_token_ms": 21, "total_ms": 440 });
+            vec![
+                (
+                    "The answer is over",
+                    json!({
+                        "message_id": ANSWER, "finish_reason": "stop", "content": ANSWERED, "usage": usage,
+                        "timing": timing,
+                    }),
+                ),
+                (
+                    "The answer is over, and longer than one event may be",
+                    json!({
+                        "message_id": ANSWER, "finish_reason": "stop", "content_omitted": true, "usage": usage,
+                        "timing": timing,
+                    }),
+                ),
+            ]
+        }
+        "pong" => vec![("Pong", json!({}))],
+        "error" => Code::ALL
+            .into_iter()
+            .filter(|code| super::codes::seen(*code).event)
+            .map(|code| (code.as_str(), error_event(code)))
+            .collect(),
+        _ => Vec::new(),
+    };
+    let mut examples = examples;
+    for (_, example) in &mut examples {
+        example["type"] = kind.into();
+        example["chat_id"] = CHAT.into();
+        example["timestamp"] = "2026-11-23T04:58:24.790Z".into();
+    }
+    examples
+}
+
+fn error_event(code: Code) -> Value {
+    let answer: Option<MessageId> = serde_json::from_value(ANSWER.into()).ok();
+    let of_answer = answer.filter(|_| code == Code::AgentError);
+    let report = ErrorReport::new(&error(code), REQUEST_ID, of_answer.as_ref());
+    serde_json::to_value(report).unwrap_or_default()
+}
+
+/// What is said where this code is met.
+fn error(code: Code) -> ApiError {
+    let now = Timestamp::from_millis(1_795_409_902_401);
+    match code {
+        Code::InvalidJson => refused(Fields::from_json(b"{\"user_id\":")),
+        Code::InvalidParameter => refused(NewChat::read(fields(json!({ "user_id": "user 123" })))),
+        Code::MissingParameter => refused(NewChat::read(fields(json!({})))),
+        Code::UnknownField => refused(NewChat::read(fields(json!({ "user_id": USER, "titel": "Help" })))),
+        Code::InvalidApiKey => Shut::InvalidKey.into(),
+        Code::TenantSuspended => Shut::Suspended.into(),
+        Code::ChatNotFound => ApiError::chat_not_found(CHAT),
+        Code::RouteNotFound => unknown_route(&"GET".parse().unwrap_or_default(), "/api/v1/chat"),
+        Code::MethodNotAllowed => unknown_route(&"PUT".parse().unwrap_or_default(), &format!("/api/v1/chats/{CHAT}")),
+        Code::RateLimitExceeded => {
+            let resets_at = Timestamp::from_millis(now.as_millis() + 42_000);
+            Quota { meter: Meter::Rest, limit: 100, remaining: 0, resets_at }.exceeded(now)
+        }
+        Code::ConnectionLimitExceeded => too_many_connections(50),
+        Code::Internal => ApiError::internal("an example"),
+        Code::Unavailable => ApiError::unavailable("an example"),
+        Code::UnknownType => refused(Frame::read(r#"{"type":"shout"}"#)),
+        Code::MessageTooLarge => refused(Frame::read(&"x".repeat(MAX_EVENT_BYTES + 1))),
+        Code::ChatAccessDenied => match (ChatId::parse(CHAT), UserId::parse("user456")) {
+            (Some(chat), Some(user)) => ApiError::chat_access_denied(&chat, &user),
+            _ => unlike(code),
+        },
+        Code::MissingApiKey => ApiError::new(
+            code,
+            "No API key was sent.",
+            "Send your tenant's API key in the header X-API-Key; when opening a WebSocket, the query parameter api_key \
+             or a ticket will do.",
+        ),
+        Code::InvalidTicket => ApiError::new(
+            code,
+            "This ticket was used already, is older than a minute, or never was.",
+            "Get a new one with POST /api/v1/chats/{chat_id}/tickets and connect with it within a minute.",
+        ),
+        Code::PayloadTooLarge => ApiError::new(code, "The body is too large.", "Send at most 65536 bytes.")
+            .with_detail("got_bytes", 70_000)
+            .with_detail("allowed_bytes", 65_536),
+        Code::UnsupportedMediaType => {
+            ApiError::new(code, "The body is not JSON.", "Send JSON with the header Content-Type: application/json.")
+                .with_detail("got", "text/plain")
+                .with_detail("allowed", "application/json")
+        }
+        Code::IdempotencyMismatch => ApiError::new(
+            code,
+            "This Idempotency-Key was used with another body within the last 24 hours.",
+            "Send the same body again, or a new key with a new body.",
+        ),
+        Code::GenerationInProgress => ApiError::new(
+            code,
+            "Four answers are being streamed in this chat.",
+            "Wait for one to end, then send the message again.",
+        ),
+        Code::AgentError => ApiError::new(
+            code,
+            "The agent could not answer.",
+            "Send the message again; what came before the failure is kept with the chat.",
+        ),
+        Code::ConnectionClosing => ApiError::new(
+            code,
+            "The API key that opened this connection was revoked.",
+            "Connect again with another API key.",
+        ),
+    }
+}
+
+fn fields(body: Value) -> Fields {
+    Fields::from_json(body.to_string().as_bytes()).unwrap_or_else(|_| Fields::from_pairs([]))
+}
+
+fn refused<T>(result: Result<T, ApiError>) -> ApiError {
+    match result {
+        Ok(_) => unlike(Code::Internal),
+        Err(error) => error,
+    }
+}
+
+/// An example that is none. A test finds it, since its code is another.
+fn unlike(code: Code) -> ApiError {
+    ApiError::new(code, "", "")
+}

@@ -1,0 +1,241 @@
+//! `chat tenant`: who may use the API, and how much.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use serde_json::{Value, json};
+use shared::agent::AgentName;
+use shared::api_key::ApiKey;
+use shared::chat::{ChatConfig, MaxTokens, ModelName, Temperature};
+use shared::limits::Limits;
+use shared::store::{NewTenant, TenantStatus};
+use shared::time::Timestamp;
+
+use crate::admin::{self, Admin, PlaceOptions};
+use crate::terminal::Colour;
+
+/// The flags of `chat tenant`.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = admin::HELP)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    place: PlaceOptions,
+}
+
+#[derive(Debug, Clone, clap::Subcommand)]
+enum Verb {
+    /// Make a tenant and its first API key, which is shown this once.
+    #[command(after_help = admin::HELP)]
+    Create(Box<Create>),
+    /// Show all tenants.
+    #[command(after_help = admin::HELP)]
+    List,
+    /// Show a tenant with its limits, defaults and keys.
+    #[command(after_help = admin::HELP)]
+    Show(Tenant),
+    /// Refuse a tenant's requests from now on, and close its sockets.
+    #[command(after_help = admin::HELP)]
+    Suspend(Tenant),
+    /// Let a suspended tenant come in again, with the keys that it has.
+    #[command(after_help = admin::HELP)]
+    Resume(Tenant),
+    /// Change some of a tenant's limits; the next request feels it.
+    #[command(after_help = admin::HELP)]
+    SetLimits(SetLimits),
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct Tenant {
+    /// The tenant's id, or its name if no other has the same
+    tenant: String,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct Create {
+    /// The tenant's name, for people
+    #[arg(value_parser = admin::name)]
+    name: String,
+
+    /// The environment that the key names, as in ck_live_…
+    #[arg(long, value_parser = admin::environment, default_value = "live")]
+    environment: String,
+
+    #[command(flatten)]
+    limits: SomeLimits,
+
+    /// The agent of chats that do not name one [default: the service's]
+    #[arg(long, value_parser = admin::field::<AgentName>, help_heading = "Defaults of its chats")]
+    agent: Option<AgentName>,
+
+    /// The model of chats that do not name one, in the agent's terms [default: the agent's]
+    #[arg(long, value_parser = admin::field::<ModelName>, help_heading = "Defaults of its chats")]
+    model: Option<ModelName>,
+
+    /// How freely the model chooses its words, 0 to 2 [default: the agent's]
+    #[arg(long, value_name = "NUMBER", value_parser = admin::field::<Temperature>, allow_negative_numbers = true,
+          help_heading = "Defaults of its chats")]
+    temperature: Option<Temperature>,
+
+    /// How many tokens an answer may have [default: the agent's]
+    #[arg(long, value_name = "N", value_parser = admin::field::<MaxTokens>, allow_negative_numbers = true,
+          help_heading = "Defaults of its chats")]
+    max_tokens: Option<MaxTokens>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct SetLimits {
+    #[command(flatten)]
+    tenant: Tenant,
+    #[command(flatten)]
+    limits: SomeLimits,
+}
+
+/// Limits, where they are not to stay as they are.
+#[derive(Debug, Clone, Copy, clap::Args)]
+struct SomeLimits {
+    /// REST requests a minute; a new tenant gets 100
+    #[arg(long, value_name = "N", value_parser = admin::per_minute, allow_negative_numbers = true,
+          help_heading = "Limits")]
+    rest_per_minute: Option<u32>,
+
+    /// Tickets a minute; a new tenant gets 600
+    #[arg(long, value_name = "N", value_parser = admin::per_minute, allow_negative_numbers = true,
+          help_heading = "Limits")]
+    tickets_per_minute: Option<u32>,
+
+    /// Connections open at once, at most 1000; a new tenant gets 50
+    #[arg(long, value_name = "N", value_parser = admin::connections, allow_negative_numbers = true,
+          help_heading = "Limits")]
+    connections: Option<u32>,
+}
+
+impl SomeLimits {
+    fn is_some(self) -> bool {
+        self.rest_per_minute.or(self.tickets_per_minute).or(self.connections).is_some()
+    }
+
+    fn or(self, limits: Limits) -> Limits {
+        Limits {
+            rest_per_minute: self.rest_per_minute.unwrap_or(limits.rest_per_minute),
+            tickets_per_minute: self.tickets_per_minute.unwrap_or(limits.tickets_per_minute),
+            connections: self.connections.unwrap_or(limits.connections),
+        }
+    }
+}
+
+/// Runs the command.
+pub(crate) fn main(options: Options) -> ExitCode {
+    let Options { verb, place } = options;
+    admin::main(&place, async |admin| match verb {
+        Verb::Create(create) => create.run(admin).await,
+        Verb::List => list(admin).await,
+        Verb::Show(tenant) => tenant.show(admin).await,
+        Verb::Suspend(tenant) => tenant.suspend(admin).await,
+        Verb::Resume(tenant) => tenant.resume(admin).await,
+        Verb::SetLimits(change) => change.run(admin).await,
+    })
+}
+
+impl Create {
+    async fn run(self, admin: &Admin) -> Result<()> {
+        let Self { name, environment, limits, agent, model, temperature, max_tokens } = self;
+        let key = ApiKey::generate(&environment);
+        let defaults = ChatConfig { agent, model, system_prompt: None, temperature, max_tokens };
+        let new = NewTenant { name: &name, key: &key.hash(), limits: limits.or(Limits::default()), defaults };
+        let now = Timestamp::now();
+        let Some(tenant_id) = admin.tenants.create(new, now).await? else {
+            bail!("the key that was made is in use already, which cannot be; try again");
+        };
+        admin.done(format_args!("Made the tenant {}", admin.terminal.paint(Colour::Bold, &name)));
+        // Whatever fails from here on, the key must be seen.
+        admin.reveal(key.reveal());
+        let mut event = json!({"tenant_id": tenant_id, "name": name, "api_key": key.reveal()});
+        if let Ok(Some(made)) = admin.tenants.find(tenant_id.as_str()).await {
+            merge(&mut event, admin::tenant(&made, now));
+            event["key_id"] = event["keys"][0]["key_id"].clone();
+            admin.terminal.line(admin::tenant_lines(&made, &admin.terminal));
+        }
+        admin.terminal.event(&event);
+        Ok(())
+    }
+}
+
+async fn list(admin: &Admin) -> Result<()> {
+    let tenants = admin.tenants.list().await?;
+    let now = Timestamp::now();
+    if tenants.is_empty() {
+        admin.terminal.line("There are no tenants; `cargo chat tenant create NAME` makes one");
+    } else {
+        admin.terminal.line(admin::tenants_table(&tenants, now, &admin.terminal));
+    }
+    let tenants: Value = tenants.iter().map(|tenant| admin::tenant(tenant, now)).collect();
+    admin.terminal.event(&json!({"tenants": tenants}));
+    Ok(())
+}
+
+impl Tenant {
+    async fn show(self, admin: &Admin) -> Result<()> {
+        let tenant = admin.tenant(&self.tenant).await?;
+        let now = Timestamp::now();
+        let terminal = &admin.terminal;
+        let keys = admin::keys_table(&tenant, now, terminal);
+        terminal.line(format_args!("{}\n\n{keys}", admin::tenant_lines(&tenant, terminal)));
+        terminal.event(&admin::tenant(&tenant, now));
+        Ok(())
+    }
+
+    async fn suspend(self, admin: &Admin) -> Result<()> {
+        let tenant = admin.tenant(&self.tenant).await?;
+        self.set(admin, &tenant, TenantStatus::Suspended).await?;
+        admin.done(format_args!("Suspended {}: its requests are refused", tenant.gate.name));
+        let closing = admin.close_sockets(&tenant.tenant_id, None, &admin::tenant_suspended()).await;
+        let mut event = admin::tenant(&admin.again(&tenant).await?, Timestamp::now());
+        event["sockets"] = closing.to_json();
+        admin.terminal.event(&event);
+        Ok(())
+    }
+
+    async fn resume(self, admin: &Admin) -> Result<()> {
+        let tenant = admin.tenant(&self.tenant).await?;
+        self.set(admin, &tenant, TenantStatus::Active).await?;
+        let resumed = admin.again(&tenant).await?;
+        let now = Timestamp::now();
+        admin.done(format_args!("Resumed {}", resumed.gate.name));
+        admin.warn_without_keys(&resumed, now);
+        admin.terminal.event(&admin::tenant(&resumed, now));
+        Ok(())
+    }
+
+    async fn set(&self, admin: &Admin, tenant: &shared::store::TenantRecord, status: TenantStatus) -> Result<()> {
+        if !admin.tenants.set_status(&tenant.tenant_id, status).await? {
+            bail!("the tenant {} is gone", self.tenant);
+        }
+        Ok(())
+    }
+}
+
+impl SetLimits {
+    async fn run(self, admin: &Admin) -> Result<()> {
+        let tenant = admin.tenant(&self.tenant.tenant).await?;
+        if !self.limits.is_some() {
+            bail!("there is nothing to change; pass --rest-per-minute, --tickets-per-minute or --connections");
+        }
+        let limits = self.limits.or(tenant.gate.limits);
+        if !admin.tenants.set_limits(&tenant.tenant_id, limits).await? {
+            bail!("the tenant {} is gone", tenant.tenant_id);
+        }
+        let changed = admin.again(&tenant).await?;
+        admin.done(format_args!("{} may make {}", changed.gate.name, admin::limits(&changed.gate.limits)));
+        admin.terminal.event(&admin::tenant(&changed, Timestamp::now()));
+        Ok(())
+    }
+}
+
+/// Adds the fields of one object to another.
+fn merge(object: &mut Value, fields: Value) {
+    if let (Value::Object(object), Value::Object(fields)) = (object, fields) {
+        object.extend(fields);
+    }
+}

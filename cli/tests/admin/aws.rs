@@ -1,0 +1,87 @@
+//! A stack on AWS: its tables are found through CloudFormation, whose part a small server plays here.
+
+use std::process::Output;
+
+use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
+
+use crate::harness::{chat, dynamodb, dynamodb_endpoint, message, result, serve};
+
+const TABLE: &str = "prod-TenantsTable-1ABC";
+
+/// Runs a command on a stack.
+fn on_aws(arguments: &[&str], cloudformation: &str) -> Output {
+    let mut command = chat();
+    command.args(arguments).args(["--json", "--region", "eu-west-1"]);
+    command.envs([
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_CONFIG_FILE", "/dev/null"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("AWS_ENDPOINT_URL_CLOUDFORMATION", cloudformation),
+        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_endpoint()),
+    ]);
+    command.output().expect("chat starts")
+}
+
+fn cloudformation() -> String {
+    serve(|_, body| {
+        let is = |name: &str, value: &str| body.split('&').any(|pair| pair == format!("{name}={value}"));
+        assert!(is("Action", "DescribeStackResource"), "{body}");
+        if !is("StackName", "prod") {
+            let error = "<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code>\
+                         <Message>Stack 'x' does not exist</Message></Error></ErrorResponse>";
+            return (400, error.to_owned());
+        }
+        let id = if is("LogicalResourceId", "TenantsTable") {
+            TABLE
+        } else if is("LogicalResourceId", "ConnectionsTable") {
+            "prod-ConnectionsTable-1ABC"
+        } else {
+            assert!(is("LogicalResourceId", "WebSocketApi"), "{body}");
+            "a1b2c3"
+        };
+        let answer = format!(
+            "<DescribeStackResourceResponse><DescribeStackResourceResult><StackResourceDetail>\
+             <PhysicalResourceId>{id}</PhysicalResourceId></StackResourceDetail></DescribeStackResourceResult>\
+             </DescribeStackResourceResponse>"
+        );
+        (200, answer)
+    })
+}
+
+#[tokio::test]
+async fn the_tables_of_a_stack_have_names_of_their_own() {
+    let cloudformation = cloudformation();
+    let list = ["tenant", "list", "--stack", "prod"];
+    let gone = message(result(&on_aws(&list, &cloudformation)));
+    assert!(gone.starts_with("the tables of the stack prod are gone from eu-west-1"), "{gone}");
+
+    let key = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash).build();
+    let attribute = AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S).build();
+    dynamodb()
+        .create_table()
+        .table_name(TABLE)
+        .billing_mode(BillingMode::PayPerRequest)
+        .key_schema(key.expect("complete"))
+        .attribute_definitions(attribute.expect("complete"))
+        .send()
+        .await
+        .expect("the table is made");
+    result(&on_aws(&["tenant", "create", "Far", "--stack", "prod"], &cloudformation)).expect("made");
+    let listed = result(&on_aws(&list, &cloudformation)).expect("listed");
+    assert_eq!((listed["tenants"].as_array().map(Vec::len), &listed["tenants"][0]["name"]), (Some(1), &"Far".into()));
+}
+
+#[test]
+fn a_stack_that_is_not_there() {
+    let refusal = message(result(&on_aws(&["tenant", "list", "--stack", "x"], &cloudformation())));
+    assert!(refusal.contains("of the stack x in eu-west-1: Stack 'x' does not exist; check --stack"), "{refusal}");
+}
+
+#[test]
+fn one_place_at_a_time() {
+    let arguments = ["tenant", "--stack", "prod", "list", "--dynamodb-endpoint", "http://127.0.0.1:1"];
+    let output = chat().args(arguments).output().expect("chat starts");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+}

@@ -1,0 +1,168 @@
+//! The program, and what it works on.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use serde_json::Value;
+use shared::store::{Connections, Tenants};
+
+const CHAT: &str = env!("CARGO_BIN_EXE_chat");
+
+/// A DynamoDB Local with the tables of the template.
+struct Database {
+    endpoint: String,
+    /// Its stdin closes with this process, and then it ends.
+    _process: Child,
+}
+
+/// Where the DynamoDB Local of this process is. The first test starts it; each makes tenants of its own in it.
+pub(crate) fn dynamodb_endpoint() -> &'static str {
+    static DATABASE: OnceLock<Database> = OnceLock::new();
+    let database = DATABASE.get_or_init(|| {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in a workspace");
+        let target = Path::new(CHAT).ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
+        let mut process = Command::new(CHAT)
+            .arg("dynamodb")
+            .current_dir(workspace)
+            .env("CARGO_TARGET_DIR", target.expect("the program is below the target folder"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chat starts");
+        let mut line = String::new();
+        let stdout = process.stdout.take().expect("stdout is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        let ready: Value = serde_json::from_str(&line).expect("one JSON object");
+        let endpoint = ready["dynamodb_endpoint"].as_str().unwrap_or_else(|| panic!("it does not start: {ready}"));
+        Database { endpoint: endpoint.to_owned(), _process: process }
+    });
+    &database.endpoint
+}
+
+/// A client of the tables.
+pub(crate) fn dynamodb() -> aws_sdk_dynamodb::Client {
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("us-east-1"))
+        .credentials_provider(Credentials::new("local", "local", None, None, "test"))
+        .endpoint_url(dynamodb_endpoint())
+        .build();
+    aws_sdk_dynamodb::Client::from_conf(config)
+}
+
+/// The tenants, as the functions see them.
+pub(crate) fn tenants() -> Tenants {
+    Tenants::new(dynamodb(), "TenantsTable".to_owned())
+}
+
+/// The connections, as the functions see them.
+pub(crate) fn connections() -> Connections {
+    Connections::new(dynamodb(), "ConnectionsTable".to_owned())
+}
+
+/// `chat`, before its arguments, with nothing of the developer's AWS about it.
+pub(crate) fn chat() -> Command {
+    let mut command = Command::new(CHAT);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"AWS_")) {
+        command.env_remove(name);
+    }
+    command.env("NO_PROXY", "127.0.0.1").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs a command on the tables of this process.
+pub(crate) fn run(arguments: &[&str]) -> Output {
+    let mut command = chat();
+    command.args(arguments).args(["--dynamodb-endpoint", dynamodb_endpoint()]);
+    command.output().expect("chat starts")
+}
+
+/// Runs a command that succeeds, with something on its stdin, and returns what it prints for programs.
+pub(crate) fn json_with(arguments: &[&str], stdin: &str) -> Result<Value, Value> {
+    let mut command = chat();
+    command.args(arguments).args(["--json", "--dynamodb-endpoint", dynamodb_endpoint()]).stdin(Stdio::piped());
+    let mut process = command.spawn().expect("chat starts");
+    let mut pipe = process.stdin.take().expect("stdin is piped");
+    pipe.write_all(stdin.as_bytes()).expect("it reads");
+    drop(pipe);
+    result(&process.wait_with_output().expect("chat ends"))
+}
+
+/// Runs a command that succeeds, and returns what it prints for programs.
+pub(crate) fn json(arguments: &[&str]) -> Value {
+    json_with(arguments, "").unwrap_or_else(|error| panic!("{arguments:?} fails: {error}"))
+}
+
+/// Runs a command that fails, and returns why.
+pub(crate) fn refusal(arguments: &[&str]) -> String {
+    message(json_with(arguments, ""))
+}
+
+/// Why a command failed.
+pub(crate) fn message(result: Result<Value, Value>) -> String {
+    let error = result.expect_err("it fails");
+    error["error"]["message"].as_str().expect("a message").to_owned()
+}
+
+/// The object that a command printed, by whether it succeeded.
+pub(crate) fn result(output: &Output) -> Result<Value, Value> {
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(stdout.lines().count(), 1, "one line on stdout: {stdout}{stderr}");
+    let value = serde_json::from_str(&stdout).expect("JSON");
+    match output.status.code() {
+        Some(0) => Ok(value),
+        Some(1) => {
+            assert_eq!(stderr.lines().filter(|line| line.starts_with('✗')).count(), 1, "{stderr}");
+            Err(value)
+        }
+        code => panic!("exit code {code:?}: {stderr}"),
+    }
+}
+
+/// A name that no other test uses.
+pub(crate) fn unique(name: &str) -> String {
+    format!("{name} {}", shared::id::MessageId::generate())
+}
+
+/// Answers HTTP requests on an address of its own until this process ends: `answer` gets the first line and the body.
+pub(crate) fn serve(answer: impl Fn(&str, &str) -> (u16, String) + Send + 'static) -> String {
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // A client that goes away in the middle is its own business.
+            let _ = respond(stream, &answer);
+        }
+    });
+    format!("http://{address}")
+}
+
+fn respond(mut stream: TcpStream, answer: &impl Fn(&str, &str) -> (u16, String)) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut request = String::new();
+    reader.read_line(&mut request)?;
+    let mut length = 0;
+    let mut line = String::new();
+    while reader.read_line(&mut line)? > 2 {
+        let header = line.to_ascii_lowercase();
+        if let Some(value) = header.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap_or_default();
+        }
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    let (status, text) = answer(request.trim_end(), &String::from_utf8_lossy(&body));
+    write!(
+        stream,
+        "HTTP/1.1 {status} X\r\nconnection: close\r\nx-amzn-errortype: {}\r\ncontent-length: {}\r\n\r\n{text}",
+        if status == 410 { "GoneException" } else { "" },
+        text.len(),
+    )
+}

@@ -1,0 +1,102 @@
+//! The sockets of those who may not have one any more.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value, json};
+use shared::api_key::ApiKey;
+use shared::id::{ChatId, ConnectionId, UserId};
+use shared::store::{Connection, Pass};
+use shared::time::Timestamp;
+
+use crate::harness::{connections, json, serve, tenants, unique};
+
+/// What API Gateway knows: which sockets are open, and what was posted to them.
+type Sockets = Arc<Mutex<BTreeMap<String, Vec<Value>>>>;
+
+/// A management API with these open sockets.
+fn management_api(open: &[&str]) -> (String, Sockets, Sockets) {
+    let sockets: Sockets = Arc::new(Mutex::new(open.iter().map(|id| ((*id).to_owned(), Vec::new())).collect()));
+    let closed = Sockets::default();
+    let (live, gone) = (Arc::clone(&sockets), Arc::clone(&closed));
+    let endpoint = serve(move |request, body| {
+        let mut words = request.split_whitespace();
+        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let id = path.strip_prefix("/@connections/").expect("a socket is meant");
+        let mut live = live.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(posts) = live.get_mut(id) else { return (410, String::new()) };
+        match method {
+            "POST" => posts.push(serde_json::from_str(body).expect("JSON")),
+            "DELETE" => {
+                let posts = live.remove(id).unwrap_or_default();
+                gone.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), posts);
+                return (204, String::new());
+            }
+            _ => {}
+        }
+        (200, "{}".to_owned())
+    });
+    (endpoint, sockets, closed)
+}
+
+/// Notes a socket of a tenant, opened by a key.
+async fn note(tenant: &Value, key: &Value, id: &str) {
+    let tenant_id = tenant["tenant_id"].as_str().expect("an id");
+    let tenant_id = tenants().find(tenant_id).await.expect("the table answers").expect("there").tenant_id;
+    let pass = Pass {
+        tenant_id,
+        key: ApiKey::new(key["api_key"].as_str().expect("a key")).hash(),
+        user_id: UserId::parse("u").expect("a user id"),
+        chat_id: ChatId::generate(),
+    };
+    let connection = Connection::open(ConnectionId::from_gateway(id), pass, Timestamp::now());
+    connections().put(&connection).await.expect("the table answers");
+}
+
+fn ids(sockets: &Sockets) -> Vec<String> {
+    sockets.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+}
+
+#[tokio::test]
+async fn a_revoked_key_takes_its_sockets_with_it() {
+    let tenant = json(&["tenant", "create", &unique("Revoked")]);
+    let id = tenant["tenant_id"].as_str().expect("an id");
+    let other = json(&["key", "create", id]);
+    note(&tenant, &tenant, "one").await;
+    note(&tenant, &tenant, "two").await;
+    note(&tenant, &tenant, "lost").await;
+    note(&tenant, &other, "other").await;
+    let (endpoint, open, closed) = management_api(&["one", "two", "other"]);
+
+    let key = tenant["key_id"].as_str().expect("an id");
+    let revoked = json(&["key", "revoke", id, key, "--management-endpoint", &endpoint]);
+    assert_eq!(revoked["sockets"], json!({"closed": 2, "left": 0, "problem": null}));
+    assert_eq!(ids(&open), ["other"]);
+    assert_eq!(ids(&closed), ["one", "two"]);
+    let said = closed.lock().unwrap_or_else(PoisonError::into_inner)["one"].clone();
+    assert_eq!((&said[0]["type"], &said[0]["error"]["code"]), (&json!("error"), &json!("CONNECTION_CLOSING")));
+    assert!(said[0]["error"]["details"]["suggestion"].is_string(), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_suspended_tenant_has_no_sockets() {
+    let tenant = json(&["tenant", "create", &unique("Suspended")]);
+    note(&tenant, &tenant, "a").await;
+    note(&tenant, &tenant, "b").await;
+    let (endpoint, open, _) = management_api(&["a", "b"]);
+    let id = tenant["tenant_id"].as_str().expect("an id");
+    let suspended = json(&["tenant", "suspend", id, "--management-endpoint", &endpoint]);
+    assert_eq!(suspended["sockets"], json!({"closed": 2, "left": 0, "problem": null}));
+    assert_eq!(ids(&open), [""; 0]);
+}
+
+#[tokio::test]
+async fn without_a_management_api_the_gate_is_shut_all_the_same() {
+    let tenant = json(&["tenant", "create", &unique("Unreachable")]);
+    note(&tenant, &tenant, "unreachable").await;
+    let id = tenant["tenant_id"].as_str().expect("an id");
+    let suspended = json(&["tenant", "suspend", id, "--management-endpoint", "http://127.0.0.1:1"]);
+    assert_eq!(suspended["status"], "suspended");
+    let problem = suspended["sockets"]["problem"].as_str().expect("a problem");
+    assert!(problem.starts_with("sockets cannot be closed through http://127.0.0.1:1 ("), "{problem}");
+}
