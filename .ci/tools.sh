@@ -18,6 +18,10 @@ need_prerequisites() {
   if ((${#missing[@]})); then
     apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends "${missing[@]}"
   fi
+  if ! node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)'; then
+    echo "Node 20.10 or newer is needed; this is $(node --version)" >&2
+    return 1
+  fi
   java -version 2>&1 | head -1
   echo "node $(node --version), npm $(npm --version), $(python3 --version), $(cargo --version)"
 }

@@ -316,7 +316,8 @@ impl Field for MaxTokens {
     const ALLOWED: &'static str = "a whole number from 1 to 100000";
 
     fn read(value: &Value) -> Option<Self> {
-        let number = u32::try_from(value.as_u64()?).ok()?;
+        // In JSON, 500.0 is the same number as 500. What is out of range stays so when it is cut to what fits.
+        let number = value.as_f64().filter(|number| number.fract() == 0.0)? as u32;
         (1..=Self::MAX).contains(&number).then_some(Self(number))
     }
 }
@@ -353,6 +354,7 @@ mod tests {
     fn each_field_has_its_bounds() {
         let with = |name: &str, value: Value| serde_json::json!({ "user_id": "u", name: value });
         assert!(read(&with("title", "ü".repeat(200).into())).is_ok());
+        assert!(read(&with("config", serde_json::json!({ "max_tokens": 500.0 }))).is_ok());
         assert!(read(&with("metadata", serde_json::json!({ "k": "x".repeat(16 * 1024 - 8) }))).is_ok());
         for (name, value) in [
             ("title", Value::from("x".repeat(201))),
@@ -371,6 +373,8 @@ mod tests {
             ("temperature", 1e-200.into()),
             ("temperature", "1".into()),
             ("max_tokens", 0.into()),
+            ("max_tokens", (-1).into()),
+            ("max_tokens", 1e300.into()),
             ("max_tokens", 1.5.into()),
         ] {
             let field = format!("config.{name}");

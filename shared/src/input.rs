@@ -112,10 +112,14 @@ impl Fields {
             return Ok(());
         };
         let field: String = self.path(name).chars().take(128).collect();
+        let known = match &self.asked[..] {
+            [] => "there are none".to_owned(),
+            asked => format!("known ones are: {}", asked.join(", ")),
+        };
         Err(ApiError::new(
             Code::UnknownField,
             format!("`{field}` is not a field here."),
-            format!("Leave it out; known fields are: {}.", self.asked.join(", ")),
+            format!("Leave it out; {known}."),
         )
         .with_detail("field", field)
         .with_detail("allowed", self.asked))

@@ -37,7 +37,7 @@ what belongs to another tenant is answered as if it did not exist.
 
 **Errors** have one shape, `ErrorAnswer`. `details.suggestion` is always there. A path that does not exist is answered \
 with 404 `ROUTE_NOT_FOUND`, a method that a path does not have with 405 `METHOD_NOT_ALLOWED` and the header `Allow`; \
-neither needs a key, but for a `POST` below `/api/v1/chats/`, which is counted too. Unknown fields and query parameters are refused, with their name.
+neither needs a key, but for a `POST` below `/api/v1/chats/`, which is counted too. Unknown fields of a body and unknown query parameters are refused with their name.
 
 **What API Gateway says itself** has not this shape, but `{\"message\": …}`, and no `X-Request-Id`: 413 for a body above \
 10 MB, 429 when the account's own quota is used up, 502, 503 and 504 when a function cannot be reached or does not answer \

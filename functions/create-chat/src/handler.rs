@@ -23,6 +23,7 @@ pub(crate) async fn handle(app: App, tenant: Tenant, request: Request) -> Result
     if !http::is_bare_collection(request.raw_http_path()) {
         return Err(http::unknown_route(request.method(), request.raw_http_path()));
     }
+    http::query(&request).finish()?;
     let once = http::idempotency_key(&request)?.map(|key| Once::new(key, request.body()));
     let mut new_chat = NewChat::read(http::json_body(&request)?)?;
     let defaults = ChatConfig { agent: tenant.defaults.agent.or(Some(app.default_agent)), ..tenant.defaults };

@@ -21,6 +21,7 @@ pub(crate) struct App {
 /// Makes a ticket for the chat's user and this chat. Only its hash is kept.
 pub(crate) async fn handle(app: App, tenant: Tenant, request: Request) -> Result<Response, ApiError> {
     let chat_id = http::chat_id(&request)?;
+    http::query(&request).finish()?;
     http::no_body(&request)?;
     let now = Timestamp::now();
     let presence = app.chats.presence(&tenant.id, &chat_id, now).await?;

@@ -17,6 +17,7 @@ pub(crate) struct App {
 
 pub(crate) async fn handle(app: App, tenant: Tenant, request: Request) -> Result<Response, ApiError> {
     let chat_id = http::chat_id(&request)?;
+    http::query(&request).finish()?;
     let change = ChatChange::read(http::json_body(&request)?)?;
     let chat = app.chats.update(&tenant.id, &chat_id, change, Timestamp::now()).await?;
     http::ok(&chat.ok_or_else(|| ApiError::chat_not_found(chat_id.as_str()))?)

@@ -81,6 +81,8 @@ async fn refuses_bodies_that_are_wrong_and_says_what_is() {
         assert!(error["details"]["suggestion"].is_string() && error["message"].is_string(), "{error}");
         assert_eq!(answer.body["request_id"], answer.headers["x-request-id"].to_str().expect("text"));
     }
+    let queried = tenant.post("/api/v1/chats/?colour=red", &json!({ "user_id": "u" })).await;
+    assert_eq!((queried.status.as_u16(), queried.code()), (400, "UNKNOWN_FIELD"));
     let large = send(&json!({ "user_id": "u", "title": "x".repeat(64 * 1024) }).to_string()).await;
     assert_eq!((large.status.as_u16(), large.code()), (413, "PAYLOAD_TOO_LARGE"));
 
