@@ -18,7 +18,7 @@ need_prerequisites() {
   if ((${#missing[@]})); then
     apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends "${missing[@]}"
   fi
-  if ! node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)'; then
+  if ! node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)'; then
     echo "Node 20.10 or newer is needed; this is $(node --version)" >&2
     return 1
   fi

@@ -6,11 +6,13 @@
 
 mod clients;
 mod documents;
+mod lambda;
 mod proxy;
 mod python;
 mod stack;
 
 pub use clients::{Answer, Socket, Tenant, eventually};
+pub use lambda::Lambda;
 pub use proxy::Proxy;
 pub use python::python_with;
 pub use stack::{Options, Stack};

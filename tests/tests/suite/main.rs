@@ -1,5 +1,6 @@
 //! Everything that is tested on the running stack: a file a function, and one each for what goes across them.
 
+mod after_the_answer;
 mod api_page;
 mod budgets;
 mod create_chat;

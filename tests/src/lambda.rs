@@ -1,0 +1,179 @@
+//! Lambda, as a function's process meets it: the Runtime API in front of it, and the freezer after it.
+//!
+//! Lambda freezes a process when its runtime asks for the next event and there is none, and thaws it for the next one.
+//! <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html>
+
+use std::{
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, State},
+    http::{Response, StatusCode},
+    routing::{get, post},
+};
+use serde_json::{Value, json};
+use tokio::sync::{Notify, mpsc};
+
+use crate::{Options, Stack};
+
+/// One function's process, and the Lambda around it.
+#[derive(Debug)]
+pub struct Lambda {
+    process: Child,
+    events: mpsc::UnboundedSender<Value>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// The process, to be frozen and thawed.
+    pid: Mutex<Option<u32>>,
+    posted: Mutex<Vec<Value>>,
+    answers: Mutex<Vec<Value>>,
+    changed: Notify,
+}
+
+#[derive(Clone)]
+struct Api {
+    shared: Arc<Shared>,
+    events: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Value>>>,
+    deadline: Duration,
+}
+
+impl Lambda {
+    /// Starts a function of the stack with the stack's tables, and further environment. Each event must be done with
+    /// within `deadline`.
+    pub async fn start(stack: &Stack, function: &str, deadline: Duration, environment: &[(&str, &str)]) -> Self {
+        let (events, receiver) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared::default());
+        let api = Api { shared: shared.clone(), events: Arc::new(tokio::sync::Mutex::new(receiver)), deadline };
+        let router = Router::new()
+            .route("/2018-06-01/runtime/invocation/next", get(next))
+            .route("/2018-06-01/runtime/invocation/{id}/response", post(answered))
+            .route("/2018-06-01/runtime/invocation/{id}/error", post(answered))
+            .route("/@connections/{id}", post(posted))
+            .with_state(api);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = format!("http://{}", listener.local_addr().expect("an address"));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+
+        let process = Command::new(Options::binaries().target.join("debug").join(function))
+            .env_clear()
+            .envs([
+                ("AWS_LAMBDA_RUNTIME_API", address.as_str()),
+                ("AWS_LAMBDA_FUNCTION_NAME", function),
+                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+                ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+                ("AWS_REGION", "us-east-1"),
+                ("AWS_ACCESS_KEY_ID", "local"),
+                ("AWS_SECRET_ACCESS_KEY", "local"),
+                ("AWS_EC2_METADATA_DISABLED", "true"),
+                ("AWS_ENDPOINT_URL_DYNAMODB", stack.dynamodb_endpoint()),
+                ("MANAGEMENT_ENDPOINT", address.as_str()),
+                ("TENANTS_TABLE", "TenantsTable"),
+                ("CHATS_TABLE", "ChatsTable"),
+                ("CONNECTIONS_TABLE", "ConnectionsTable"),
+                ("DEFAULT_AGENT", "echo"),
+                ("ECHO_TOKENS_PER_SECOND", "0"),
+            ])
+            .envs(environment.iter().copied())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the function runs");
+        *shared.pid.lock().unwrap_or_else(PoisonError::into_inner) = Some(process.id());
+        Self { process, events, shared }
+    }
+
+    /// Hands an event to the function.
+    pub fn send(&self, event: Value) {
+        self.events.send(event).expect("the function listens");
+    }
+
+    /// Waits until the function has answered so many events; returns the answers.
+    pub async fn answers(&self, count: usize) -> Vec<Value> {
+        self.until(|shared| {
+            let answers = shared.answers.lock().unwrap_or_else(PoisonError::into_inner);
+            (answers.len() >= count).then(|| answers.clone())
+        })
+        .await
+    }
+
+    /// Waits until an event of this type was posted to a socket; returns all that was posted.
+    pub async fn posted(&self, kind: &str) -> Vec<Value> {
+        self.until(|shared| {
+            let posted = shared.posted.lock().unwrap_or_else(PoisonError::into_inner);
+            posted.iter().any(|event| event["type"] == kind).then(|| posted.clone())
+        })
+        .await
+    }
+
+    /// What was posted so far.
+    #[must_use]
+    pub fn posted_so_far(&self) -> Vec<Value> {
+        self.shared.posted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn until<T>(&self, look: impl Fn(&Shared) -> Option<T>) -> T {
+        let waiting = async {
+            loop {
+                let changed = self.shared.changed.notified();
+                if let Some(found) = look(&self.shared) {
+                    return found;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("it comes to this")
+    }
+}
+
+impl Drop for Lambda {
+    fn drop(&mut self) {
+        // A stopped process cannot be asked.
+        self.process.kill().expect("the process can be killed");
+        self.process.wait().expect("the process can be waited for");
+    }
+}
+
+impl Shared {
+    fn signal(&self, name: &str) {
+        let pid = *self.pid.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(pid) = pid else { return };
+        let sent = Command::new("kill").args([name, &pid.to_string()]).stderr(Stdio::null()).status();
+        assert!(sent.is_ok(), "kill runs");
+    }
+}
+
+async fn next(State(api): State<Api>) -> Response<Body> {
+    // Between two events a process does not run.
+    api.shared.signal("-STOP");
+    let event = api.events.lock().await.recv().await;
+    api.shared.signal("-CONT");
+    let Some(event) = event else { return Response::new(Body::empty()) };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    Response::builder()
+        .header("lambda-runtime-aws-request-id", shared::id::MessageId::generate().as_str())
+        .header("lambda-runtime-deadline-ms", (now + api.deadline).as_millis().to_string())
+        .header("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:000000000000:function:f")
+        .body(Body::from(event.to_string()))
+        .expect("a response")
+}
+
+async fn answered(State(api): State<Api>, Path(_): Path<String>, body: String) -> StatusCode {
+    let answer = serde_json::from_str(&body).unwrap_or(json!(body));
+    api.shared.answers.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
+    api.shared.changed.notify_waiters();
+    StatusCode::ACCEPTED
+}
+
+async fn posted(State(api): State<Api>, Path(_): Path<String>, body: String) -> StatusCode {
+    let event = serde_json::from_str(&body).expect("events are JSON");
+    api.shared.posted.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+    api.shared.changed.notify_waiters();
+    StatusCode::OK
+}
