@@ -11,36 +11,27 @@
 //! descending query brings them and the newest messages. The index `by_owner` (`{tenant_id}#{user_id}`, `active_at`)
 //! holds a user's chats by last activity; only the state item is in it.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::{
     Client,
-    types::{
-        AttributeValue, Delete, DeleteRequest, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
-        WriteRequest,
-    },
+    types::{AttributeValue, Put, TransactWriteItem},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{
-    StoreError, messages,
-    transaction::{self, ATTEMPTS, Written},
-};
+use super::{StoreError, messages, transaction};
 use crate::{
-    api_key::sha256,
-    chat::{Chat, ChatConfig, Metadata, NewChat, Title},
-    id::{ChatId, IdempotencyKey, MessageId, TenantId, UserId},
+    chat::{Chat, ChatConfig, Metadata, Title},
+    id::{ChatId, MessageId, TenantId, UserId},
     time::Timestamp,
 };
 
+mod create;
+mod delete;
 mod list;
 mod update;
 
-/// How long the answer to a request that must run once is kept.
-const ONCE: Duration = Duration::from_secs(24 * 60 * 60);
+pub use create::{Created, Once};
 
 const PROFILE: &str = "~profile";
 const STATE: &str = "~state";
@@ -94,55 +85,6 @@ pub struct LiveStream {
     pub in_reply_to: MessageId,
 }
 
-/// A request that must run once: the key that its caller gave it, and the hash of its body.
-#[derive(Clone, Debug)]
-pub struct Once {
-    key: IdempotencyKey,
-    body_hash: String,
-}
-
-/// What became of a request to make a chat.
-#[derive(Debug)]
-pub enum Created {
-    /// The chat is made.
-    Made(Box<Chat>),
-    /// It was made before; this is what was answered then, as JSON.
-    Before {
-        /// The chat that was made.
-        chat_id: ChatId,
-        /// The answer's body.
-        answer: String,
-    },
-    /// The key was used before, with another body.
-    Mismatch,
-}
-
-#[derive(Serialize, Deserialize)]
-struct OnceRecord {
-    body_hash: String,
-    chat_id: ChatId,
-    answer: String,
-}
-
-impl Once {
-    /// A request with this key and body.
-    #[must_use]
-    pub fn new(key: IdempotencyKey, body: &[u8]) -> Self {
-        Self { key, body_hash: sha256(body) }
-    }
-}
-
-impl Created {
-    fn replay(record: OnceRecord, once: Option<&Once>) -> Result<Self, StoreError> {
-        Ok(match once {
-            Some(once) if once.body_hash == record.body_hash => {
-                Self::Before { chat_id: record.chat_id, answer: record.answer }
-            }
-            _ => Self::Mismatch,
-        })
-    }
-}
-
 #[derive(Serialize, Deserialize)]
 struct Profile {
     user_id: UserId,
@@ -180,90 +122,6 @@ impl Chats {
     #[must_use]
     pub fn new(client: Client, table: String) -> Self {
         Self { client, table }
-    }
-
-    /// Makes a chat; once, if the request says so.
-    ///
-    /// The record of a request that must run once is written in the same transaction as the chat, so there is no state
-    /// between: a race, or a death half way, leaves one chat and one answer.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] when the table does not answer.
-    pub async fn create(
-        &self,
-        tenant: &TenantId,
-        new: NewChat,
-        once: Option<&Once>,
-        now: Timestamp,
-    ) -> Result<Created, StoreError> {
-        let chat_id = ChatId::generate();
-        let profile = Profile {
-            user_id: new.user_id,
-            title: new.title,
-            metadata: new.metadata.to_json()?,
-            config: new.config,
-            created_at: now,
-            updated_at: now,
-        };
-        let state = State {
-            user_id: profile.user_id.clone(),
-            message_count: 0,
-            last_message_at: None,
-            streams: BTreeMap::new(),
-            deleted_at: None,
-        };
-        let mut state_item: Item = serde_dynamo::to_item(&state)?;
-        state_item.insert("owner".to_owned(), AttributeValue::S(owner(tenant, &profile.user_id)));
-        state_item.insert("active_at".to_owned(), AttributeValue::S(now.to_string()));
-
-        let mut items = vec![
-            self.put_new(tenant, &chat_id, PROFILE, serde_dynamo::to_item(&profile)?),
-            self.put_new(tenant, &chat_id, STATE, state_item),
-            self.count_chat(tenant, &profile.user_id, 1),
-        ];
-        let chat = assemble(chat_id, profile, &state)?;
-        if let Some(once) = once {
-            items.push(self.put_once(tenant, once, &chat, now)?);
-        }
-        match transaction::write(&self.client, items).await? {
-            Written::Committed => Ok(Created::Made(Box::new(chat))),
-            Written::Refused { item: Some(record) } => Created::replay(serde_dynamo::from_item(record)?, once),
-            // A ULID that was drawn twice.
-            Written::Refused { item: None } => Err(StoreError::Contended { attempts: 1 }),
-        }
-    }
-
-    fn put_once(
-        &self,
-        tenant: &TenantId,
-        once: &Once,
-        chat: &Chat,
-        now: Timestamp,
-    ) -> Result<TransactWriteItem, StoreError> {
-        let record = OnceRecord {
-            body_hash: once.body_hash.clone(),
-            chat_id: chat.chat_id.clone(),
-            answer: serde_json::to_string(chat).map_err(|error| StoreError::Unreadable(error.into()))?,
-        };
-        let expires_at = now.plus(ONCE);
-        let mut item: Item = serde_dynamo::to_item(record)?;
-        item.extend([
-            ("pk".to_owned(), AttributeValue::S(format!("{tenant}#once#{}", once.key))),
-            ("sk".to_owned(), AttributeValue::S("~answer".to_owned())),
-            ("expires_at".to_owned(), AttributeValue::S(expires_at.to_string())),
-            ("ttl".to_owned(), AttributeValue::N(expires_at.as_seconds().to_string())),
-        ]);
-        let put = Put::builder()
-            .table_name(&self.table)
-            .set_item(Some(item))
-            // Expired items are deleted up to two days late.
-            .condition_expression("attribute_not_exists(pk) OR expires_at <= :now")
-            .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .build()
-            .expect("table and item are set");
-        Ok(TransactWriteItem::builder().put(put).build())
     }
 
     /// Reads a chat; `None` when the tenant has none with this id.
@@ -360,81 +218,6 @@ impl Chats {
             seen: Seen::of(head.state),
             recent: newest_first.collect::<Result<_, _>>()?,
         }))
-    }
-
-    /// Deletes a chat: at once it is gone for everyone. False when the tenant has no such chat.
-    ///
-    /// What is left of it is removed by [`purge`](Self::purge).
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] when the table does not answer.
-    pub async fn delete(&self, tenant: &TenantId, chat: &ChatId, now: Timestamp) -> Result<bool, StoreError> {
-        let Some(state) = self.state(tenant, chat).await? else {
-            return Ok(false);
-        };
-        let mark = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(chat_key(tenant, chat, STATE)))
-            // `owner` is a reserved word in expressions.
-            .update_expression("SET deleted_at = :now REMOVE #owner, active_at")
-            .condition_expression("attribute_exists(pk) AND attribute_not_exists(deleted_at)")
-            .expression_attribute_names("#owner", "owner")
-            .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
-            .build()
-            .expect("table, key and expression are set");
-        let profile = Delete::builder()
-            .table_name(&self.table)
-            .set_key(Some(chat_key(tenant, chat, PROFILE)))
-            .build()
-            .expect("table and key are set");
-        let items = vec![
-            TransactWriteItem::builder().update(mark).build(),
-            TransactWriteItem::builder().delete(profile).build(),
-            self.count_chat(tenant, &state.user_id, -1),
-        ];
-        Ok(matches!(transaction::write(&self.client, items).await?, Written::Committed))
-    }
-
-    /// Removes what is left of a deleted chat: its messages, and last the mark that it was deleted. Can be run again
-    /// where it was cut off.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] when the table does not answer.
-    pub async fn purge(&self, tenant: &TenantId, chat: &ChatId) -> Result<(), StoreError> {
-        /// What one `BatchWriteItem` takes.
-        const BATCH: i32 = 25;
-        loop {
-            let output = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .key_condition_expression("pk = :pk AND sk < :top")
-                .expression_attribute_values(":pk", AttributeValue::S(chat_pk(tenant, chat)))
-                .expression_attribute_values(":top", AttributeValue::S("~".to_owned()))
-                .projection_expression("pk, sk")
-                .limit(BATCH)
-                .consistent_read(true)
-                .send()
-                .await?;
-            let keys = output.items.unwrap_or_default();
-            if keys.is_empty() {
-                break;
-            }
-            let deletes = keys.into_iter().map(|key| {
-                let delete = DeleteRequest::builder().set_key(Some(key)).build().expect("the key is set");
-                WriteRequest::builder().delete_request(delete).build()
-            });
-            let request = self.client.batch_write_item().request_items(&self.table, deletes.collect());
-            let unprocessed = request.send().await?.unprocessed_items.unwrap_or_default();
-            // What is left is still there for the next round, but the table is short of capacity.
-            if !unprocessed.is_empty() {
-                transaction::back_off(ATTEMPTS).await;
-            }
-        }
-        self.client.delete_item().table_name(&self.table).set_key(Some(chat_key(tenant, chat, STATE))).send().await?;
-        Ok(())
     }
 
     pub(super) async fn state(&self, tenant: &TenantId, chat: &ChatId) -> Result<Option<State>, StoreError> {

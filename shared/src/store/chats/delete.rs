@@ -1,0 +1,89 @@
+//! Deleting a chat: gone at once, purged in time.
+
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, DeleteRequest, TransactWriteItem, Update, WriteRequest};
+
+use super::{
+    Chats, PROFILE, STATE, StoreError, chat_key, chat_pk,
+    transaction::{self, ATTEMPTS, Written},
+};
+use crate::{
+    id::{ChatId, TenantId},
+    time::Timestamp,
+};
+
+impl Chats {
+    /// Deletes a chat: at once it is gone for everyone. False when the tenant has no such chat.
+    ///
+    /// What is left of it is removed by [`purge`](Self::purge).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn delete(&self, tenant: &TenantId, chat: &ChatId, now: Timestamp) -> Result<bool, StoreError> {
+        let Some(state) = self.state(tenant, chat).await? else {
+            return Ok(false);
+        };
+        let mark = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(chat_key(tenant, chat, STATE)))
+            // `owner` is a reserved word in expressions.
+            .update_expression("SET deleted_at = :now REMOVE #owner, active_at")
+            .condition_expression("attribute_exists(pk) AND attribute_not_exists(deleted_at)")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
+            .build()
+            .expect("table, key and expression are set");
+        let profile = Delete::builder()
+            .table_name(&self.table)
+            .set_key(Some(chat_key(tenant, chat, PROFILE)))
+            .build()
+            .expect("table and key are set");
+        let items = vec![
+            TransactWriteItem::builder().update(mark).build(),
+            TransactWriteItem::builder().delete(profile).build(),
+            self.count_chat(tenant, &state.user_id, -1),
+        ];
+        Ok(matches!(transaction::write(&self.client, items).await?, Written::Committed))
+    }
+
+    /// Removes what is left of a deleted chat: its messages, and last the mark that it was deleted. Can be run again
+    /// where it was cut off.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn purge(&self, tenant: &TenantId, chat: &ChatId) -> Result<(), StoreError> {
+        /// What one `BatchWriteItem` takes.
+        const BATCH: i32 = 25;
+        loop {
+            let output = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .key_condition_expression("pk = :pk AND sk < :top")
+                .expression_attribute_values(":pk", AttributeValue::S(chat_pk(tenant, chat)))
+                .expression_attribute_values(":top", AttributeValue::S("~".to_owned()))
+                .projection_expression("pk, sk")
+                .limit(BATCH)
+                .consistent_read(true)
+                .send()
+                .await?;
+            let keys = output.items.unwrap_or_default();
+            if keys.is_empty() {
+                break;
+            }
+            let deletes = keys.into_iter().map(|key| {
+                let delete = DeleteRequest::builder().set_key(Some(key)).build().expect("the key is set");
+                WriteRequest::builder().delete_request(delete).build()
+            });
+            let request = self.client.batch_write_item().request_items(&self.table, deletes.collect());
+            let unprocessed = request.send().await?.unprocessed_items.unwrap_or_default();
+            // What is left is still there for the next round, but the table is short of capacity.
+            if !unprocessed.is_empty() {
+                transaction::back_off(ATTEMPTS).await;
+            }
+        }
+        self.client.delete_item().table_name(&self.table).set_key(Some(chat_key(tenant, chat, STATE))).send().await?;
+        Ok(())
+    }
+}
