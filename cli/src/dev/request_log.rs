@@ -33,7 +33,9 @@ impl<S: Subscriber> Layer<S> for RequestLog {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        if fields.is_request() {
+        if fields.is_post_to_socket() {
+            // One that finds its socket gone is nothing to worry about, and warming up makes some.
+        } else if fields.is_request() {
             self.terminal.line(fields.request(&self.terminal));
         } else if *event.metadata().level() <= Level::WARN {
             self.terminal.warning(fields.get("message"));
@@ -55,6 +57,10 @@ impl Visit for Fields {
 }
 
 impl Fields {
+    fn is_post_to_socket(&self) -> bool {
+        self.get("path").starts_with("/@connections/")
+    }
+
     fn get(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }
