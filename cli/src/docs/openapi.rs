@@ -253,7 +253,7 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             tag: "Messages",
             summary: "List the messages of a chat",
             description: "Oldest first. `seq` has no holes, so `offset` k in ascending order is the message with `seq` k. \
-                          A page also ends at 4 MiB; `has_more` then says that more follows.",
+                          A page also ends at 5 MiB; `has_more` then says that more follows.",
             parameters: vec![chat_id.clone(), messages_offset, messages_limit, messages_order],
             body: None,
             success: Success {

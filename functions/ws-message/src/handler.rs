@@ -34,7 +34,7 @@ pub(crate) struct App {
 
 /// Hears a message. API Gateway shows a client nothing of what this function returns, so errors are posted too.
 pub(crate) async fn handle(app: Arc<App>, event: SocketEvent) -> Result<(), ApiError> {
-    let heard = app.connections.hear(&event.connection_id, Timestamp::now()).await;
+    let heard = app.connections.hear(&event.connection_id, event.received_at()).await;
     let (chat_id, result) = match heard {
         Ok(Heard::Allowed(connection)) => {
             let chat_id = connection.pass.chat_id.clone();
@@ -47,7 +47,7 @@ pub(crate) async fn handle(app: Arc<App>, event: SocketEvent) -> Result<(), ApiE
     if let Err(error) = &result {
         let report = Body::Error(ErrorReport::new(error, &event.request_id, None));
         post(&app, &event.connection_id, chat_id.as_ref(), report).await;
-        if error.code() == Code::ConnectionClosing
+        if matches!(error.code(), Code::ConnectionClosing | Code::ChatNotFound)
             && let Err(error) = app.publisher.close(&event.connection_id).await
         {
             tracing::warn!(

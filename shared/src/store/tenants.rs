@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     StoreError,
-    transaction::{ATTEMPTS, back_off},
+    transaction::{self, ATTEMPTS, back_off},
 };
 use crate::{
     api_key::KeyHash,
@@ -293,7 +293,7 @@ impl Tenants {
             .expression_attribute_values(":given_back", AttributeValue::N((-i64::from(leases)).to_string()))
             .expression_attribute_values(":leases", AttributeValue::N(leases.to_string()))
             .expression_attribute_values(":now", AttributeValue::S(now.to_string()));
-        unless_refused(released.send().await).map(drop)
+        unless_refused(transaction::update(released).await).map(drop)
     }
 
     /// Claims the right to look for a tenant's dead connections, so that one at a time does, and not all the time.
@@ -315,7 +315,7 @@ impl Tenants {
             .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
             .expression_attribute_values(":not_since", AttributeValue::S(not_since.to_string()))
             .return_values(ReturnValue::AllOld);
-        let gate = unless_refused(claimed.send().await)?.and_then(|output| output.attributes);
+        let gate = unless_refused(transaction::update(claimed).await)?.and_then(|output| output.attributes);
         Ok(gate.map(serde_dynamo::from_item).transpose()?)
     }
 
@@ -340,7 +340,7 @@ impl Tenants {
                 .condition_expression("counted_at = :seen")
                 .expression_attribute_values(":seen", AttributeValue::S(before.counted_at.to_string()))
                 .expression_attribute_values(":left", left.clone());
-            if unless_refused(recounted.send().await)?.is_some() {
+            if unless_refused(transaction::update(recounted).await)?.is_some() {
                 return Ok(true);
             }
         }
@@ -349,7 +349,7 @@ impl Tenants {
             .update_expression("SET probed_connections = :left")
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_values(":left", left);
-        unless_refused(noted.send().await)?;
+        unless_refused(transaction::update(noted).await)?;
         Ok(false)
     }
 
@@ -370,7 +370,7 @@ impl Tenants {
     }
 
     async fn pass(&self, update: UpdateItemFluentBuilder) -> Result<Passage, StoreError> {
-        match update.send().await {
+        match transaction::update(update).await {
             Ok(output) => {
                 Ok(Passage::Through(Box::new(serde_dynamo::from_item(output.attributes.unwrap_or_default())?)))
             }

@@ -40,8 +40,10 @@ pub(super) async fn write(client: &Client, items: Vec<TransactWriteItem>) -> Res
         let reasons = cancellation_reasons(&error);
         let is = |code: &str| reasons.iter().any(|reason| reason.code() == Some(code));
         let refusals = reasons.iter().filter(|reason| reason.code() == Some("ConditionalCheckFailed"));
-        if refusals.clone().next().is_some() {
-            return Ok(Written::Refused { item: refusals.filter_map(CancellationReason::item).next_back().cloned() });
+        let item = refusals.clone().filter_map(CancellationReason::item).next_back().cloned();
+        // Beside a conflict a refusal without an item says nothing: the item that would tell is the one in conflict.
+        if item.is_some() || (refusals.count() > 0 && !is("TransactionConflict")) {
+            return Ok(Written::Refused { item });
         }
         // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
         if !is("TransactionConflict") && !is("ThrottlingError") && !is("ProvisionedThroughputExceeded") {

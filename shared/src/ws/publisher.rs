@@ -13,7 +13,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 
 use super::event::{Body, ErrorReport, Event};
-use crate::{error::ApiError, id::ConnectionId, store::Connection, time::Timestamp};
+use crate::{error::ApiError, id::ConnectionId, store::Connection, telemetry, time::Timestamp};
 
 /// How many sockets are closed at once.
 const CLOSED_AT_ONCE: usize = 16;
@@ -119,7 +119,11 @@ impl Publisher {
         let said = self.post(&socket.connection_id, &event).await;
         let closed = self.close(&socket.connection_id).await;
         if let (Err(PostError::Failed(cause)), _) | (_, Err(PostError::Failed(cause))) = (said, closed) {
-            tracing::warn!(request_id, error.cause = %cause, "a socket was not closed in order");
+            tracing::warn!(
+                request_id,
+                error.cause = telemetry::causes(cause.as_ref()),
+                "a socket was not closed in order"
+            );
         }
     }
 
@@ -127,24 +131,6 @@ impl Publisher {
     pub async fn is_gone(&self, socket: &ConnectionId) -> bool {
         let looked = self.client.get_connection().connection_id(socket.as_str()).send().await;
         looked.is_err_and(|error| error.as_service_error().is_some_and(GetConnectionError::is_gone_exception))
-    }
-
-    /// Posts the first event on a socket. It does not exist until API Gateway has taken the answer of `$connect` and
-    /// finished the handshake, a moment that nobody announces: until then it is "gone", and the post is tried again,
-    /// for about three seconds.
-    ///
-    /// # Errors
-    ///
-    /// [`PostError`].
-    pub async fn post_once_open(&self, socket: &ConnectionId, event: &Event<'_>) -> Result<(), PostError> {
-        let mut pause = Duration::from_millis(5);
-        loop {
-            match self.post(socket, event).await {
-                Err(PostError::Gone) if pause < Duration::from_secs(2) => tokio::time::sleep(pause).await,
-                result => return result,
-            }
-            pause *= 2;
-        }
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     after::AfterAnswer, api_key::TicketText, auth::API_KEY_HEADER, config::Config, error::ApiError, http::caught,
-    id::ConnectionId, input::Fields, telemetry,
+    id::ConnectionId, input::Fields, telemetry, time::Timestamp,
 };
 
 /// What API Gateway says of a socket: it wants to connect, it sent a message, it is gone.
@@ -27,6 +27,15 @@ impl SocketEvent {
         let connection_id = ConnectionId::from_gateway(context.connection_id.clone().unwrap_or_default());
         let request_id = context.request_id.clone().unwrap_or(event.context.request_id);
         Self { connection_id, request_id, request: event.payload }
+    }
+
+    /// When API Gateway received it, by its own clock; now, if it does not say.
+    #[must_use]
+    pub fn received_at(&self) -> Timestamp {
+        match self.request.request_context.request_time_epoch {
+            ..=0 => Timestamp::now(),
+            millis => Timestamp::from_millis(millis),
+        }
     }
 
     /// The API key that was sent with the handshake, as a header or, since browsers cannot set one, in the query.

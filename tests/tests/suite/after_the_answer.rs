@@ -9,7 +9,7 @@ use shared::{
     store::{Connection, Pass},
     time::Timestamp,
 };
-use tests::{Lambda, Stack};
+use tests::{Lambda, Stack, eventually};
 
 const LONG: Duration = Duration::from_secs(900);
 
@@ -61,9 +61,7 @@ async fn the_stream_is_whole_although_the_process_is_frozen_between_events() {
     lambda.send(event("frozen", "once more"));
     lambda.send(event("frozen", "and again"));
     lambda.answers(3).await;
-    while ends(&lambda.posted("message_stream_ended").await) < 3 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually("all three have ended", async || ends(&lambda.posted_so_far()) == 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

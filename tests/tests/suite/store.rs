@@ -2,10 +2,12 @@
 
 use futures_util::future::join_all;
 use shared::{
+    api_key::ApiKey,
     id::ChatId,
+    limits::{Limits, Meter},
     message::{FinishReason, Status, Usage},
     page::{Order, PageRequest},
-    store::{Appended, Outcome, Seen},
+    store::{Admission, Appended, Lease, Outcome, Seen},
     time::Timestamp,
 };
 use tests::Stack;
@@ -72,4 +74,19 @@ async fn nothing_is_written_into_a_chat_that_is_gone() {
     chats.purge(&tenant.id, &chat).await.expect("the table answers");
     chats.purge(&tenant.id, &chat).await.expect("purging again does no harm");
     assert!(matches!(append().await, Appended::NoChat));
+}
+
+#[tokio::test]
+async fn of_requests_that_reach_the_gate_at_once_as_many_pass_as_may() {
+    let stack = Stack::shared();
+    let tenant = stack.tenant_with("gate race", Limits::default()).await;
+    let (tenants, key, now) = (stack.tenants(), ApiKey::new(&tenant.key).hash(), Timestamp::now());
+    let admissions = join_all((0..200).map(|_| tenants.admit(&tenant.id, &key, Meter::Rest, now))).await;
+    let passed = admissions
+        .into_iter()
+        .filter(|admission| matches!(admission.as_ref().expect("the table answers"), Admission::Admitted(..)));
+    assert_eq!(passed.count(), 100);
+    let leases = join_all((0..200).map(|_| tenants.lease(&tenant.id, &key, now))).await;
+    let taken = leases.into_iter().filter(|lease| *lease.as_ref().expect("the table answers") == Lease::Taken);
+    assert_eq!(taken.count(), 50);
 }

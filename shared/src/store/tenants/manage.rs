@@ -155,7 +155,7 @@ impl Tenants {
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":status", serde_dynamo::to_attribute_value(status)?);
-        Ok(unless_refused(update.send().await)?.is_some())
+        Ok(unless_refused(transaction::update(update).await)?.is_some())
     }
 
     /// Gives a tenant other limits, felt on its next request. False when there is no such tenant.
@@ -169,7 +169,7 @@ impl Tenants {
             .update_expression("SET limits = :limits")
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_values(":limits", serde_dynamo::to_attribute_value(limits)?);
-        Ok(unless_refused(update.send().await)?.is_some())
+        Ok(unless_refused(transaction::update(update).await)?.is_some())
     }
 
     /// Gives a tenant one key more; `None` when there is no such tenant or the key is in use already.
@@ -219,7 +219,7 @@ impl Tenants {
             .expression_attribute_names("#keys", "keys")
             .expression_attribute_names("#key", key.as_str())
             .expression_attribute_values(":expires_at", AttributeValue::S(expires_at.to_string()));
-        Ok(unless_refused(update.send().await)?.is_some())
+        Ok(unless_refused(transaction::update(update).await)?.is_some())
     }
 
     /// Revokes a key: the next request with it is refused. False when it opened nothing.
@@ -236,7 +236,7 @@ impl Tenants {
             .expression_attribute_names("#keys", "keys")
             .expression_attribute_names("#key", key.as_str())
             .return_values(ReturnValue::None);
-        let revoked = unless_refused(update.send().await)?.is_some();
+        let revoked = unless_refused(transaction::update(update).await)?.is_some();
         let owner = Delete::builder()
             .table_name(&self.table)
             .key("pk", AttributeValue::S(key_pk(key)))
