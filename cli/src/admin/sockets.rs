@@ -60,7 +60,7 @@ pub(crate) fn key_revoked() -> ApiError {
 
 impl Admin {
     /// Closes the sockets of a tenant, or those that one key opened, and says how many. Never fails: the gate is shut
-    /// already, and what stays open now is found by housekeeping.
+    /// already, and what stays open now is closed when it next speaks.
     pub(crate) async fn close_sockets(&self, tenant: &TenantId, key: Option<&KeyHash>, reason: &ApiError) -> Closing {
         let step = self.terminal.step("Closing sockets");
         let mut met = BTreeSet::new();
@@ -78,7 +78,9 @@ impl Admin {
         }
         let closed = met.len() - left;
         match (&problem, left) {
-            (Some(problem), _) => self.terminal.warning(format_args!("{problem}; housekeeping will find open sockets")),
+            (Some(problem), _) => {
+                self.terminal.warning(format_args!("{problem}; open sockets are closed when they next speak"))
+            }
             (None, 0) => step.done(match closed {
                 0 => "No sockets were open".to_owned(),
                 1 => "Closed 1 socket".to_owned(),
@@ -86,7 +88,7 @@ impl Admin {
             }),
             (None, _) => self
                 .terminal
-                .warning(format_args!("Closed {closed} sockets, {left} are still open; housekeeping will find them")),
+                .warning(format_args!("Closed {closed} sockets; {left} still open are closed when they next speak")),
         }
         Closing { closed, left, problem }
     }
