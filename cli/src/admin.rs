@@ -14,15 +14,15 @@ mod values;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
-use serde_json::json;
+use anyhow::{Error, Result, anyhow};
+use serde_json::{Value, json};
 use shared::store::{Connections, TenantRecord, Tenants};
 use shared::time::Timestamp;
 
-pub(crate) use find::key_of;
+pub(crate) use find::{key_of, live_key_of, no_key};
 pub(crate) use place::PlaceOptions;
 pub(crate) use show::{key, keys, keys_table, limits, live_keys, tenant, tenant_lines, tenants_table, when};
-pub(crate) use sockets::{Closing, key_revoked, tenant_suspended};
+pub(crate) use sockets::{Closing, Patience};
 pub(crate) use values::{age, connections, environment, field, key_text, moment, name, per_minute};
 
 use crate::terminal::{Colour, Terminal};
@@ -31,7 +31,7 @@ use place::Place;
 /// The end of the help of each command.
 pub(crate) const HELP: &str = "\
 With --json, stdout gets one JSON object in one line, and what people read goes to stderr.
-When a command fails, that object is {\"error\": {\"message\": \"…\"}}.
+When a command fails, that object has {\"error\": {\"message\": \"…\"}}, beside what was done before.
 Exit codes: 0 done, 1 failed, 2 the arguments are wrong.";
 
 /// The tables and sockets of a stack, wherever it is.
@@ -53,21 +53,76 @@ pub(crate) fn main(options: &PlaceOptions, work: impl AsyncFnOnce(&Admin) -> Res
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Into::into).and_then(|runtime| {
             runtime.block_on(async {
                 let admin = options.open(terminal.clone()).await?;
-                Box::pin(work(&admin)).await.map_err(|error| admin.place.explain(error))
+                Box::pin(work(&admin)).await.map_err(|error| admin.explain(error))
             })
         });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            let HalfDone { mut event, error } = HalfDone::from(error);
             let message = format!("{error:#}");
             terminal.refusal(&message);
-            terminal.event(&json!({"error": {"message": message}}));
+            event["error"] = json!({"message": message});
+            terminal.event(&event);
             ExitCode::FAILURE
         }
     }
 }
 
+/// A command that failed after it had done something that programs have to hear of.
+#[derive(Debug)]
+pub(crate) struct HalfDone {
+    /// What was done.
+    pub(crate) event: Value,
+    /// What was not.
+    pub(crate) error: Error,
+}
+
+impl std::fmt::Display for HalfDone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for HalfDone {}
+
+impl From<Error> for HalfDone {
+    fn from(error: Error) -> Self {
+        error.downcast().unwrap_or_else(|error| Self { event: json!({}), error })
+    }
+}
+
 impl Admin {
+    /// How many connections a tenant has open.
+    pub(crate) async fn connections(&self, tenant: &TenantRecord) -> Result<usize> {
+        Ok(self.connections.leases(&tenant.tenant_id).await?.len())
+    }
+
+    /// A tenant for programs.
+    pub(crate) async fn shown(&self, tenant: &TenantRecord) -> Result<Value> {
+        Ok(show::tenant(tenant, self.connections(tenant).await?, Timestamp::now()))
+    }
+
+    /// Says to programs what was done, and fails if sockets stay open that should not.
+    pub(crate) fn conclude(&self, mut event: Value, closing: &Closing) -> Result<()> {
+        event["sockets"] = closing.to_json();
+        match closing.unfinished() {
+            Some(left) => Err(HalfDone { event, error: anyhow!(left) }.into()),
+            None => {
+                self.terminal.event(&event);
+                Ok(())
+            }
+        }
+    }
+
+    /// Says of an error of the tables what an operator can do.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        match error.downcast() {
+            Ok(HalfDone { event, error }) => HalfDone { event, error: self.place.explain(error) }.into(),
+            Err(error) => self.place.explain(error),
+        }
+    }
+
     /// Says that something is done.
     pub(crate) fn done(&self, text: impl std::fmt::Display) {
         self.terminal.line(format_args!("{} {text}", self.terminal.paint(Colour::Green, "✓")));

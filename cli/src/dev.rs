@@ -3,12 +3,14 @@
 //! [`plan`] finds out what is to be started and whether it can be, [`stack`] starts it and looks after it. Whatever the
 //! outcome, the children end before this program does.
 
+mod agent;
 mod build;
 mod database;
 mod demo;
 mod dynamodb;
 mod environment;
 mod functions;
+mod model;
 mod options;
 mod plan;
 mod ports;

@@ -13,8 +13,8 @@ use shared::time::Timestamp;
 
 pub(crate) use options::Options;
 
-use crate::admin::{self, Admin, Closing};
-use options::{Create, Key, Rotate, Verb};
+use crate::admin::{self, Admin, HalfDone};
+use options::{Create, Revoke, Rotate, Verb};
 
 /// Tenants pay for every key with every request, since the gate that a request passes is written whole.
 const MAX_LIVE_KEYS: usize = 10;
@@ -27,7 +27,7 @@ pub(crate) fn main(options: Options) -> ExitCode {
     admin::main(&place, async |admin| match verb {
         Verb::Create(create) => create.run(admin).await,
         Verb::List { tenant } => list(admin, &tenant.tenant).await,
-        Verb::Revoke(key) => key.revoke(admin).await,
+        Verb::Revoke(revoke) => revoke.run(admin).await,
         Verb::Rotate(rotate) => rotate.run(admin).await,
     })
 }
@@ -62,22 +62,30 @@ async fn list(admin: &Admin, tenant: &str) -> Result<()> {
     Ok(())
 }
 
-impl Key {
-    async fn revoke(self, admin: &Admin) -> Result<()> {
-        let tenant = admin.tenant(&self.tenant.tenant).await?;
-        let (hash, record) = admin::key_of(&tenant, &self.key_id)?;
-        let sockets = revoke(admin, &tenant, &hash, &record).await?;
+impl Revoke {
+    async fn run(self, admin: &Admin) -> Result<()> {
+        let key_id = &self.key.key_id;
+        let tenant = admin.tenant(&self.key.tenant.tenant).await?;
+        let revoked = match admin::live_key_of(&tenant, key_id) {
+            Some((hash, _)) => admin.tenants.revoke_key(&tenant.tenant_id, &hash).await?,
+            // It may have been revoked before, and sockets of it left open.
+            None if key_id.starts_with("key_") => false,
+            None => bail!(admin::no_key(&tenant, key_id)),
+        };
+        if revoked {
+            admin.done(format_args!("Revoked {key_id} of {}", tenant.gate.name));
+        } else {
+            admin.terminal.warning(admin::no_key(&tenant, key_id));
+        }
+        let closing = admin.close_sockets(&tenant.tenant_id, self.patience).await;
         let left = admin.again(&tenant).await?;
         let now = Timestamp::now();
         admin.warn_without_keys(&left, now);
-        admin.terminal.event(&json!({
-            "tenant_id": tenant.tenant_id,
-            "key_id": record.key_id,
-            "revoked": true,
-            "live_keys": admin::live_keys(&left, now),
-            "sockets": sockets.to_json(),
-        }));
-        Ok(())
+        let live_keys = admin::live_keys(&left, now);
+        let event = json!({
+            "tenant_id": tenant.tenant_id, "key_id": key_id, "revoked": revoked, "live_keys": live_keys,
+        });
+        admin.conclude(event, &closing)
     }
 }
 
@@ -92,22 +100,27 @@ impl Rotate {
         admin.reveal(key.reveal());
         let mut event = made(&tenant, &record, now);
         event["api_key"] = json!(key.reveal());
-        match self.retire(admin, &tenant, &hash, &old, now).await {
-            Ok((previous, sockets)) => {
+        let has_ended = match self.retire(admin, &tenant, &hash, &old, now).await {
+            Ok((previous, has_ended)) => {
                 event["previous"] = previous;
-                event["sockets"] = sockets.map_or(Value::Null, |sockets| sockets.to_json());
-                admin.terminal.event(&event);
-                Ok(())
+                has_ended
             }
             Err(error) => {
                 // The new key is good, and would be lost otherwise.
-                admin.terminal.event(&event);
-                Err(error.context(format!("the new key is there, but the old one, {}, goes on as before", old.key_id)))
+                let what = format!("the new key is there, but the old one, {}, goes on as before", old.key_id);
+                return Err(HalfDone { event, error: admin.explain(error).context(what) }.into());
             }
+        };
+        if !has_ended {
+            event["sockets"] = Value::Null;
+            admin.terminal.event(&event);
+            return Ok(());
         }
+        let closing = admin.close_sockets(&tenant.tenant_id, self.patience).await;
+        admin.conclude(event, &closing)
     }
 
-    /// Ends the old key, now or later. Returns what became of it and of its sockets.
+    /// Ends the old key, now or later. Returns what became of it, and whether it has ended.
     async fn retire(
         &self,
         admin: &Admin,
@@ -115,22 +128,26 @@ impl Rotate {
         hash: &KeyHash,
         old: &KeyRecord,
         now: Timestamp,
-    ) -> Result<(Value, Option<Closing>)> {
+    ) -> Result<(Value, bool)> {
         if let Some(expires_at) = old.expires_at.filter(|expires_at| *expires_at <= now) {
             admin.done(format_args!("The old key, {}, had expired already", old.key_id));
-            return Ok((json!({"key_id": old.key_id, "revoked": false, "expires_at": expires_at}), None));
+            return Ok((json!({"key_id": old.key_id, "revoked": false, "expires_at": expires_at}), true));
         }
+        let gone = || anyhow!("the key {} was revoked by someone else meanwhile", old.key_id);
         if self.grace.is_zero() {
-            let sockets = revoke(admin, tenant, hash, old).await?;
-            return Ok((json!({"key_id": old.key_id, "revoked": true, "expires_at": null}), Some(sockets)));
+            if !admin.tenants.revoke_key(&tenant.tenant_id, hash).await? {
+                return Err(gone());
+            }
+            admin.done(format_args!("Revoked {} of {}", old.key_id, tenant.gate.name));
+            return Ok((json!({"key_id": old.key_id, "revoked": true, "expires_at": null}), true));
         }
         let grace = now.plus(self.grace);
         let expires_at = old.expires_at.map_or(grace, |expires_at| expires_at.min(grace));
         if !admin.tenants.set_key_expiry(&tenant.tenant_id, hash, expires_at).await? {
-            bail!("the key {} was revoked by someone else meanwhile", old.key_id);
+            return Err(gone());
         }
         admin.done(format_args!("The old key, {}, works until {}", old.key_id, admin::when(expires_at)));
-        Ok((json!({"key_id": old.key_id, "revoked": false, "expires_at": expires_at}), None))
+        Ok((json!({"key_id": old.key_id, "revoked": false, "expires_at": expires_at}), false))
     }
 }
 
@@ -155,14 +172,6 @@ async fn issue(
         }
     }
     Ok(record)
-}
-
-async fn revoke(admin: &Admin, tenant: &TenantRecord, hash: &KeyHash, record: &KeyRecord) -> Result<Closing> {
-    if !admin.tenants.revoke_key(&tenant.tenant_id, hash).await? {
-        bail!("the key {} was revoked by someone else meanwhile", record.key_id);
-    }
-    admin.done(format_args!("Revoked {} of {}", record.key_id, tenant.gate.name));
-    Ok(admin.close_sockets(&tenant.tenant_id, Some(hash), &admin::key_revoked()).await)
 }
 
 /// Reads a key from stdin: a line that someone types, or all that comes through a pipe.

@@ -10,6 +10,6 @@ mod guard;
 mod output;
 mod tree;
 
-pub(crate) use children::{Child, Children};
+pub(crate) use children::{Child, Children, PRIVATE};
 pub(crate) use guard::{GUARD_COMMAND, run as guard};
 pub(crate) use output::{Log, first_line, without_colours};

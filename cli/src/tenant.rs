@@ -3,16 +3,20 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use shared::agent::AgentName;
 use shared::api_key::ApiKey;
 use shared::chat::{ChatConfig, MaxTokens, ModelName, Temperature};
 use shared::limits::Limits;
-use shared::store::{NewTenant, TenantStatus};
+use shared::store::{NewLimits, NewTenant, TenantStatus};
 use shared::time::Timestamp;
 
-use crate::admin::{self, Admin, PlaceOptions};
+use crate::admin::{self, Admin, Patience, PlaceOptions};
 use crate::terminal::Colour;
+
+/// Of how many tenants the open connections are counted at once.
+const COUNTED_AT_ONCE: usize = 16;
 
 /// The flags of `chat tenant`.
 #[derive(Debug, Clone, clap::Args)]
@@ -35,9 +39,9 @@ enum Verb {
     /// Show a tenant with its limits, defaults and keys.
     #[command(after_help = admin::HELP)]
     Show(Tenant),
-    /// Refuse a tenant's requests from now on, and close its sockets.
+    /// Refuse a tenant's requests from now on, and close its sockets. It may be run again until none is left.
     #[command(after_help = admin::HELP)]
-    Suspend(Tenant),
+    Suspend(Suspend),
     /// Let a suspended tenant come in again, with the keys that it has.
     #[command(after_help = admin::HELP)]
     Resume(Tenant),
@@ -50,6 +54,14 @@ enum Verb {
 struct Tenant {
     /// The tenant's id, or its name if no other has the same
     tenant: String,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct Suspend {
+    #[command(flatten)]
+    tenant: Tenant,
+    #[command(flatten)]
+    patience: Patience,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -116,11 +128,12 @@ impl SomeLimits {
         self.rest_per_minute.or(self.tickets_per_minute).or(self.connections).is_some()
     }
 
-    fn or(self, limits: Limits) -> Limits {
+    fn or_default(self) -> Limits {
+        let usual = Limits::default();
         Limits {
-            rest_per_minute: self.rest_per_minute.unwrap_or(limits.rest_per_minute),
-            tickets_per_minute: self.tickets_per_minute.unwrap_or(limits.tickets_per_minute),
-            connections: self.connections.unwrap_or(limits.connections),
+            rest_per_minute: self.rest_per_minute.unwrap_or(usual.rest_per_minute),
+            tickets_per_minute: self.tickets_per_minute.unwrap_or(usual.tickets_per_minute),
+            connections: self.connections.unwrap_or(usual.connections),
         }
     }
 }
@@ -132,7 +145,7 @@ pub(crate) fn main(options: Options) -> ExitCode {
         Verb::Create(create) => create.run(admin).await,
         Verb::List => list(admin).await,
         Verb::Show(tenant) => tenant.show(admin).await,
-        Verb::Suspend(tenant) => tenant.suspend(admin).await,
+        Verb::Suspend(suspend) => suspend.run(admin).await,
         Verb::Resume(tenant) => tenant.resume(admin).await,
         Verb::SetLimits(change) => change.run(admin).await,
     })
@@ -143,7 +156,7 @@ impl Create {
         let Self { name, environment, limits, agent, model, temperature, max_tokens } = self;
         let key = ApiKey::generate(&environment);
         let defaults = ChatConfig { agent, model, system_prompt: None, temperature, max_tokens };
-        let new = NewTenant { name: &name, key: &key.hash(), limits: limits.or(Limits::default()), defaults };
+        let new = NewTenant { name: &name, key: &key.hash(), limits: limits.or_default(), defaults };
         let now = Timestamp::now();
         let Some(tenant_id) = admin.tenants.create(new, now).await? else {
             bail!("the key that was made is in use already, which cannot be; try again");
@@ -153,9 +166,9 @@ impl Create {
         admin.reveal(key.reveal());
         let mut event = json!({"tenant_id": tenant_id, "name": name, "api_key": key.reveal()});
         if let Ok(Some(made)) = admin.tenants.find(tenant_id.as_str()).await {
-            merge(&mut event, admin::tenant(&made, now));
+            merge(&mut event, admin::tenant(&made, 0, now));
             event["key_id"] = event["keys"][0]["key_id"].clone();
-            admin.terminal.line(admin::tenant_lines(&made, &admin.terminal));
+            admin.terminal.line(admin::tenant_lines(&made, 0, &admin.terminal));
         }
         admin.terminal.event(&event);
         Ok(())
@@ -163,14 +176,18 @@ impl Create {
 }
 
 async fn list(admin: &Admin) -> Result<()> {
-    let tenants = admin.tenants.list().await?;
+    let counted = admin.tenants.list().await?.into_iter().map(async |tenant| {
+        let connections = admin.connections(&tenant).await?;
+        Ok::<_, anyhow::Error>((tenant, connections))
+    });
+    let tenants: Vec<_> = stream::iter(counted).buffered(COUNTED_AT_ONCE).try_collect().await?;
     let now = Timestamp::now();
     if tenants.is_empty() {
         admin.terminal.line("There are no tenants; `cargo chat tenant create NAME` makes one");
     } else {
         admin.terminal.line(admin::tenants_table(&tenants, now, &admin.terminal));
     }
-    let tenants: Value = tenants.iter().map(|tenant| admin::tenant(tenant, now)).collect();
+    let tenants: Value = tenants.iter().map(|(tenant, connections)| admin::tenant(tenant, *connections, now)).collect();
     admin.terminal.event(&json!({"tenants": tenants}));
     Ok(())
 }
@@ -178,22 +195,12 @@ async fn list(admin: &Admin) -> Result<()> {
 impl Tenant {
     async fn show(self, admin: &Admin) -> Result<()> {
         let tenant = admin.tenant(&self.tenant).await?;
+        let connections = admin.connections(&tenant).await?;
         let now = Timestamp::now();
         let terminal = &admin.terminal;
         let keys = admin::keys_table(&tenant, now, terminal);
-        terminal.line(format_args!("{}\n\n{keys}", admin::tenant_lines(&tenant, terminal)));
-        terminal.event(&admin::tenant(&tenant, now));
-        Ok(())
-    }
-
-    async fn suspend(self, admin: &Admin) -> Result<()> {
-        let tenant = admin.tenant(&self.tenant).await?;
-        self.set(admin, &tenant, TenantStatus::Suspended).await?;
-        admin.done(format_args!("Suspended {}: its requests are refused", tenant.gate.name));
-        let closing = admin.close_sockets(&tenant.tenant_id, None, &admin::tenant_suspended()).await;
-        let mut event = admin::tenant(&admin.again(&tenant).await?, Timestamp::now());
-        event["sockets"] = closing.to_json();
-        admin.terminal.event(&event);
+        terminal.line(format_args!("{}\n\n{keys}", admin::tenant_lines(&tenant, connections, terminal)));
+        terminal.event(&admin::tenant(&tenant, connections, now));
         Ok(())
     }
 
@@ -201,10 +208,9 @@ impl Tenant {
         let tenant = admin.tenant(&self.tenant).await?;
         self.set(admin, &tenant, TenantStatus::Active).await?;
         let resumed = admin.again(&tenant).await?;
-        let now = Timestamp::now();
         admin.done(format_args!("Resumed {}", resumed.gate.name));
-        admin.warn_without_keys(&resumed, now);
-        admin.terminal.event(&admin::tenant(&resumed, now));
+        admin.warn_without_keys(&resumed, Timestamp::now());
+        admin.terminal.event(&admin.shown(&resumed).await?);
         Ok(())
     }
 
@@ -216,19 +222,31 @@ impl Tenant {
     }
 }
 
+impl Suspend {
+    async fn run(self, admin: &Admin) -> Result<()> {
+        let tenant = admin.tenant(&self.tenant.tenant).await?;
+        self.tenant.set(admin, &tenant, TenantStatus::Suspended).await?;
+        admin.done(format_args!("Suspended {}: its requests are refused", tenant.gate.name));
+        let closing = admin.close_sockets(&tenant.tenant_id, self.patience).await;
+        let event = admin.shown(&admin.again(&tenant).await?).await?;
+        admin.conclude(event, &closing)
+    }
+}
+
 impl SetLimits {
     async fn run(self, admin: &Admin) -> Result<()> {
         let tenant = admin.tenant(&self.tenant.tenant).await?;
         if !self.limits.is_some() {
             bail!("there is nothing to change; pass --rest-per-minute, --tickets-per-minute or --connections");
         }
-        let limits = self.limits.or(tenant.gate.limits);
-        if !admin.tenants.set_limits(&tenant.tenant_id, limits).await? {
+        let SomeLimits { rest_per_minute, tickets_per_minute, connections } = self.limits;
+        let new = NewLimits { rest_per_minute, tickets_per_minute, connections };
+        if !admin.tenants.set_limits(&tenant.tenant_id, new).await? {
             bail!("the tenant {} is gone", tenant.tenant_id);
         }
         let changed = admin.again(&tenant).await?;
         admin.done(format_args!("{} may make {}", changed.gate.name, admin::limits(&changed.gate.limits)));
-        admin.terminal.event(&admin::tenant(&changed, Timestamp::now()));
+        admin.terminal.event(&admin.shown(&changed).await?);
         Ok(())
     }
 }

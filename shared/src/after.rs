@@ -26,6 +26,9 @@ use crate::config::Config;
 /// How long before its deadline a function stops waiting.
 const MARGIN: Duration = Duration::from_millis(500);
 
+/// How long before its deadline work is told to come to an end: enough to store something and to say so.
+const CLOSING: Duration = Duration::from_secs(5);
+
 tokio::task_local! {
     static WORK: Work;
 }
@@ -35,6 +38,7 @@ tokio::task_local! {
 struct Work {
     tasks: TaskTracker,
     cut: CancellationToken,
+    deadline: Option<SystemTime>,
 }
 
 /// Begins work that goes on after the handler has answered. What it spawns in turn is waited for as well.
@@ -52,6 +56,21 @@ where
         }
         Err(_) => drop(tokio::spawn(work)),
     }
+}
+
+/// Waits until it is time to come to an end, since the function's own end is near. Work that does not is cut off.
+///
+/// Endless outside an invocation, and where there is no deadline.
+pub async fn closing() {
+    let deadline = WORK.try_with(|work| work.deadline).ok().flatten();
+    match deadline.map(left_until) {
+        Some(left) => tokio::time::sleep(left.saturating_sub(CLOSING)).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn left_until(deadline: SystemTime) -> Duration {
+    deadline.duration_since(SystemTime::now()).unwrap_or_default()
 }
 
 /// The layer that waits for what was [`spawn`]ed, between a function's answer and its next event. It waits also when
@@ -98,15 +117,16 @@ where
     }
 
     fn call(&mut self, invocation: LambdaInvocation) -> Self::Future {
-        let work = Work::default();
-        let deadline = invocation.context.deadline();
+        // A deadline that has passed already is one that nobody set: the emulator sends 1970.
+        let deadline = Some(invocation.context.deadline()).filter(|deadline| *deadline > SystemTime::now());
+        let work = Work { deadline, ..Work::default() };
         // A handler may spawn before its future is first polled.
         let answered = WORK.sync_scope(work.clone(), || self.inner.call(invocation));
         let detached = self.detached;
         Box::pin(async move {
             let result = WORK.scope(work.clone(), answered).await;
             if !detached {
-                work.finish(deadline).await;
+                work.finish().await;
             }
             result
         })
@@ -115,11 +135,10 @@ where
 
 impl Work {
     /// Waits until all is done or time is up.
-    async fn finish(&self, deadline: SystemTime) {
+    async fn finish(&self) {
         self.tasks.close();
-        // A deadline that has passed already is one that nobody set: the emulator sends 1970.
-        let Ok(left) = deadline.duration_since(SystemTime::now()) else { return self.tasks.wait().await };
-        if tokio::time::timeout(left.saturating_sub(MARGIN), self.tasks.wait()).await.is_err() {
+        let Some(deadline) = self.deadline else { return self.tasks.wait().await };
+        if tokio::time::timeout(left_until(deadline).saturating_sub(MARGIN), self.tasks.wait()).await.is_err() {
             tracing::error!(tasks = self.tasks.len(), "work after the answer was cut off by the function's deadline");
             self.cut.cancel();
             self.tasks.wait().await;

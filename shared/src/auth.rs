@@ -13,7 +13,7 @@ use crate::{
     error::{ApiError, Code},
     id::TenantId,
     limits::{Meter, Quota},
-    store::{Admission, Shut, Tenants},
+    store::{Admission, Gate, Shut, StoreError, Tenants},
     time::Timestamp,
 };
 
@@ -116,14 +116,24 @@ impl Doorkeeper {
         if self.seen_open.get(&pass).is_some_and(|seen| seen.plus(RECHECK) > now) {
             return Ok(());
         }
-        let gate = self.tenants.gate(tenant).await?;
-        match gate.map_or(Err(Shut::InvalidKey), |gate| gate.open(key, now)) {
-            Ok(()) => {
-                self.seen_open.put(pass, now);
-                Ok(())
-            }
-            Err(shut) => Err(shut.closing()),
-        }
+        self.open(tenant, key, now).await?.map_err(Shut::closing)?;
+        self.seen_open.put(pass, now);
+        Ok(())
+    }
+
+    /// A tenant's gate, read now, if this key opens it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn open(
+        &self,
+        tenant: &TenantId,
+        key: &KeyHash,
+        now: Timestamp,
+    ) -> Result<Result<Gate, Shut>, StoreError> {
+        let gate = self.tenants.gate(tenant).await?.ok_or(Shut::InvalidKey);
+        Ok(gate.and_then(|gate| gate.open(key, now).map(|()| gate)))
     }
 
     /// Finds out whose key this is, not yet whether it still opens the gate.
@@ -138,6 +148,12 @@ impl Doorkeeper {
             None => self.owner_of(&key).await?,
         };
         Ok((tenant, key))
+    }
+
+    /// Forgets whose key this is, after it did not open its tenant's gate: it may have moved to another tenant, which
+    /// [`identify`](Self::identify) then finds out.
+    pub fn forget(&self, key: &KeyHash) {
+        self.owners.forget(key);
     }
 
     async fn owner_of(&self, key: &KeyHash) -> Result<TenantId, ApiError> {
@@ -202,8 +218,9 @@ impl<K, V> Default for Memory<K, V> {
 }
 
 impl Shut {
-    /// What a socket is told that this closes.
-    fn closing(self) -> ApiError {
+    /// What a socket is told that is closed because of it.
+    #[must_use]
+    pub fn closing(self) -> ApiError {
         let (message, suggestion) = match self {
             Self::InvalidKey => (
                 "The API key that opened this connection is not valid any more.",

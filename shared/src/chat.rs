@@ -217,12 +217,12 @@ pub struct Metadata(Map<String, Value>);
 impl Metadata {
     /// The object as JSON text.
     pub(crate) fn to_json(&self) -> Result<String, StoreError> {
-        serde_json::to_string(self).map_err(|error| StoreError::Unreadable(error.into()))
+        Ok(serde_json::to_string(self)?)
     }
 
     /// Reads the object from JSON text.
     pub(crate) fn from_json(text: &str) -> Result<Self, StoreError> {
-        serde_json::from_str(text).map_err(|error| StoreError::Unreadable(error.into()))
+        Ok(serde_json::from_str(text)?)
     }
 }
 
@@ -272,6 +272,12 @@ pub struct SystemPrompt(String);
 
 impl SystemPrompt {
     const MAX_BYTES: usize = 16 * 1024;
+
+    /// The prompt's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl Field for SystemPrompt {
@@ -294,6 +300,12 @@ pub struct Temperature(f64);
 impl Temperature {
     const LEAST: f64 = 0.000_001;
     const MAX: f64 = 2.0;
+
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> f64 {
+        self.0
+    }
 }
 
 impl Field for Temperature {

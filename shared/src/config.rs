@@ -1,13 +1,27 @@
 //! The environment of a function, read once before it runs. Names and values come from `template.yaml`.
 
-use std::{collections::HashMap, str::FromStr};
+use std::{collections::HashMap, fmt, str::FromStr};
 
-use crate::agent::{AgentName, Pace};
+use http::HeaderMap;
+use serde_json::Value;
+
+use crate::{
+    agent::{AgentName, OpenAiSettings, Pace},
+    chat::ModelName,
+    input::Field,
+};
 
 /// The environment as it was when the function started.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     variables: HashMap<String, String>,
+}
+
+/// The names alone: a value may be a key.
+impl fmt::Debug for Config {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.variables.keys()).finish()
+    }
 }
 
 /// A variable that is missing or cannot be read.
@@ -94,6 +108,51 @@ impl Config {
         number.ok_or(ConfigError::Invalid(NAME, "a number from 0"))
     }
 
+    /// How many tokens of a chat an agent is given, by our own estimate.
+    ///
+    /// # Errors
+    ///
+    /// When `CONTEXT_TOKENS` is not set, or no whole number.
+    pub fn context_tokens(&self) -> Result<u32, ConfigError> {
+        const NAME: &str = "CONTEXT_TOKENS";
+        self.text(NAME)?.parse().map_err(|_| ConfigError::Invalid(NAME, "a whole number from 0"))
+    }
+
+    /// How the `openai` agent asks. Its key is there only on a laptop; elsewhere [`Config::openai_secret_name`] says
+    /// where it is kept.
+    ///
+    /// # Errors
+    ///
+    /// When `OPENAI_BASE_URL`, `OPENAI_MODEL` or `OPENAI_HEADERS` is set and cannot be read.
+    pub fn openai(&self) -> Result<OpenAiSettings, ConfigError> {
+        const BASE_URL: &str = "OPENAI_BASE_URL";
+        const HEADERS: &str = "OPENAI_HEADERS";
+        let base_url = self.optional(BASE_URL).map(|text| text.parse().map_err(|_| ())).transpose();
+        let base_url = base_url.ok().filter(|url: &Option<http::Uri>| url.as_ref().is_none_or(is_http));
+        let headers = self.optional(HEADERS).map_or(Some(HeaderMap::new()), headers);
+        Ok(OpenAiSettings {
+            base_url: base_url.ok_or(ConfigError::Invalid(BASE_URL, "an address that begins with http(s)://"))?,
+            model: self.model("OPENAI_MODEL")?,
+            key: self.optional("OPENAI_API_KEY").map(Into::into),
+            headers: headers.ok_or(ConfigError::Invalid(HEADERS, "a JSON object of header names and values"))?,
+        })
+    }
+
+    /// The secret of Secrets Manager that holds the key of the `openai` agent, if it needs one.
+    #[must_use]
+    pub fn openai_secret_name(&self) -> Option<&str> {
+        self.optional("OPENAI_SECRET_NAME")
+    }
+
+    /// The model of the `bedrock` agent, for chats that name none.
+    ///
+    /// # Errors
+    ///
+    /// When `BEDROCK_MODEL` is set and cannot be a model's name.
+    pub fn bedrock_model(&self) -> Result<Option<ModelName>, ConfigError> {
+        self.model("BEDROCK_MODEL")
+    }
+
     /// The least severe level that is logged; `info` unless `LOG_LEVEL` says otherwise.
     #[must_use]
     pub fn log_level(&self) -> &str {
@@ -107,9 +166,34 @@ impl Config {
         self.variables.get("AFTER_ANSWER").is_some_and(|value| value == "detached")
     }
 
-    fn text(&self, name: &'static str) -> Result<String, ConfigError> {
-        self.variables.get(name).filter(|value| !value.is_empty()).cloned().ok_or(ConfigError::Missing(name))
+    fn model(&self, name: &'static str) -> Result<Option<ModelName>, ConfigError> {
+        let Some(text) = self.optional(name) else { return Ok(None) };
+        ModelName::read(&text.into()).map(Some).ok_or(ConfigError::Invalid(name, ModelName::ALLOWED))
     }
+
+    fn text(&self, name: &'static str) -> Result<String, ConfigError> {
+        self.optional(name).map(str::to_owned).ok_or(ConfigError::Missing(name))
+    }
+
+    /// A template cannot leave a variable out, so an empty one is none.
+    fn optional(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
+
+fn is_http(url: &http::Uri) -> bool {
+    matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some() && url.query().is_none()
+}
+
+/// Reads `{"name": "value"}`. The values may be keys.
+fn headers(json: &str) -> Option<HeaderMap> {
+    let Ok(Value::Object(object)) = serde_json::from_str(json) else { return None };
+    let header = |(name, value): (&String, &Value)| {
+        let mut value = http::HeaderValue::from_str(value.as_str()?).ok()?;
+        value.set_sensitive(true);
+        Some((http::HeaderName::from_str(name).ok()?, value))
+    };
+    object.iter().map(header).collect()
 }
 
 #[cfg(test)]
@@ -132,5 +216,29 @@ mod tests {
             assert!(config("ECHO_TOKENS_PER_SECOND", bad).echo_pace().is_err(), "{bad}");
         }
         assert!(config("DEFAULT_AGENT", "nobody").default_agent().is_err());
+        for (name, bad) in [
+            ("OPENAI_BASE_URL", "127.0.0.1:8080"),
+            ("OPENAI_BASE_URL", "ftp://models/v1"),
+            ("OPENAI_BASE_URL", "http://models/v1?key=x"),
+            ("OPENAI_HEADERS", "X-Title: Chat"),
+            ("OPENAI_HEADERS", r#"{"X Title": "Chat"}"#),
+            ("OPENAI_HEADERS", r#"{"X-Title": 1}"#),
+        ] {
+            assert!(config(name, bad).openai().is_err(), "{name}={bad}");
+        }
+    }
+
+    #[test]
+    fn the_openai_agent_needs_no_setting() {
+        let openai = config("OPENAI_BASE_URL", "").openai().expect("nothing is wrong");
+        assert!(openai.base_url.is_none() && openai.key.is_none() && openai.headers.is_empty());
+        let openai = config("OPENAI_HEADERS", r#"{"X-Title": "Chat"}"#).openai().expect("headers");
+        assert_eq!(openai.headers["x-title"], "Chat");
+    }
+
+    #[test]
+    fn values_are_not_printed() {
+        let printed = format!("{:?}", config("OPENAI_API_KEY", "sk-secret"));
+        assert!(printed.contains("OPENAI_API_KEY") && !printed.contains("sk-secret"), "{printed}");
     }
 }

@@ -33,6 +33,8 @@ pub enum Code {
     ChatAccessDenied,
     /// No such chat for this tenant.
     ChatNotFound,
+    /// No such answer in this chat.
+    MessageNotFound,
     /// No such path.
     RouteNotFound,
     /// The path exists, but not with this method.
@@ -57,6 +59,8 @@ pub enum Code {
     Unavailable,
     /// WebSocket only: the agent failed.
     AgentError,
+    /// WebSocket only: the agent was silent for too long.
+    AgentTimeout,
     /// WebSocket only: this socket is about to be closed by us.
     ConnectionClosing,
     /// WebSocket only: the `type` of a message is unknown.
@@ -67,7 +71,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::InvalidJson,
         Self::InvalidParameter,
         Self::MissingParameter,
@@ -77,6 +81,7 @@ impl Code {
         Self::TenantSuspended,
         Self::ChatAccessDenied,
         Self::ChatNotFound,
+        Self::MessageNotFound,
         Self::RouteNotFound,
         Self::MethodNotAllowed,
         Self::GenerationInProgress,
@@ -89,6 +94,7 @@ impl Code {
         Self::Internal,
         Self::Unavailable,
         Self::AgentError,
+        Self::AgentTimeout,
         Self::ConnectionClosing,
         Self::UnknownType,
         Self::MessageTooLarge,
@@ -107,6 +113,7 @@ impl Code {
             Self::TenantSuspended => "TENANT_SUSPENDED",
             Self::ChatAccessDenied => "CHAT_ACCESS_DENIED",
             Self::ChatNotFound => "CHAT_NOT_FOUND",
+            Self::MessageNotFound => "MESSAGE_NOT_FOUND",
             Self::RouteNotFound => "ROUTE_NOT_FOUND",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::GenerationInProgress => "GENERATION_IN_PROGRESS",
@@ -120,6 +127,7 @@ impl Code {
             Self::Internal => "INTERNAL",
             Self::Unavailable => "UNAVAILABLE",
             Self::AgentError => "AGENT_ERROR",
+            Self::AgentTimeout => "AGENT_TIMEOUT",
             Self::UnknownType => "UNKNOWN_TYPE",
             Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
         }
@@ -136,7 +144,7 @@ impl Code {
             | Self::UnknownType => StatusCode::BAD_REQUEST,
             Self::MissingApiKey | Self::InvalidApiKey | Self::InvalidTicket => StatusCode::UNAUTHORIZED,
             Self::TenantSuspended | Self::ChatAccessDenied | Self::ConnectionClosing => StatusCode::FORBIDDEN,
-            Self::ChatNotFound | Self::RouteNotFound => StatusCode::NOT_FOUND,
+            Self::ChatNotFound | Self::MessageNotFound | Self::RouteNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::GenerationInProgress => StatusCode::CONFLICT,
             Self::PayloadTooLarge | Self::MessageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -145,10 +153,11 @@ impl Code {
             Self::RateLimitExceeded | Self::ConnectionLimitExceeded => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal | Self::AgentError => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::AgentTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
-    /// Whether the same request may succeed when it is sent again.
+    /// Whether the same request may succeed when it is sent again, unless an error says otherwise.
     #[must_use]
     pub fn retryable(self) -> bool {
         matches!(
@@ -156,6 +165,7 @@ impl Code {
             Self::Internal
                 | Self::Unavailable
                 | Self::AgentError
+                | Self::AgentTimeout
                 | Self::RateLimitExceeded
                 | Self::GenerationInProgress
                 | Self::ConnectionLimitExceeded
@@ -173,6 +183,7 @@ struct Parts {
     code: Code,
     message: String,
     details: Map<String, Value>,
+    retryable: bool,
     header: Option<(HeaderName, HeaderValue)>,
     cause: Option<Cause>,
 }
@@ -182,13 +193,21 @@ impl ApiError {
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>, suggestion: impl Into<String>) -> Self {
         let details = Map::from_iter([("suggestion".to_owned(), Value::String(suggestion.into()))]);
-        Self(Box::new(Parts { code, message: message.into(), details, header: None, cause: None }))
+        let retryable = code.retryable();
+        Self(Box::new(Parts { code, message: message.into(), details, retryable, header: None, cause: None }))
     }
 
     /// Adds one thing for programs to read.
     #[must_use]
     pub fn with_detail(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.0.details.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Says whether to try again, where the code alone does not tell.
+    #[must_use]
+    pub fn with_retryable(mut self, retryable: bool) -> Self {
+        self.0.retryable = retryable;
         self
     }
 
@@ -210,6 +229,12 @@ impl ApiError {
     #[must_use]
     pub fn code(&self) -> Code {
         self.0.code
+    }
+
+    /// Whether the same request may succeed when it is sent again.
+    #[must_use]
+    pub fn retryable(&self) -> bool {
+        self.0.retryable
     }
 
     /// What really happened, if this is more than the caller's mistake.
@@ -278,6 +303,17 @@ impl ApiError {
             "Create it with POST /api/v1/chats/.",
         )
         .with_detail("chat_id", chat_id)
+    }
+
+    /// The chat has no such answer. Says the same of another chat's answer and of one that never was.
+    #[must_use]
+    pub fn message_not_found(message_id: &str) -> Self {
+        Self::new(
+            Code::MessageNotFound,
+            "No answer with this id exists in this chat.",
+            "Take the message_id of a message_stream_started, of active_streams, or of the chat's messages over REST.",
+        )
+        .with_detail("message_id", message_id)
     }
 
     /// The chat is another user's.

@@ -133,25 +133,54 @@ impl TenantId {
 }
 
 impl ChatId {
+    /// What all of them begin with.
+    pub(crate) const PREFIX: &str = "chat_";
+
     /// A new id, never used before.
     #[must_use]
     pub fn generate() -> Self {
-        Self(format!("chat_{}", Ulid::generate()))
+        Self(format!("{}{}", Self::PREFIX, Ulid::generate()))
     }
 
     /// Reads an id that a caller sent; `None` when no chat can have it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let ulid = text.strip_prefix("chat_")?;
+        let ulid = text.strip_prefix(Self::PREFIX)?;
         (Ulid::from_string(ulid).ok()?.to_string() == ulid).then(|| Self(text.to_owned()))
     }
 }
 
 impl MessageId {
+    /// How many of a ULID's 80 random bits say where the message is; 48 are left to chance.
+    const SEQ_BITS: u32 = 32;
+
     /// A new id, never used before.
     #[must_use]
     pub fn generate() -> Self {
         Self(format!("msg_{}", Ulid::generate()))
+    }
+
+    /// A new id for the message at this place of its chat, never used before. The place is in it, so that a message is
+    /// found by its id alone, without an index.
+    #[must_use]
+    pub fn at(seq: u32) -> Self {
+        let drawn = Ulid::generate();
+        let random = (drawn.random() >> Self::SEQ_BITS << Self::SEQ_BITS) | u128::from(seq);
+        Self(format!("msg_{}", Ulid::from_parts(drawn.timestamp_ms(), random)))
+    }
+
+    /// Reads an id that a client sent; `None` when no message can have it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let ulid = text.strip_prefix("msg_")?;
+        (Ulid::from_string(ulid).ok()?.to_string() == ulid).then(|| Self(text.to_owned()))
+    }
+
+    /// The place in its chat that the message has if it was made [`at`](Self::at) one.
+    #[must_use]
+    pub fn seq(&self) -> Option<u32> {
+        let ulid = Ulid::from_string(self.0.strip_prefix("msg_")?).ok()?;
+        u32::try_from(ulid.random() & u128::from(u32::MAX)).ok()
     }
 }
 
@@ -191,6 +220,15 @@ mod tests {
         }
         let lower = id.as_str().to_lowercase();
         assert_eq!(ChatId::parse(&lower), None, "one chat has one spelling");
+    }
+
+    #[test]
+    fn the_id_of_a_message_says_where_it_is() {
+        for seq in [0, 1, 99_900, u32::MAX] {
+            let (one, other) = (MessageId::at(seq), MessageId::at(seq));
+            assert_ne!(one, other);
+            assert_eq!(MessageId::parse(one.as_str()).and_then(|id| id.seq()), Some(seq));
+        }
     }
 
     #[test]

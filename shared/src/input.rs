@@ -39,10 +39,19 @@ impl Fields {
         }
     }
 
-    /// Takes the parameters of a query string, or of a path.
+    /// Takes the parameters of a query string, or of a path. One that was sent twice is an array of its values, which no
+    /// parameter may be, so that nobody has to guess which of them counts.
     pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let values = pairs.into_iter().map(|(name, value)| (name.to_owned(), Value::String(value.to_owned())));
-        Self::new(values.collect(), String::new())
+        let mut values = Map::new();
+        for (name, value) in pairs {
+            let value = Value::from(value);
+            match values.get_mut(name) {
+                None => drop(values.insert(name.to_owned(), value)),
+                Some(Value::Array(sent)) => sent.push(value),
+                Some(sent) => *sent = Value::Array(vec![sent.take(), value]),
+            }
+        }
+        Self::new(values, String::new())
     }
 
     fn new(values: Map<String, Value>, prefix: String) -> Self {
@@ -149,6 +158,16 @@ mod tests {
         }
     }
 
+    struct Text;
+
+    impl Field for Text {
+        const ALLOWED: &'static str = "a text";
+
+        fn read(value: &Value) -> Option<Self> {
+            value.as_str().map(|_| Self)
+        }
+    }
+
     fn code<T>(result: Result<T, ApiError>) -> Code {
         result.err().map(|error| error.code()).expect("an error")
     }
@@ -171,6 +190,17 @@ mod tests {
         assert_eq!(code(fields("{\"n\":null}").required::<Small>("n")), Code::MissingParameter);
         assert_eq!(code(fields("{\"n\":10}").required::<Small>("n")), Code::InvalidParameter);
         assert!(fields("{\"n\":9}").required::<Small>("n").is_ok());
+    }
+
+    #[test]
+    fn a_parameter_that_is_sent_twice_is_refused() {
+        let mut query = Fields::from_pairs([("n", "1"), ("n", "2"), ("n", "3")]);
+        let error = query.required::<Text>("n").err().expect("it is not one text");
+        assert_eq!(
+            (error.code(), error.to_json()["details"]["got"].as_str()),
+            (Code::InvalidParameter, Some("[\"1\",\"2\",\"3\"]"))
+        );
+        assert!(Fields::from_pairs([("n", "1")]).required::<Text>("n").is_ok());
     }
 
     #[test]

@@ -62,6 +62,10 @@ pub enum Status {
     Complete,
     /// The agent is still at it.
     Streaming,
+    /// The user had enough; what came before is kept.
+    Cancelled,
+    /// Whoever streamed it is gone; what was saved before is kept.
+    Interrupted,
     /// The agent failed; what came before is kept.
     Failed,
 }
@@ -75,7 +79,9 @@ pub enum FinishReason {
     Stop,
     /// The answer reached the longest that is allowed.
     Length,
-    /// The agent failed.
+    /// The user had enough.
+    Cancelled,
+    /// The agent failed, or whoever streamed its answer is gone.
     Error,
 }
 

@@ -1,5 +1,7 @@
 //! Pages of a collection: `offset`, `limit`, `order` in, `total` and `has_more` out.
 
+use std::io;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -88,6 +90,44 @@ fn decimal(value: &Value) -> Option<u32> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
+/// A page ends when its items reach this size, since a Lambda function can answer 6 MB at most; `has_more` says that the
+/// rest is still there.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+pub(crate) const MAX_PAGE_BYTES: usize = 5 * 1024 * 1024;
+
+/// How many of these items one answer can hold: at least one.
+pub(crate) fn fitting<T: Serialize>(items: &[T]) -> usize {
+    let mut bytes = 0;
+    let fitting = items.iter().take_while(|item| {
+        bytes += bytes_in_answer(item);
+        bytes <= MAX_PAGE_BYTES
+    });
+    fitting.count().max(1).min(items.len())
+}
+
+/// What an item takes in a function's answer: it is JSON inside a JSON string.
+pub(crate) fn bytes_in_answer<T: Serialize + ?Sized>(item: &T) -> usize {
+    let mut escaped = Escaped(0);
+    // Counting cannot fail; what cannot be written as JSON fails where it is sent.
+    let _ = serde_json::to_writer(&mut escaped, item);
+    escaped.0
+}
+
+/// Counts the bytes of a JSON text that is put into a JSON string.
+struct Escaped(usize);
+
+impl io::Write for Escaped {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        // Control characters are escaped already.
+        self.0 += text.len() + text.iter().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A page of a user's chats.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -125,6 +165,15 @@ pub struct Pagination {
 }
 
 impl Pagination {
+    /// Describes a page of a list that may lag behind its `total` for a moment: only the list itself knows whether it
+    /// goes on, so that who asks as long as there is more always comes to an end. Of what was `returned` at least as
+    /// much is there.
+    #[must_use]
+    pub fn of_list(request: PageRequest, returned: usize, total: u32, has_more: bool) -> Self {
+        let returned = u32::try_from(returned).unwrap_or(u32::MAX);
+        Self { total: total.max(returned), offset: request.offset, limit: request.limit, has_more }
+    }
+
     /// Describes a page of `returned` items of a collection of `total`.
     #[must_use]
     pub fn new(request: PageRequest, returned: usize, total: u32) -> Self {
@@ -168,6 +217,30 @@ mod tests {
             assert_eq!(read(&[bad]), Err(Code::InvalidParameter), "{bad:?}");
         }
         assert_eq!(read(&[("page", "1")]), Err(Code::UnknownField));
+    }
+
+    #[test]
+    fn an_answer_is_measured_as_it_is_written() {
+        let text: String = (0..0x250_u32).filter_map(char::from_u32).collect();
+        let once = serde_json::to_string(&text).expect("text is JSON");
+        let twice = serde_json::to_string(&once).expect("text is JSON");
+        assert_eq!(bytes_in_answer(&text), twice.len() - 2, "without the quotes around it");
+    }
+
+    #[test]
+    fn a_page_holds_what_an_answer_can_and_at_least_one_item() {
+        let item = "x".repeat(MAX_PAGE_BYTES / 4);
+        assert_eq!(fitting(&[item.as_str(); 3]), 3);
+        assert_eq!(fitting(&[item.as_str(); 9]), 3, "each item brings quotes");
+        assert_eq!(fitting(&["x".repeat(MAX_PAGE_BYTES)]), 1);
+        assert_eq!(fitting::<&str>(&[]), 0);
+    }
+
+    #[test]
+    fn a_list_that_lags_neither_hides_what_it_shows_nor_promises_what_it_does_not_have() {
+        let request = PageRequest { offset: 0, limit: 5, order: Order::Desc };
+        assert_eq!(Pagination::of_list(request, 3, 2, false).total, 3);
+        assert!(!Pagination::of_list(request, 0, 2, false).has_more);
     }
 
     #[test]

@@ -52,6 +52,9 @@ pub struct Details {
     /// The chat that was named, as it was named.
     #[schemars(skip_serializing_if = "Option::is_none")]
     pub chat_id: Option<String>,
+    /// The answer that was named, as it was named.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
     /// The user that was named.
     #[schemars(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<UserId>,

@@ -16,6 +16,16 @@ pub fn init(config: &Config, function: &str) {
         .with_span_list(false)
         .with_env_filter(EnvFilter::new(format!("warn,shared={level},{function}={level}")))
         .init();
+    log_panics();
+}
+
+/// Logs where a panic happened, in place of what Rust prints, which is its text too: that may quote the value that was
+/// not as expected, and so content.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(location, "panicked");
+    }));
 }
 
 /// Logs what caused an error, if anything beyond the caller's own mistake did. Called once, where the error leaves.

@@ -46,6 +46,12 @@ impl Timestamp {
         Self::from_millis(self.as_millis().saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// The point `duration` earlier.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self::from_millis(self.as_millis().saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
     /// Milliseconds from `earlier` to this point, 0 when `earlier` is later.
     #[must_use]
     pub fn millis_since(self, earlier: Self) -> u64 {

@@ -3,7 +3,10 @@
 use std::{collections::VecDeque, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
-use reqwest::{Method, StatusCode, header::HeaderMap};
+use reqwest::{
+    Method, StatusCode,
+    header::{self, HeaderMap, HeaderValue},
+};
 use serde_json::{Value, json};
 use shared::id::TenantId;
 use tokio::{net::TcpStream, time::timeout};
@@ -127,6 +130,21 @@ impl Tenant {
         socket
     }
 
+    /// Asks for a socket that is to be refused; the refusal as it is sent, with all that stands in it.
+    pub async fn refusal(&self, query: &str) -> Answer {
+        let url = format!("{}?{query}", self.websocket_url.replacen("ws", "http", 1));
+        let handshake = self.http.get(url).headers(HeaderMap::from_iter([
+            (header::CONNECTION, HeaderValue::from_static("Upgrade")),
+            (header::UPGRADE, HeaderValue::from_static("websocket")),
+            (header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")),
+            (header::SEC_WEBSOCKET_KEY, HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==")),
+        ]));
+        let response = handshake.send().await.expect("the gateway answers");
+        let (status, headers) = (response.status(), response.headers().clone());
+        documents::check_refusal(status);
+        Answer { status, headers, body: response.json().await.expect("bodies are JSON") }
+    }
+
     /// Opens a socket with any query and headers; the status of the refusal otherwise.
     pub async fn connect_with(&self, query: &str, headers: &[(&'static str, &str)]) -> Result<Socket, StatusCode> {
         let url = format!("{}?{query}", self.websocket_url);
@@ -215,11 +233,14 @@ impl Socket {
         events
     }
 
-    /// Waits until the other side closes the socket; events that still come are passed over.
+    /// Waits until the other side closes the socket; events that still come are passed over, but have to be ones that the
+    /// documents describe.
     pub async fn closed(&mut self) {
         while let Some(Ok(message)) = timeout(PATIENCE, self.stream.next()).await.expect("the socket is closed") {
-            if message.is_close() {
-                break;
+            match message {
+                Message::Text(text) => documents::check_event(&serde_json::from_str(&text).expect("events are JSON")),
+                Message::Close(_) => break,
+                _ => {}
             }
         }
     }

@@ -37,10 +37,7 @@ pub(crate) fn check_event(event: &Value) {
 
 /// Panics when no refusal of a handshake with this status is described.
 pub(crate) fn check_refusal(status: StatusCode) {
-    assert!(
-        WEBSOCKET.refusals.contains(&status.as_u16()) || status.is_server_error(),
-        "a handshake refused with {status} is not described"
-    );
+    assert!(WEBSOCKET.refusals.contains(&status.as_u16()), "a handshake refused with {status} is not described");
 }
 
 /// API Gateway answers in words of its own when it cannot reach a function, and knows no request id of ours.

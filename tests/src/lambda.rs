@@ -5,7 +5,10 @@
 
 use std::{
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -19,7 +22,7 @@ use axum::{
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
 
-use crate::{Options, Stack};
+use crate::{Options, Stack, documents};
 
 /// One function's process, and the Lambda around it.
 #[derive(Debug)]
@@ -35,6 +38,7 @@ struct Shared {
     pid: Mutex<Option<u32>>,
     posted: Mutex<Vec<Value>>,
     answers: Mutex<Vec<Value>>,
+    refuses_posts: AtomicBool,
     changed: Notify,
 }
 
@@ -80,6 +84,7 @@ impl Lambda {
                 ("CONNECTIONS_TABLE", "ConnectionsTable"),
                 ("DEFAULT_AGENT", "echo"),
                 ("ECHO_TOKENS_PER_SECOND", "0"),
+                ("CONTEXT_TOKENS", "8000"),
             ])
             .envs(environment.iter().copied())
             .stdout(Stdio::null())
@@ -112,6 +117,21 @@ impl Lambda {
         .await
     }
 
+    /// Stops the process where it is, as if its machine had been taken away.
+    pub fn stop(&self) {
+        self.shared.signal("-STOP");
+    }
+
+    /// Lets the process go on.
+    pub fn go_on(&self) {
+        self.shared.signal("-CONT");
+    }
+
+    /// Lets all posts to sockets fail from now on, or no more.
+    pub fn refuse_posts(&self, refuse: bool) {
+        self.shared.refuses_posts.store(refuse, Ordering::SeqCst);
+    }
+
     /// What was posted so far.
     #[must_use]
     pub fn posted_so_far(&self) -> Vec<Value> {
@@ -128,7 +148,10 @@ impl Lambda {
                 changed.await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("it comes to this")
+        tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap_or_else(|_| {
+            let posted = self.shared.posted.lock().unwrap_or_else(PoisonError::into_inner);
+            panic!("it never came to this; what was posted: {posted:#?}")
+        })
     }
 }
 
@@ -172,7 +195,11 @@ async fn answered(State(api): State<Api>, Path(_): Path<String>, body: String) -
 }
 
 async fn posted(State(api): State<Api>, Path(_): Path<String>, body: String) -> StatusCode {
+    if api.shared.refuses_posts.load(Ordering::SeqCst) {
+        return StatusCode::TOO_MANY_REQUESTS;
+    }
     let event = serde_json::from_str(&body).expect("events are JSON");
+    documents::check_event(&event);
     api.shared.posted.lock().unwrap_or_else(PoisonError::into_inner).push(event);
     api.shared.changed.notify_waiters();
     StatusCode::OK

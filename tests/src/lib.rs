@@ -7,12 +7,14 @@
 mod clients;
 mod documents;
 mod lambda;
+mod management;
 mod proxy;
 mod python;
 mod stack;
 
 pub use clients::{Answer, Socket, Tenant, eventually};
 pub use lambda::Lambda;
-pub use proxy::Proxy;
+pub use management::{Answer as PostAnswer, ManagementApi, Manner, Post, management_client};
+pub use proxy::{Fault, Proxy, pass_on};
 pub use python::python_with;
 pub use stack::{Options, Stack};

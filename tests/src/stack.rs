@@ -15,8 +15,10 @@ use serde_json::Value;
 use shared::{
     api_key::ApiKey,
     chat::ChatConfig,
+    id::ChatId,
     limits::Limits,
-    store::{Chats, Connections, NewTenant, Tenants},
+    message::{FinishReason, Status, Usage},
+    store::{Appended, Chats, Connections, Finished, NewMessage, NewTenant, Outcome, Seen, Tenants},
     time::Timestamp,
 };
 
@@ -143,11 +145,12 @@ impl Stack {
         self.ready.functions.as_ref().expect("this stack runs the binaries")[function]
     }
 
-    /// Waits until the stack says that it started this function again.
-    pub fn wait_for_restart(&self, function: &str) {
+    /// Waits until the stack says that it started this function again, and returns the id of its new process.
+    pub fn wait_for_restart(&self, function: &str) -> u32 {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         let restarted = wait_for(&events, "function_restarted", EVENT_TIMEOUT, |event| event["function"] == function);
-        assert!(restarted.is_some(), "{function} was not started again");
+        let restarted = restarted.unwrap_or_else(|| panic!("{function} was not started again"));
+        restarted["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("a process has an id")
     }
 
     /// Makes a tenant with a key of its own, and limits that no test of something else reaches.
@@ -194,6 +197,24 @@ impl Stack {
     #[must_use]
     pub fn chats(&self) -> Chats {
         Chats::new(self.dynamodb(), "ChatsTable".to_owned())
+    }
+
+    /// Stores a message of the user and an answer to it that has ended, without a socket.
+    pub async fn exchange(&self, tenant: &Tenant, chat: &ChatId, content: &str) {
+        let new = NewMessage { content, client_id: None, model: "echo" };
+        let now = Timestamp::now();
+        let appended = self.chats().append(&tenant.id, chat, Seen::default(), new, now).await;
+        let Appended::Stored(exchange) = appended.expect("the table answers") else { panic!("not stored") };
+        let hold = self.chats().hold(&tenant.id, chat, &exchange.reply);
+        let outcome = Outcome {
+            content: format!("You said: {content}"),
+            status: Status::Complete,
+            finish_reason: FinishReason::Stop,
+            usage: Usage::default(),
+            first_token_ms: None,
+        };
+        assert_eq!(hold.finish(&outcome, now).await.expect("the table answers"), Finished::Stored);
+        hold.tidy().await.expect("the table answers");
     }
 
     /// The connections, as the functions see them.

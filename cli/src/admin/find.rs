@@ -1,6 +1,6 @@
 //! Tenants and keys by what operators call them.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use shared::api_key::KeyHash;
 use shared::store::{KeyRecord, TenantRecord};
 
@@ -32,12 +32,19 @@ impl Admin {
 
 /// The key of a tenant with this id.
 pub(crate) fn key_of(tenant: &TenantRecord, key_id: &str) -> Result<(KeyHash, KeyRecord)> {
-    match tenant.gate.keys().find(|(_, record)| record.key_id == key_id) {
-        Some((hash, record)) => Ok((hash, record.clone())),
-        None => bail!(
-            "the tenant {} has no key {key_id:?} (any more); `cargo chat key list {}` shows those that it has",
-            tenant.gate.name,
-            tenant.tenant_id
-        ),
-    }
+    live_key_of(tenant, key_id).ok_or_else(|| anyhow!("{}", no_key(tenant, key_id)))
+}
+
+/// The key of a tenant with this id; `None` when it is not there, as one that was revoked.
+pub(crate) fn live_key_of(tenant: &TenantRecord, key_id: &str) -> Option<(KeyHash, KeyRecord)> {
+    let found = tenant.gate.keys().find(|(_, record)| record.key_id == key_id);
+    found.map(|(hash, record)| (hash, record.clone()))
+}
+
+/// Says that a tenant has no such key.
+pub(crate) fn no_key(tenant: &TenantRecord, key_id: &str) -> String {
+    format!(
+        "the tenant {} has no key {key_id:?} (any more); `cargo chat key list {}` shows those that it has",
+        tenant.gate.name, tenant.tenant_id
+    )
 }

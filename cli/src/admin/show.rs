@@ -9,8 +9,8 @@ use shared::time::Timestamp;
 use super::table::{Cell, render};
 use crate::terminal::{Colour, Terminal};
 
-/// A tenant for programs.
-pub(crate) fn tenant(tenant: &TenantRecord, now: Timestamp) -> Value {
+/// A tenant with so many connections open, for programs.
+pub(crate) fn tenant(tenant: &TenantRecord, connections: usize, now: Timestamp) -> Value {
     let gate = &tenant.gate;
     json!({
         "tenant_id": tenant.tenant_id,
@@ -18,7 +18,7 @@ pub(crate) fn tenant(tenant: &TenantRecord, now: Timestamp) -> Value {
         "status": gate.status,
         "limits": gate.limits,
         "defaults": defaults(&gate.defaults),
-        "connections": gate.connections(),
+        "connections": connections,
         "keys": keys(tenant, now),
         "created_at": gate.created_at,
     })
@@ -45,16 +45,16 @@ pub(crate) fn live_keys(tenant: &TenantRecord, now: Timestamp) -> usize {
     tenant.gate.keys().filter(|(_, record)| is_live(record, now)).count()
 }
 
-/// Tenants for people.
-pub(crate) fn tenants_table(tenants: &[TenantRecord], now: Timestamp, terminal: &Terminal) -> String {
-    let rows = tenants.iter().map(|tenant| {
+/// Tenants, each with so many connections open, for people.
+pub(crate) fn tenants_table(tenants: &[(TenantRecord, usize)], now: Timestamp, terminal: &Terminal) -> String {
+    let rows = tenants.iter().map(|(tenant, connections)| {
         let gate = &tenant.gate;
         [
             Cell::new(tenant.tenant_id.as_str()),
             Cell::coloured(&gate.name, Colour::Bold),
             status_cell(gate.status),
             Cell::new(live_keys(tenant, now).to_string()),
-            Cell::new(format!("{} of {}", gate.connections(), gate.limits.connections)),
+            Cell::new(format!("{connections} of {}", gate.limits.connections)),
             Cell::new(when(gate.created_at)),
         ]
     });
@@ -76,15 +76,15 @@ pub(crate) fn keys_table(tenant: &TenantRecord, now: Timestamp, terminal: &Termi
     render(["KEY", "STATUS", "CREATED", "EXPIRES"], rows.collect(), terminal)
 }
 
-/// A tenant without its keys, for people.
-pub(crate) fn tenant_lines(tenant: &TenantRecord, terminal: &Terminal) -> String {
+/// A tenant with so many connections open, without its keys, for people.
+pub(crate) fn tenant_lines(tenant: &TenantRecord, connections: usize, terminal: &Terminal) -> String {
     let gate = &tenant.gate;
     let status = status_cell(gate.status);
     let rows = vec![
         [label("Name"), Cell::coloured(&gate.name, Colour::Bold)],
         [label("Status"), status],
         [label("Limits"), Cell::new(limits(&gate.limits))],
-        [label("Open now"), Cell::new(format!("{} connections", gate.connections()))],
+        [label("Open now"), Cell::new(format!("{connections} connections"))],
         [label("Defaults"), Cell::new(defaults_text(&gate.defaults))],
         [label("Created"), Cell::new(when(gate.created_at))],
     ];

@@ -7,6 +7,7 @@ use gateway::template::Function;
 use tokio::process::Command;
 
 use super::ready::WEBSOCKET_PATH;
+use crate::process::PRIVATE;
 
 /// The region that the local stack plays. DynamoDB Local does not care.
 pub(crate) const REGION: &str = "us-east-1";
@@ -15,11 +16,18 @@ pub(crate) const ACCESS_KEY: &str = "local";
 /// As [`ACCESS_KEY`].
 pub(crate) const SECRET_KEY: &str = "local";
 
+/// The variable that says where the agent openai asks.
+const BASE_URL: &str = "OPENAI_BASE_URL";
+/// The variable that holds its key, in the developer's shell as in a function.
+const KEY: &str = PRIVATE;
+
 /// Environment variables by name.
 pub(super) type Environment = BTreeMap<String, String>;
 
 /// What every function gets here that AWS gives it there. `gateway` is the address that the gateway listens on.
-pub(super) fn local(dynamodb_endpoint: &str, gateway: &str) -> Environment {
+///
+/// `model` is the address of a model that runs here, if one does: it is the one to ask, and needs no key.
+pub(super) fn local(dynamodb_endpoint: &str, gateway: &str, model: Option<&str>) -> Environment {
     let management_endpoint = format!("http://{gateway}");
     let websocket_url = format!("ws://{gateway}{WEBSOCKET_PATH}");
     let variables = [
@@ -37,7 +45,8 @@ pub(super) fn local(dynamodb_endpoint: &str, gateway: &str) -> Environment {
         ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
         ("NO_PROXY", "127.0.0.1,localhost"),
     ];
-    variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    let model = model.map(|address| [(BASE_URL, address), (KEY, "")]).into_iter().flatten();
+    variables.into_iter().chain(model).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// What one function gets: the template's variables, then those of this stack.
@@ -98,6 +107,21 @@ fn quoted(value: &str) -> Option<String> {
     }
 }
 
+/// Hands the developer's key for the agent openai to a command whose environment has use for it. It goes from process
+/// to process alone, and so is in no file and no log.
+pub(super) fn give_key(command: &mut Command, environment: &Environment) {
+    give(command, KEY, environment);
+}
+
+fn give(command: &mut Command, key: &str, environment: &Environment) {
+    if let Some(value) = std::env::var_os(key)
+        && environment.contains_key(BASE_URL)
+        && !environment.contains_key(key)
+    {
+        command.env(key, value);
+    }
+}
+
 /// Takes out of a command's environment what the developer's shell knows about AWS: a profile, say, would send the
 /// functions looking for an account.
 pub(super) fn forget_aws(command: &mut Command) {
@@ -132,9 +156,25 @@ mod tests {
     #[test]
     fn the_union_has_the_variables_of_all() {
         let functions = functions("A: one", "B: two, A: one");
-        let union = of_all(&functions, &local("http://d", "m")).expect("no conflict");
+        let union = of_all(&functions, &local("http://d", "m", None)).expect("no conflict");
         assert_eq!((union["A"].as_str(), union["B"].as_str()), ("one", "two"));
         assert_eq!(union["AWS_ENDPOINT_URL_DYNAMODB"], "http://d");
+    }
+
+    #[test]
+    fn only_what_asks_with_it_gets_the_key() {
+        // Cargo sets this one for every test, as a shell would set the key.
+        let given = |environment: &Environment| {
+            let mut command = Command::new("true");
+            give(&mut command, "CARGO_PKG_NAME", environment);
+            command.as_std().get_envs().count() == 1
+        };
+        let mut asking = Environment::from([(BASE_URL.to_owned(), String::new())]);
+        assert!(given(&asking) && !given(&Environment::new()));
+        asking.insert("CARGO_PKG_NAME".to_owned(), String::new());
+        assert!(!given(&asking), "what is set already stays");
+        let local = local("http://d", "m", Some("http://127.0.0.1:1/v1"));
+        assert_eq!(local[KEY], "", "a model of this machine needs none");
     }
 
     #[test]
@@ -146,7 +186,7 @@ mod tests {
     #[test]
     fn what_the_stack_sets_is_never_a_conflict() {
         let functions = functions("MANAGEMENT_ENDPOINT: one", "MANAGEMENT_ENDPOINT: two");
-        let local = local("http://d", "m");
+        let local = local("http://d", "m", None);
         assert_eq!(of_all(&functions, &local).expect("no conflict")["MANAGEMENT_ENDPOINT"], "http://m");
         assert_eq!(of_function(&functions[0], &local)["MANAGEMENT_ENDPOINT"], "http://m");
     }

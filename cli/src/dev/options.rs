@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::agent::Agent;
+
 /// The flags of `chat dev`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
@@ -16,6 +18,18 @@ pub(crate) struct Options {
     /// Port of the Lambda Invoke API; 0 is any free one
     #[arg(long, value_name = "PORT", default_value_t = 0, help_heading = "Addresses")]
     pub(crate) invoke_port: u16,
+
+    /// Who answers in chats that do not say who [default: the template's choice, echo]
+    #[arg(long, value_name = "NAME", help_heading = "Agent")]
+    pub(crate) agent: Option<Agent>,
+
+    /// Where the agent openai asks, such as http://127.0.0.1:11434/v1 [default: OpenAI]; OPENAI_API_KEY is its key
+    #[arg(long, value_name = "URL", help_heading = "Agent")]
+    pub(crate) openai_base_url: Option<String>,
+
+    /// The model that the agent openai asks for in chats that do not name one
+    #[arg(long, value_name = "NAME", help_heading = "Agent")]
+    pub(crate) model: Option<String>,
 
     /// Use a DynamoDB that runs already, such as http://localhost:8042, instead of starting one
     #[arg(long, value_name = "URL", conflicts_with_all = ["in_memory", "reset"], help_heading = "Data")]

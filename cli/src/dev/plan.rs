@@ -1,10 +1,9 @@
 //! What is to be started, and everything that can be known to be wrong before the slow steps.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context, Result, bail};
 use gateway::template::{Function, Resource, Template};
 
+use super::agent;
 use super::dynamodb;
 use super::environment;
 use super::options::Options;
@@ -30,8 +29,8 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) async fn make(options: Options) -> Result<Self> {
+        let parameters = agent::parameters(&options)?;
         let workspace = Workspace::find(options.template.as_deref()).await?;
-        let parameters: BTreeMap<String, String> = options.parameter.iter().cloned().collect();
         let template = Template::load(&workspace.template, &parameters)
             .with_context(|| format!("failed to read {}", workspace.shown(&workspace.template)))?;
         let functions = template.functions()?;
@@ -40,7 +39,7 @@ impl Plan {
         }
         workspace.require_binaries(functions.iter().map(|function| function.name.as_str()))?;
         if !options.no_reload {
-            environment::of_all(&functions, &environment::local("", ""))?;
+            environment::of_all(&functions, &environment::local("", "", None))?;
         }
         let tables = template.resources("AWS::DynamoDB::Table")?;
 

@@ -18,7 +18,7 @@ pub(super) struct Needs {
     pub(super) java: bool,
     /// To fetch DynamoDB Local.
     pub(super) npm: bool,
-    /// To fetch cargo-lambda.
+    /// To fetch cargo-lambda, or to run a model.
     pub(super) python: bool,
 }
 
@@ -70,7 +70,8 @@ async fn npm() -> Result<String> {
 async fn python() -> Result<String> {
     let Some(version) = first_line("python3", &["--version"]).await else {
         bail!(
-            "python3 is missing, and fetches cargo-lambda; install Python 3 with venv and pip, or cargo-lambda itself"
+            "python3 is missing; it fetches cargo-lambda, and runs the model of --agent local-llm; install Python 3 with \
+             venv and pip"
         );
     };
     if first_line("python3", &["-c", "import venv, ensurepip"]).await.is_none() {

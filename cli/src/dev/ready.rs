@@ -17,6 +17,8 @@ pub(super) struct Ready {
     pub(super) port: u16,
     pub(super) invoke_port: u16,
     pub(super) dynamodb_endpoint: String,
+    /// Who answers, for people.
+    pub(super) agent: String,
     /// Where the data is, for people.
     pub(super) data: String,
     /// Where the logs are, for people.
@@ -43,6 +45,7 @@ impl Ready {
              REST       {rest}\n  \
              WebSocket  {websocket}\n  \
              DynamoDB   {dynamodb} {data}\n  \
+             Agent      {agent}\n  \
              Functions  http://localhost:{invoke} {reload}\n  \
              Logs       {logs}\n",
             title = bold("The Chat API is ready"),
@@ -51,6 +54,7 @@ impl Ready {
             websocket = bold(&format!("ws://localhost:{}{WEBSOCKET_PATH}", self.port)),
             dynamodb = self.dynamodb_endpoint,
             data = dim(&format!("({})", self.data)),
+            agent = self.agent,
             invoke = self.invoke_port,
             reload = dim(&format!("({reload})")),
             logs = self.logs,

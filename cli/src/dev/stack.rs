@@ -10,15 +10,17 @@ use gateway::{Gateway, GatewayError};
 use tokio::time::Instant;
 use tokio::{select, try_join};
 
+use super::agent::Agent;
 use super::dynamodb::{self, DynamoDb};
 use super::environment::{self, Environment};
 use super::functions::{Emulator, Output, Setup, Supervisor};
+use super::model::{self, Model};
 use super::plan::{INVOKE_PORT_FLAG, PORT_FLAG, Plan};
 use super::ports::{self, Port};
 use super::prerequisites::{self, Needs};
 use super::ready::{Ready, WEBSOCKET_PATH};
 use super::stop::{Reason, Stop};
-use super::tools::{CargoLambda, DynamoDbLocal, Tools};
+use super::tools::{CargoLambda, DynamoDbLocal, LocalLlm, Tools};
 use super::{build, demo, tables};
 use crate::process::{Children, Log};
 use crate::terminal::Terminal;
@@ -60,6 +62,8 @@ struct Front {
 /// All parts, running.
 struct Parts {
     database: Database,
+    /// The agent's model, where it runs here.
+    model: Option<Model>,
     front: Front,
     /// Process ids of the functions, where they are ours.
     functions: Option<BTreeMap<String, i32>>,
@@ -69,6 +73,7 @@ struct Parts {
 struct Fetched {
     cargo_lambda: CargoLambda,
     dynamodb_local: Option<DynamoDbLocal>,
+    local_llm: Option<LocalLlm>,
 }
 
 impl Stack<'_> {
@@ -80,18 +85,27 @@ impl Stack<'_> {
             parts = Box::pin(self.start(&output)) => parts?,
             reason = stop.clone().requested() => return Ok(Ended { reason, was_ready: false }),
         };
-        let Parts { mut database, front, functions } = parts;
+        let Parts { mut database, mut model, front, functions } = parts;
         let Front { gateway, mut emulator, invoke_port, .. } = front;
         select! {
             warm = self.warm_up(&gateway, &database.client) => warm?,
             reason = stop.clone().requested() => return Ok(Ended { reason, was_ready: false }),
-            error = first_death(database.local.as_mut(), &mut emulator) => return Err(error),
+            error = first_death(database.local.as_mut(), model.as_mut(), &mut emulator) => return Err(error),
         }
         output.is_ready();
         let Plan { options, workspace, state, .. } = self.plan;
         let ready = Ready {
             port: gateway.address().port(),
             invoke_port: invoke_port.number,
+            agent: match (options.agent, &model) {
+                (_, Some(model)) => format!("{} on {}", model::NAME, model.base_url),
+                (Some(Agent::OpenAi), None) => {
+                    let base_url = options.openai_base_url.as_deref().unwrap_or("OpenAI");
+                    format!("{} on {base_url}", options.model.as_deref().unwrap_or("openai"))
+                }
+                (Some(Agent::Echo), None) => "echo".to_owned(),
+                (_, None) => "as the template says".to_owned(),
+            },
             data: match (&database.local, options.in_memory) {
                 (None, _) => "not started here".to_owned(),
                 (Some(_), true) => "data in memory".to_owned(),
@@ -111,7 +125,7 @@ impl Stack<'_> {
         };
         select! {
             served = gateway.serve(shutdown) => served.context("the gateway broke")?,
-            error = first_death(database.local.as_mut(), &mut emulator) => return Err(error),
+            error = first_death(database.local.as_mut(), model.as_mut(), &mut emulator) => return Err(error),
         }
         Ok(Ended { reason: stop.clone().requested().await, was_ready: true })
     }
@@ -124,14 +138,15 @@ impl Stack<'_> {
             build::build(workspace, state, self.children, &names, options.release, self.terminal).await
         };
         let rest = async {
-            let database = self.database(tools.dynamodb_local.as_ref()).await?;
-            let front = self.front(&tools.cargo_lambda, &database.endpoint, output).await?;
-            Ok::<_, anyhow::Error>((database, front))
+            let (database, model) =
+                try_join!(self.database(tools.dynamodb_local.as_ref()), self.model(tools.local_llm.as_ref()))?;
+            let front = self.front(&tools.cargo_lambda, &database.endpoint, model.as_ref(), output).await?;
+            Ok::<_, anyhow::Error>((database, model, front))
         };
-        let (executables, (database, front)) = try_join!(build, rest)?;
+        let (executables, (database, model, front)) = try_join!(build, rest)?;
         let functions =
             if self.plan.options.no_reload { Some(self.supervise(&executables, &front, output)?) } else { None };
-        Ok(Parts { database, front, functions })
+        Ok(Parts { database, model, front, functions })
     }
 
     /// Gets the tools, and checks for what they need.
@@ -139,11 +154,12 @@ impl Stack<'_> {
         let log = Log::create(self.plan.state.log("fetch"))?;
         let tools = Tools::new(&self.plan.workspace.target, self.children.clone(), log);
         let starts_dynamodb = self.plan.options.dynamodb_endpoint.is_none();
+        let runs_model = self.plan.options.agent == Some(Agent::LocalLlm);
         let found = CargoLambda::find(&tools).await;
         let needs = Needs {
             java: starts_dynamodb,
             npm: starts_dynamodb && !DynamoDbLocal::is_there(&tools),
-            python: found.is_none(),
+            python: found.is_none() || runs_model,
         };
         prerequisites::check(needs, self.terminal).await?;
         let cargo_lambda = async {
@@ -155,8 +171,10 @@ impl Stack<'_> {
         let dynamodb_local = async {
             if starts_dynamodb { DynamoDbLocal::get(&tools, self.terminal).await.map(Some) } else { Ok(None) }
         };
-        let (cargo_lambda, dynamodb_local) = try_join!(cargo_lambda, dynamodb_local)?;
-        Ok(Fetched { cargo_lambda, dynamodb_local })
+        let local_llm =
+            async { if runs_model { LocalLlm::get(&tools, self.terminal).await.map(Some) } else { Ok(None) } };
+        let (cargo_lambda, dynamodb_local, local_llm) = try_join!(cargo_lambda, dynamodb_local, local_llm)?;
+        Ok(Fetched { cargo_lambda, dynamodb_local, local_llm })
     }
 
     /// Starts DynamoDB Local, or takes the one that runs, and makes the tables.
@@ -188,8 +206,16 @@ impl Stack<'_> {
         Ok(Database { local, endpoint, client })
     }
 
+    /// Starts the agent's model, if it is one of this machine.
+    async fn model(&self, tool: Option<&LocalLlm>) -> Result<Option<Model>> {
+        match tool {
+            Some(tool) => Model::start(tool, &self.plan.state, self.children, self.terminal).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Starts the emulator and binds the gateway, which so far answers nobody.
-    async fn front(&self, tool: &CargoLambda, dynamodb: &str, output: &Output) -> Result<Front> {
+    async fn front(&self, tool: &CargoLambda, dynamodb: &str, model: Option<&Model>, output: &Output) -> Result<Front> {
         let Plan { options, workspace, state, functions, template, .. } = self.plan;
         let step = self.terminal.step("Starting cargo lambda watch");
         let setup = Setup { tool, workspace, state, children: self.children, release: options.release };
@@ -206,7 +232,8 @@ impl Stack<'_> {
                 Err(GatewayError::AddressInUse { .. }) => return Err(ports::taken(options.port, PORT_FLAG)),
                 bound => bound?,
             };
-            let local = environment::local(dynamodb, &gateway.address().to_string());
+            let model = model.map(|model| model.base_url.as_str());
+            let local = environment::local(dynamodb, &gateway.address().to_string(), model);
             let started = if options.no_reload {
                 setup.apis(&invoke_port).await
             } else {
@@ -261,15 +288,25 @@ impl Stack<'_> {
 }
 
 /// Waits until a child ends without which the stack is none.
-async fn first_death(dynamodb: Option<&mut DynamoDb>, emulator: &mut Emulator) -> anyhow::Error {
+async fn first_death(
+    dynamodb: Option<&mut DynamoDb>,
+    model: Option<&mut Model>,
+    emulator: &mut Emulator,
+) -> anyhow::Error {
     let dynamodb = async {
         match dynamodb {
             Some(dynamodb) => (dynamodb.process.wait().await, "DynamoDB Local", &dynamodb.log),
             None => std::future::pending().await,
         }
     };
+    let model = async {
+        match model {
+            Some(model) => (model.process.wait().await, "the model", &model.log),
+            None => std::future::pending().await,
+        }
+    };
     let emulator = async { (emulator.process.wait().await, "cargo lambda watch", &emulator.log) };
-    let (status, name, log) = select! { death = dynamodb => death, death = emulator => death };
+    let (status, name, log) = select! { death = dynamodb => death, death = model => death, death = emulator => death };
     let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
     anyhow!("{name} ended ({status}), so the stack stops; its output is in {}", log.path().display())
 }

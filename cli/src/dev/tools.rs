@@ -2,6 +2,8 @@
 
 mod cargo_lambda;
 mod dynamodb_local;
+mod local_llm;
+mod pip;
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -13,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 pub(super) use cargo_lambda::CargoLambda;
 pub(super) use dynamodb_local::DynamoDbLocal;
+pub(super) use local_llm::LocalLlm;
 
 use crate::process::{Children, Log};
 use crate::terminal::Step;

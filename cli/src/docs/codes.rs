@@ -30,8 +30,10 @@ pub(super) fn seen(code: Code) -> Seen {
         | Code::UnsupportedMediaType
         | Code::IdempotencyMismatch => (true, false, false),
         Code::InvalidTicket | Code::ChatAccessDenied | Code::ConnectionLimitExceeded => (false, true, false),
-        Code::GenerationInProgress
+        Code::MessageNotFound
+        | Code::GenerationInProgress
         | Code::AgentError
+        | Code::AgentTimeout
         | Code::ConnectionClosing
         | Code::UnknownType
         | Code::MessageTooLarge => (false, false, true),

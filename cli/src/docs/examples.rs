@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use shared::{
+    agent::{AgentError, Failure},
     chat::NewChat,
     error::{ApiError, Code},
     http::unknown_route,
@@ -16,6 +17,7 @@ use shared::{
 pub(super) const CHAT: &str = "chat_01M83B8Y8V6KJPM4TQ4Z5S4R0C";
 pub(super) const USER: &str = "user123";
 pub(super) const REQUEST_ID: &str = "K4p3vjw0IAMEMTA=";
+const OLD_ANSWER: &str = "msg_01M83B9M1S0D2F5W6M00000001";
 const QUESTION: &str = "msg_01M83B9M1SW5Q3C2N0YB1S0XEA";
 const ANSWER: &str = "msg_01M83B9M1S7Y6R4KJ8ZQWD5V2T";
 const CONNECTION: &str = "K4p5Ye3PIAMCJLw=";
@@ -114,6 +116,12 @@ pub(super) fn frames(kind: &str) -> Vec<(&'static str, Value)> {
             ("The least", json!({ "content": SAID })),
             ("With all that it may have", json!({ "type": "message", "content": SAID, "client_message_id": "c1" })),
         ],
+        "cancel" => vec![("Enough of it", json!({ "type": "cancel", "message_id": ANSWER }))],
+        "resume" => vec![
+            ("From where it was lost", json!({ "type": "resume", "message_id": ANSWER, "offset": 17 })),
+            ("From its beginning", json!({ "type": "resume", "message_id": ANSWER, "offset": 0 })),
+        ],
+        "regenerate" => vec![("Another answer", json!({ "type": "regenerate", "message_id": OLD_ANSWER }))],
         "ping" => vec![("Ping", json!({ "type": "ping" }))],
         _ => Vec::new(),
     }
@@ -134,10 +142,18 @@ pub(super) fn events(kind: &str) -> Vec<(&'static str, Value)> {
             "A message is stored",
             json!({ "message_id": QUESTION, "seq": 0, "content": SAID, "client_message_id": "c1" }),
         )],
-        "message_stream_started" => vec![(
-            "The answer begins",
-            json!({ "message_id": ANSWER, "seq": 1, "in_reply_to": QUESTION, "model": "echo@20" }),
-        )],
+        "message_stream_started" => vec![
+            (
+                "The answer begins",
+                json!({ "message_id": ANSWER, "seq": 1, "in_reply_to": QUESTION, "model": "echo@20" }),
+            ),
+            (
+                "An answer in the place of another one begins",
+                json!({
+                    "message_id": ANSWER, "seq": 1, "in_reply_to": QUESTION, "model": "echo@20", "replaces": OLD_ANSWER,
+                }),
+            ),
+        ],
         "message_stream_token" => {
             vec![("Its first token", json!({ "message_id": ANSWER, "offset": 0, "next_offset": 3, "token": "You" }))]
         }
@@ -180,7 +196,7 @@ pub(super) fn events(kind: &str) -> Vec<(&'static str, Value)> {
 
 fn error_event(code: Code) -> Value {
     let answer: Option<MessageId> = serde_json::from_value(ANSWER.into()).ok();
-    let of_answer = answer.filter(|_| code == Code::AgentError);
+    let of_answer = answer.filter(|_| matches!(code, Code::AgentError | Code::AgentTimeout));
     let report = ErrorReport::new(&error(code), REQUEST_ID, of_answer.as_ref());
     serde_json::to_value(report).unwrap_or_default()
 }
@@ -195,6 +211,7 @@ fn error(code: Code) -> ApiError {
         Code::UnknownField => refused(NewChat::read(fields(json!({ "user_id": USER, "titel": "Help" })))),
         Code::InvalidApiKey => Shut::InvalidKey.into(),
         Code::TenantSuspended => Shut::Suspended.into(),
+        Code::MessageNotFound => ApiError::message_not_found(ANSWER),
         Code::ChatNotFound => ApiError::chat_not_found(CHAT),
         Code::RouteNotFound => unknown_route(&"GET".parse().unwrap_or_default(), "/api/v1/chat"),
         Code::MethodNotAllowed => unknown_route(&"PUT".parse().unwrap_or_default(), &format!("/api/v1/chats/{CHAT}")),
@@ -240,11 +257,8 @@ fn error(code: Code) -> ApiError {
             "Four answers are being streamed in this chat.",
             "Wait for one to end, then send the message again.",
         ),
-        Code::AgentError => ApiError::new(
-            code,
-            "The agent could not answer.",
-            "Send the message again; what came before the failure is kept with the chat.",
-        ),
+        Code::AgentError => AgentError::from(Failure::Overloaded).into(),
+        Code::AgentTimeout => AgentError::from(Failure::TimedOut).into(),
         Code::ConnectionClosing => ApiError::new(
             code,
             "The API key that opened this connection was revoked.",

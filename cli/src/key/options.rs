@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use shared::time::Timestamp;
 
-use crate::admin::{self, PlaceOptions};
+use crate::admin::{self, Patience, PlaceOptions};
 
 /// The flags of `chat key`.
 #[derive(Debug, Clone, clap::Args)]
@@ -28,9 +28,10 @@ pub(super) enum Verb {
         #[command(flatten)]
         tenant: Tenant,
     },
-    /// End a key: the next request with it is refused, and the sockets that it opened are closed.
+    /// End a key: the next request with it is refused, and the sockets that it opened are closed, with those of all keys
+    /// that are revoked or have expired. It may be run again until none is left.
     #[command(after_help = admin::HELP)]
-    Revoke(Key),
+    Revoke(Revoke),
     /// Replace a key by a new one; the old one goes on for a while, so that nobody is locked out.
     #[command(after_help = admin::HELP)]
     Rotate(Rotate),
@@ -65,12 +66,22 @@ pub(super) struct Create {
 }
 
 #[derive(Debug, Clone, clap::Args)]
+pub(super) struct Revoke {
+    #[command(flatten)]
+    pub(super) key: Key,
+    #[command(flatten)]
+    pub(super) patience: Patience,
+}
+
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct Rotate {
     #[command(flatten)]
     pub(super) key: Key,
     /// How long the old key goes on; 0 revokes it at once, and closes its sockets
     #[arg(long, value_name = "SPAN", value_parser = admin::age, default_value = "24h")]
     pub(super) grace: Duration,
+    #[command(flatten)]
+    pub(super) patience: Patience,
     #[command(flatten)]
     pub(super) expiry: Expiry,
     /// The environment that the new key names, as in ck_live_…

@@ -10,6 +10,9 @@ use tokio::process::{ChildStderr, ChildStdout, Command};
 use super::guard::Guard;
 use super::tree;
 
+/// A variable of the developer's shell that a child gets only from who starts it on purpose.
+pub(crate) const PRIVATE: &str = "OPENAI_API_KEY";
+
 /// All children of this program, so that they can be ended together. Clones are the same children.
 #[derive(Debug, Clone)]
 pub(crate) struct Children(Arc<Mutex<State>>);
@@ -37,6 +40,9 @@ impl Children {
     pub(crate) fn spawn(&self, mut command: Command) -> Result<Child> {
         let program = command.as_std().get_program().to_string_lossy().into_owned();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        if !command.as_std().get_envs().any(|(name, _)| name == PRIVATE) {
+            command.env_remove(PRIVATE);
+        }
         let mut state = self.state();
         let Some(guard) = &mut state.guard else { bail!("failed to start {program}: the stack is stopping") };
         let child = command.spawn().with_context(|| format!("failed to start {program}"))?;

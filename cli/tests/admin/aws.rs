@@ -6,7 +6,8 @@ use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement
 
 use crate::harness::{chat, dynamodb, dynamodb_endpoint, message, result, serve};
 
-const TABLE: &str = "prod-TenantsTable-1ABC";
+const TENANTS: &str = "prod-TenantsTable-1ABC";
+const CONNECTIONS: &str = "prod-ConnectionsTable-1ABC";
 
 /// Runs a command on a stack.
 fn on_aws(arguments: &[&str], cloudformation: &str) -> Output {
@@ -34,9 +35,9 @@ fn cloudformation() -> String {
             return (400, error.to_owned());
         }
         let id = if is("LogicalResourceId", "TenantsTable") {
-            TABLE
+            TENANTS
         } else if is("LogicalResourceId", "ConnectionsTable") {
-            "prod-ConnectionsTable-1ABC"
+            CONNECTIONS
         } else {
             assert!(is("LogicalResourceId", "WebSocketApi"), "{body}");
             "a1b2c3"
@@ -50,6 +51,18 @@ fn cloudformation() -> String {
     })
 }
 
+/// Makes a table with this key.
+async fn table(name: &str, attributes: &[&str]) {
+    let mut create = dynamodb().create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
+    for (attribute, kind) in attributes.iter().zip([KeyType::Hash, KeyType::Range]) {
+        let key = KeySchemaElement::builder().attribute_name(*attribute).key_type(kind).build();
+        let kind = ScalarAttributeType::S;
+        let definition = AttributeDefinition::builder().attribute_name(*attribute).attribute_type(kind).build();
+        create = create.key_schema(key.expect("complete")).attribute_definitions(definition.expect("complete"));
+    }
+    create.send().await.expect("the table is made");
+}
+
 #[tokio::test]
 async fn the_tables_of_a_stack_have_names_of_their_own() {
     let cloudformation = cloudformation();
@@ -57,17 +70,8 @@ async fn the_tables_of_a_stack_have_names_of_their_own() {
     let gone = message(result(&on_aws(&list, &cloudformation)));
     assert!(gone.starts_with("the tables of the stack prod are gone from eu-west-1"), "{gone}");
 
-    let key = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash).build();
-    let attribute = AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S).build();
-    dynamodb()
-        .create_table()
-        .table_name(TABLE)
-        .billing_mode(BillingMode::PayPerRequest)
-        .key_schema(key.expect("complete"))
-        .attribute_definitions(attribute.expect("complete"))
-        .send()
-        .await
-        .expect("the table is made");
+    table(TENANTS, &["pk"]).await;
+    table(CONNECTIONS, &["pk", "sk"]).await;
     result(&on_aws(&["tenant", "create", "Far", "--stack", "prod"], &cloudformation)).expect("made");
     let listed = result(&on_aws(&list, &cloudformation)).expect("listed");
     assert_eq!((listed["tenants"].as_array().map(Vec::len), &listed["tenants"][0]["name"]), (Some(1), &"Far".into()));

@@ -162,7 +162,11 @@ fn respond(mut stream: TcpStream, answer: &impl Fn(&str, &str) -> (u16, String))
     write!(
         stream,
         "HTTP/1.1 {status} X\r\nconnection: close\r\nx-amzn-errortype: {}\r\ncontent-length: {}\r\n\r\n{text}",
-        if status == 410 { "GoneException" } else { "" },
+        match status {
+            410 => "GoneException",
+            429 => "LimitExceededException",
+            _ => "",
+        },
         text.len(),
     )
 }

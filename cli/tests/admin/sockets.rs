@@ -1,6 +1,7 @@
 //! The sockets of those who may not have one any more.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
@@ -9,13 +10,21 @@ use shared::id::{ChatId, ConnectionId, UserId};
 use shared::store::{Connection, Pass};
 use shared::time::Timestamp;
 
-use crate::harness::{connections, json, serve, tenants, unique};
+use crate::harness::{connections, json, json_with, serve, tenants, unique};
 
 /// What API Gateway knows: which sockets are open, and what was posted to them.
 type Sockets = Arc<Mutex<BTreeMap<String, Vec<Value>>>>;
 
 /// A management API with these open sockets.
 fn management_api(open: &[&str]) -> (String, Sockets, Sockets) {
+    management_api_that(open, |_, _| None)
+}
+
+/// A management API with these open sockets, which answers as `refuses` says where that says something.
+fn management_api_that(
+    open: &[&str],
+    refuses: impl Fn(&str, &str) -> Option<u16> + Send + 'static,
+) -> (String, Sockets, Sockets) {
     let sockets: Sockets = Arc::new(Mutex::new(open.iter().map(|id| ((*id).to_owned(), Vec::new())).collect()));
     let closed = Sockets::default();
     let (live, gone) = (Arc::clone(&sockets), Arc::clone(&closed));
@@ -23,6 +32,9 @@ fn management_api(open: &[&str]) -> (String, Sockets, Sockets) {
         let mut words = request.split_whitespace();
         let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let id = path.strip_prefix("/@connections/").expect("a socket is meant");
+        if let Some(status) = refuses(method, id) {
+            return (status, String::new());
+        }
         let mut live = live.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(posts) = live.get_mut(id) else { return (410, String::new()) };
         match method {
@@ -91,12 +103,70 @@ async fn a_suspended_tenant_has_no_sockets() {
 }
 
 #[tokio::test]
+async fn a_socket_that_cannot_be_looked_at_holds_up_no_other() {
+    let tenant = json(&["tenant", "create", &unique("Limping")]);
+    note(&tenant, &tenant, "limping-a").await;
+    note(&tenant, &tenant, "limping-b").await;
+    note(&tenant, &tenant, "limping-c").await;
+    let (endpoint, open, _) = management_api_that(&["limping-a", "limping-b", "limping-c"], |method, id| {
+        (method == "GET" && id == "limping-b").then_some(429)
+    });
+    let id = tenant["tenant_id"].as_str().expect("an id");
+    let suspend = ["tenant", "suspend", id, "--management-endpoint", &endpoint, "--keep-trying", "0"];
+    let failed = json_with(&suspend, "").expect_err("one is left");
+    assert_eq!((&failed["sockets"]["closed"], &failed["sockets"]["left"]), (&json!(2), &json!(1)), "{failed}");
+    assert_eq!(ids(&open), ["limping-b"]);
+    assert_eq!(failed["status"], "suspended", "what was done is told all the same");
+    let message = failed["error"]["message"].as_str().expect("a message");
+    assert!(message.starts_with("the gate is shut, but 1 socket is open still, or may be: "), "{message}");
+    assert!(message.contains("run this again"), "{message}");
+}
+
+#[tokio::test]
+async fn it_is_tried_until_all_are_closed() {
+    let tenant = json(&["tenant", "create", &unique("Stubborn")]);
+    note(&tenant, &tenant, "stubborn").await;
+    let refusals = AtomicUsize::new(0);
+    let (endpoint, open, _) = management_api_that(&["stubborn"], move |method, _| {
+        (method == "DELETE" && refusals.fetch_add(1, Ordering::SeqCst) < 3).then_some(429)
+    });
+    let id = tenant["tenant_id"].as_str().expect("an id");
+    let suspended = json(&["tenant", "suspend", id, "--management-endpoint", &endpoint]);
+    assert_eq!(suspended["sockets"], json!({"closed": 1, "left": 0, "problem": null}));
+    assert_eq!(ids(&open), [""; 0]);
+}
+
+#[tokio::test]
+async fn sockets_of_keys_that_are_over_go_whoever_sweeps() {
+    let tenant = json(&["tenant", "create", &unique("Swept")]);
+    let id = tenant["tenant_id"].as_str().expect("an id");
+    let (expired, live) = (json(&["key", "create", id]), json(&["key", "create", id]));
+    note(&tenant, &tenant, "swept-revoked").await;
+    note(&tenant, &expired, "swept-expired").await;
+    note(&tenant, &live, "swept-live").await;
+    let tenant_id = tenants().find(id).await.expect("the table answers").expect("there").tenant_id;
+    let hash = ApiKey::new(expired["api_key"].as_str().expect("a key")).hash();
+    assert!(tenants().set_key_expiry(&tenant_id, &hash, Timestamp::now()).await.expect("the table answers"));
+
+    let key = tenant["key_id"].as_str().expect("an id");
+    let unreachable = ["key", "revoke", id, key, "--management-endpoint", "http://127.0.0.1:1", "--keep-trying", "0"];
+    let failed = json_with(&unreachable, "").expect_err("both are left");
+    assert_eq!((&failed["revoked"], &failed["sockets"]["left"]), (&json!(true), &json!(2)), "{failed}");
+
+    let (endpoint, open, _) = management_api(&["swept-revoked", "swept-expired", "swept-live"]);
+    let again = json(&["key", "revoke", id, key, "--management-endpoint", &endpoint]);
+    assert_eq!((&again["revoked"], &again["sockets"]["closed"]), (&json!(false), &json!(2)), "{again}");
+    assert_eq!(ids(&open), ["swept-live"]);
+}
+
+#[tokio::test]
 async fn without_a_management_api_the_gate_is_shut_all_the_same() {
     let tenant = json(&["tenant", "create", &unique("Unreachable")]);
     note(&tenant, &tenant, "unreachable").await;
     let id = tenant["tenant_id"].as_str().expect("an id");
-    let suspended = json(&["tenant", "suspend", id, "--management-endpoint", "http://127.0.0.1:1"]);
-    assert_eq!(suspended["status"], "suspended");
-    let problem = suspended["sockets"]["problem"].as_str().expect("a problem");
+    let suspend = ["tenant", "suspend", id, "--management-endpoint", "http://127.0.0.1:1", "--keep-trying", "0"];
+    let failed = json_with(&suspend, "").expect_err("it may be open");
+    assert_eq!(failed["status"], "suspended");
+    let problem = failed["sockets"]["problem"].as_str().expect("a problem");
     assert!(problem.starts_with("sockets cannot be closed through http://127.0.0.1:1 ("), "{problem}");
 }

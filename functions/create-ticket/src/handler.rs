@@ -5,6 +5,7 @@ use shared::{
     auth::Tenant,
     error::ApiError,
     http::{self, Request, Response},
+    id::{ChatId, TenantId, UserId},
     store::{Chats, Connections, Pass},
     ticket::{self, Ticket},
     time::Timestamp,
@@ -18,17 +19,29 @@ pub(crate) struct App {
     pub(crate) websocket_url: String,
 }
 
+/// Whose chat it is. Read while the request is being let in.
+pub(crate) async fn owner(
+    app: App,
+    tenant: TenantId,
+    chat_id: Result<ChatId, ApiError>,
+) -> Result<Option<UserId>, ApiError> {
+    Ok(app.chats.owner_of(&tenant, &chat_id?).await?)
+}
+
 /// Makes a ticket for the chat's user and this chat. Only its hash is kept.
-pub(crate) async fn handle(app: App, tenant: Tenant, request: Request) -> Result<Response, ApiError> {
+pub(crate) async fn handle(
+    app: App,
+    tenant: Tenant,
+    request: Request,
+    owner: Option<UserId>,
+) -> Result<Response, ApiError> {
     let chat_id = http::chat_id(&request)?;
     http::query(&request).finish()?;
     http::no_body(&request)?;
-    let now = Timestamp::now();
-    let presence = app.chats.presence(&tenant.id, &chat_id, now).await?;
-    let (user_id, _) = presence.ok_or_else(|| ApiError::chat_not_found(chat_id.as_str()))?;
+    let user_id = owner.ok_or_else(|| ApiError::chat_not_found(chat_id.as_str()))?;
 
     let secret = TicketText::generate();
-    let expires_at = now.plus(ticket::LIFETIME);
+    let expires_at = Timestamp::now().plus(ticket::LIFETIME);
     let pass = Pass { tenant_id: tenant.id, key: tenant.key, user_id, chat_id };
     app.connections.put_ticket(&secret, pass, expires_at).await?;
     let text = secret.reveal();

@@ -26,8 +26,13 @@ async fn main() -> Result<(), Error> {
         connections: Connections::new(dynamodb, config.connections_table()?),
         websocket_url: config.websocket_url()?,
     };
-    http::serve(&config, doorkeeper, Meter::Tickets, move |tenant, request| {
-        handler::handle(app.clone(), tenant, request)
-    })
+    let reader = app.clone();
+    http::serve_reading(
+        &config,
+        doorkeeper,
+        Meter::Tickets,
+        move |tenant, request| handler::owner(reader.clone(), tenant, http::chat_id(request)),
+        move |tenant, request, owner| handler::handle(app.clone(), tenant, request, owner),
+    )
     .await
 }

@@ -5,7 +5,7 @@ use shared::{
     auth::Tenant,
     error::ApiError,
     http::{self, Request, Response},
-    id::{ChatId, TenantId},
+    id::{ChatId, TenantId, UserId},
     store::{Chats, Connections, StoreError},
     telemetry,
     time::Timestamp,
@@ -20,11 +20,26 @@ pub(crate) struct App {
     pub(crate) publisher: Publisher,
 }
 
+/// Whose chat it is. Read while the request is being let in, since the chat and the owner's count of chats go together.
+pub(crate) async fn owner(
+    app: App,
+    tenant: TenantId,
+    chat_id: Result<ChatId, ApiError>,
+) -> Result<Option<UserId>, ApiError> {
+    Ok(app.chats.owner_of(&tenant, &chat_id?).await?)
+}
+
 /// The chat is gone with the answer, however long it is; its sockets are closed and its messages purged after it.
-pub(crate) async fn handle(app: App, tenant: Tenant, request: Request) -> Result<Response, ApiError> {
+pub(crate) async fn handle(
+    app: App,
+    tenant: Tenant,
+    request: Request,
+    owner: Option<UserId>,
+) -> Result<Response, ApiError> {
     let chat_id = http::chat_id(&request)?;
     http::query(&request).finish()?;
-    if !app.chats.delete(&tenant.id, &chat_id, Timestamp::now()).await? {
+    let owner = owner.ok_or_else(|| ApiError::chat_not_found(chat_id.as_str()))?;
+    if !app.chats.delete_owned(&tenant.id, &chat_id, &owner, Timestamp::now()).await? {
         return Err(ApiError::chat_not_found(chat_id.as_str()));
     }
     let request_id = http::request_id(&request);

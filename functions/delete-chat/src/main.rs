@@ -28,6 +28,13 @@ async fn main() -> Result<(), Error> {
         connections: Connections::new(dynamodb, config.connections_table()?),
         publisher: Publisher::new(aws::management_api(&sdk, config.management_endpoint()?)),
     };
-    http::serve(&config, doorkeeper, Meter::Rest, move |tenant, request| handler::handle(app.clone(), tenant, request))
-        .await
+    let reader = app.clone();
+    http::serve_reading(
+        &config,
+        doorkeeper,
+        Meter::Rest,
+        move |tenant, request| handler::owner(reader.clone(), tenant, http::chat_id(request)),
+        move |tenant, request, owner| handler::handle(app.clone(), tenant, request, owner),
+    )
+    .await
 }

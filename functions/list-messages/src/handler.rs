@@ -6,6 +6,7 @@ use shared::{
     http::{self, Request, Response},
     page::{MessagePage, Order, PageRequest, Pagination},
     store::Chats,
+    time::Timestamp,
 };
 
 /// What the function works with.
@@ -17,7 +18,7 @@ pub(crate) struct App {
 pub(crate) async fn handle(app: App, tenant: Tenant, request: Request) -> Result<Response, ApiError> {
     let chat_id = http::chat_id(&request)?;
     let page = PageRequest::read(http::query(&request), Order::Asc)?;
-    let read = app.chats.messages(&tenant.id, &chat_id, page).await?;
+    let read = app.chats.messages(&tenant.id, &chat_id, page, Timestamp::now()).await?;
     let (messages, total) = read.ok_or_else(|| ApiError::chat_not_found(chat_id.as_str()))?;
     let pagination = Pagination::new(page, messages.len(), total);
     http::ok(&MessagePage { messages, pagination })

@@ -4,9 +4,9 @@ use shared::{
     auth::Tenant,
     error::ApiError,
     http::{self, Request, Response},
-    id::UserId,
+    id::{TenantId, UserId},
     page::{ChatPage, Order, PageRequest, Pagination},
-    store::Chats,
+    store::{Chats, Listed},
 };
 
 /// What the function works with.
@@ -15,10 +15,16 @@ pub(crate) struct App {
     pub(crate) chats: Chats,
 }
 
-pub(crate) async fn handle(app: App, tenant: Tenant, request: Request) -> Result<Response, ApiError> {
+/// How many chats the user has. Read while the request is being let in, since a page past the end needs nothing else.
+pub(crate) async fn total(app: App, tenant: TenantId, user: Result<UserId, ApiError>) -> Result<u32, ApiError> {
+    Ok(app.chats.chat_count(&tenant, &user?).await?)
+}
+
+pub(crate) async fn handle(app: App, tenant: Tenant, request: Request, total: u32) -> Result<Response, ApiError> {
     let user: UserId = http::path_parameter(&request, "user_id")?;
     let page = PageRequest::read(http::query(&request), Order::Desc)?;
-    let (chats, total) = app.chats.of_user(&tenant.id, &user, page).await?;
-    let pagination = Pagination::new(page, chats.len(), total);
-    http::ok(&ChatPage { chats, pagination })
+    let listed =
+        if page.offset < total { app.chats.of_user(&tenant.id, &user, page).await? } else { Listed::default() };
+    let pagination = Pagination::of_list(page, listed.chats.len(), total, listed.has_more);
+    http::ok(&ChatPage { chats: listed.chats, pagination })
 }

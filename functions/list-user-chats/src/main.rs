@@ -22,6 +22,13 @@ async fn main() -> Result<(), Error> {
     let dynamodb = aws::dynamodb(&aws::sdk_config().await);
     let doorkeeper = Doorkeeper::new(Tenants::new(dynamodb.clone(), config.tenants_table()?));
     let app = App { chats: Chats::new(dynamodb, config.chats_table()?) };
-    http::serve(&config, doorkeeper, Meter::Rest, move |tenant, request| handler::handle(app.clone(), tenant, request))
-        .await
+    let reader = app.clone();
+    http::serve_reading(
+        &config,
+        doorkeeper,
+        Meter::Rest,
+        move |tenant, request| handler::total(reader.clone(), tenant, http::path_parameter(request, "user_id")),
+        move |tenant, request, total| handler::handle(app.clone(), tenant, request, total),
+    )
+    .await
 }

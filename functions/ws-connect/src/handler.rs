@@ -2,16 +2,17 @@
 
 use shared::{
     after,
-    api_key::TicketText,
+    api_key::{KeyHash, TicketText},
     auth::Doorkeeper,
     error::{ApiError, Code},
-    id::ChatId,
+    id::{ChatId, TenantId, UserId},
     input::{Field, Value},
     leases::Leases,
-    store::{Chats, Connection, Connections, Pass},
+    limits::Limits,
+    store::{Chats, Connection, Connections, LiveStream, Pass, Shut},
     telemetry,
     time::Timestamp,
-    ws::{Body, Event, PostError, Publisher, SocketEvent},
+    ws::{Body, ErrorReport, Event, PostError, Publisher, SocketEvent},
 };
 
 /// What the function works with.
@@ -28,22 +29,23 @@ pub(crate) struct App {
 /// exist before.
 pub(crate) async fn handle(app: App, event: SocketEvent) -> Result<(), ApiError> {
     let now = Timestamp::now();
-    let wanted = match event.ticket() {
-        Some(ticket) => redeem(&app, &ticket, now).await?,
-        None => present(&app, &event).await?,
+    let (pass, limits) = match event.ticket() {
+        Some(ticket) => {
+            let pass = redeem(&app, &ticket, now).await?;
+            let limits = check(&app, &pass, now).await?;
+            (pass, limits)
+        }
+        None => present(&app, &event, now).await?,
     };
-    app.leases.take(&wanted.tenant_id, &wanted.key, now).await?;
-    let opened = open(&app, &event, wanted.clone(), now).await;
-    match opened {
-        Ok(connection) => {
-            after::spawn(async move { welcome(&app, &connection, &event.request_id).await });
-            Ok(())
-        }
-        Err(error) => {
-            app.leases.give_back(&wanted.tenant_id, now).await?;
-            Err(error)
-        }
+    let connection = Connection::open(event.connection_id.clone(), pass, now);
+    app.leases.take(&connection, limits.connections, now).await?;
+    if let Err(error) = app.connections.put(&connection).await {
+        // It may be noted all the same. If this cannot be undone either, the lease is found when it is needed.
+        app.connections.end(&connection).await?;
+        return Err(error.into());
     }
+    after::spawn(async move { welcome(&app, &connection, &event.request_id).await });
+    Ok(())
 }
 
 /// What a ticket lets in.
@@ -57,53 +59,90 @@ async fn redeem(app: &App, ticket: &TicketText, now: Timestamp) -> Result<Pass, 
     })
 }
 
-/// What a key would let in, if it still opens its tenant's gate.
-async fn present(app: &App, event: &SocketEvent) -> Result<Pass, ApiError> {
+/// What a key lets in.
+async fn present(app: &App, event: &SocketEvent, now: Timestamp) -> Result<(Pass, Limits), ApiError> {
     let (tenant_id, key) = app.doorkeeper.identify(event.api_key()).await?;
+    match enter(app, event, &tenant_id, &key, now).await {
+        Err(error) if error.code() == Code::InvalidApiKey => {
+            // Perhaps the key has moved to another tenant since this process learned whose it is.
+            app.doorkeeper.forget(&key);
+            let (moved_to, _) = app.doorkeeper.identify(event.api_key()).await?;
+            if moved_to == tenant_id { Err(error) } else { enter(app, event, &moved_to, &key, now).await }
+        }
+        entered => entered,
+    }
+}
+
+/// What a key of this tenant lets in. Whoever it does not let in is told nothing else.
+async fn enter(
+    app: &App,
+    event: &SocketEvent,
+    tenant_id: &TenantId,
+    key: &KeyHash,
+    now: Timestamp,
+) -> Result<(Pass, Limits), ApiError> {
+    let (user_id, chat_id) = match wanted(event) {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            app.doorkeeper.open(tenant_id, key, now).await??;
+            return Err(error);
+        }
+    };
+    let pass = Pass { tenant_id: tenant_id.clone(), key: key.clone(), user_id, chat_id };
+    let limits = check(app, &pass, now).await?;
+    Ok((pass, limits))
+}
+
+/// The user and the chat that the query names.
+fn wanted(event: &SocketEvent) -> Result<(UserId, ChatId), ApiError> {
     let mut query = event.query();
     let user_id = query.required("user_id")?;
     let ChatName(name) = query.required("chat_id")?;
     query.optional::<Ignored>("api_key")?;
     query.finish()?;
     let chat_id = ChatId::parse(&name).ok_or_else(|| ApiError::chat_not_found(&name))?;
-    Ok(Pass { tenant_id, key, user_id, chat_id })
+    Ok((user_id, chat_id))
 }
 
-/// Notes the socket, if the chat is there and the user's own.
-async fn open(app: &App, event: &SocketEvent, pass: Pass, now: Timestamp) -> Result<Connection, ApiError> {
-    let presence = app.chats.presence(&pass.tenant_id, &pass.chat_id, now).await?;
-    let (owner, _) = presence.ok_or_else(|| ApiError::chat_not_found(pass.chat_id.as_str()))?;
-    if owner != pass.user_id {
-        return Err(ApiError::chat_access_denied(&pass.chat_id, &pass.user_id));
+/// Whether a pass lets in: the gate is open, the chat is there and the user's own. Returns what the tenant may do.
+async fn check(app: &App, pass: &Pass, now: Timestamp) -> Result<Limits, ApiError> {
+    let Pass { tenant_id, key, user_id, chat_id } = pass;
+    let (gate, owner) = tokio::join!(app.doorkeeper.open(tenant_id, key, now), app.chats.owner_of(tenant_id, chat_id));
+    let gate = gate??;
+    let owner = owner?.ok_or_else(|| ApiError::chat_not_found(chat_id.as_str()))?;
+    if owner != *user_id {
+        return Err(ApiError::chat_access_denied(chat_id, user_id));
     }
-    let connection = Connection::open(event.connection_id.clone(), pass, now);
-    app.connections.put(&connection).await?;
-    Ok(connection)
+    Ok(gate.limits)
 }
 
 async fn welcome(app: &App, connection: &Connection, request_id: &str) {
-    match greet(app, connection).await {
+    let ended = match Box::pin(greet(app, connection)).await {
+        Ok(Ok(())) => Ok(()),
         // It was closed again before it was open, which `$disconnect` may not be told of.
-        Ok(Err(PostError::Gone)) => {
-            if let Err(error) = app.leases.end(connection, Timestamp::now()).await {
-                telemetry::log_cause(&error.into(), request_id);
-            }
-        }
+        Ok(Err(PostError::Gone)) => app.connections.end(connection).await.map_err(ApiError::from),
         Ok(Err(error)) => {
             tracing::warn!(request_id, error.cause = telemetry::causes(&error), "a new socket was not greeted");
+            Ok(())
         }
-        Err(error) => telemetry::log_cause(&error, request_id),
-        Ok(Ok(())) => {}
+        Err(error) if matches!(error.code(), Code::ChatNotFound | Code::ConnectionClosing) => {
+            turn_away(app, connection, &error, request_id).await
+        }
+        Err(error) => Err(error),
+    };
+    if let Err(error) = ended {
+        telemetry::log_cause(&error, request_id);
     }
 }
 
 /// Greets the socket: with the answers that are being streamed, read after the socket was stored, so that none falls
 /// between those it is told of here and those that find it.
+///
+/// Whoever deletes the chat or shuts the gate looks for open sockets after that. A socket that opens meanwhile looks
+/// itself, before it is greeted and once more when it is open for sure: either they find it, or it finds out.
 async fn greet(app: &App, connection: &Connection) -> Result<Result<(), PostError>, ApiError> {
     let Connection { connection_id, pass: Pass { tenant_id, user_id, chat_id, .. }, expires_at, .. } = connection;
-    let now = Timestamp::now();
-    let presence = app.chats.presence(tenant_id, chat_id, now).await?;
-    let active_streams = presence.map(|(_, streams)| streams).unwrap_or_default();
+    let active_streams = still_welcome(app, connection).await?;
     let event = |body| Event { body, chat_id: Some(chat_id), timestamp: Timestamp::now() };
 
     let established = Body::ConnectionEstablished {
@@ -115,14 +154,42 @@ async fn greet(app: &App, connection: &Connection) -> Result<Result<(), PostErro
     if let Err(error) = app.publisher.deliver_once_open(connection_id, &event(established)).await {
         return Ok(Err(error));
     }
-    if app.chats.greet(tenant_id, user_id, now).await? {
+    let (welcome, is_new) =
+        tokio::join!(still_welcome(app, connection), app.chats.greet(tenant_id, user_id, Timestamp::now()));
+    if is_new? {
         let created = app.publisher.deliver(connection_id, &event(Body::UserCreated { user_id })).await;
         if created.is_err() {
             return Ok(created);
         }
     }
+    welcome?;
     app.connections.note_greeted(connection).await?;
     Ok(Ok(()))
+}
+
+/// Whether what let the socket in still does; returns the answers that are being streamed.
+async fn still_welcome(app: &App, connection: &Connection) -> Result<Vec<LiveStream>, ApiError> {
+    let Pass { tenant_id, key, chat_id, .. } = &connection.pass;
+    let now = Timestamp::now();
+    let (gate, presence) =
+        tokio::join!(app.doorkeeper.open(tenant_id, key, now), app.chats.presence(tenant_id, chat_id, now));
+    gate?.map_err(Shut::closing)?;
+    let (_, active_streams) = presence?.ok_or_else(|| ApiError::chat_not_found(chat_id.as_str()))?;
+    Ok(active_streams)
+}
+
+/// Says to a socket why it is closed, closes it, and forgets it: `$disconnect` may never be told.
+async fn turn_away(app: &App, connection: &Connection, reason: &ApiError, request_id: &str) -> Result<(), ApiError> {
+    let body = Body::Error(ErrorReport::new(reason, request_id, None));
+    let event = Event { body, chat_id: Some(&connection.pass.chat_id), timestamp: Timestamp::now() };
+    let said = app.publisher.deliver_once_open(&connection.connection_id, &event).await;
+    let closed = app.publisher.close(&connection.connection_id).await;
+    if let Err(PostError::Failed(cause)) = said.and(closed) {
+        tracing::warn!(request_id, error.cause = telemetry::causes(cause.as_ref()), "a socket was not turned away");
+        // It may be open. Then it is closed when it speaks, which it can only while it is known.
+        return Ok(());
+    }
+    Ok(app.connections.end(connection).await?)
 }
 
 /// What is read elsewhere.

@@ -25,8 +25,8 @@ async fn main() -> Result<(), Error> {
     let connections = Connections::new(dynamodb.clone(), config.connections_table()?);
     let publisher = Publisher::new(aws::management_api(&sdk, config.management_endpoint()?));
     let app = App {
-        doorkeeper: Doorkeeper::new(tenants.clone()),
-        leases: Leases::new(tenants, connections.clone(), publisher.clone()),
+        doorkeeper: Doorkeeper::new(tenants),
+        leases: Leases::new(connections.clone(), publisher.clone()),
         chats: Chats::new(dynamodb, config.chats_table()?),
         connections,
         publisher,

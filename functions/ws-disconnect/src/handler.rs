@@ -1,24 +1,15 @@
 //! The handler of `$disconnect`.
 
-use shared::{
-    error::ApiError,
-    store::{Connections, Tenants},
-    time::Timestamp,
-    ws::SocketEvent,
-};
+use shared::{error::ApiError, store::Connections, ws::SocketEvent};
 
 /// What the function works with.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
-    pub(crate) tenants: Tenants,
     pub(crate) connections: Connections,
 }
 
 /// Forgets the socket and gives its lease back. API Gateway promises no `$disconnect` for every socket; one that was
 /// missed is found when its tenant needs the lease.
 pub(crate) async fn handle(app: App, event: SocketEvent) -> Result<(), ApiError> {
-    if let Some(connection) = app.connections.remove(&event.connection_id).await? {
-        app.tenants.release(&connection.pass.tenant_id, 1, Timestamp::now()).await?;
-    }
-    Ok(())
+    Ok(app.connections.forget(&event.connection_id).await?)
 }

@@ -3,12 +3,7 @@
 mod handler;
 
 use lambda_runtime::Error;
-use shared::{
-    aws,
-    config::Config,
-    store::{Connections, Tenants},
-    telemetry, ws,
-};
+use shared::{aws, config::Config, store::Connections, telemetry, ws};
 
 use crate::handler::App;
 
@@ -17,9 +12,6 @@ async fn main() -> Result<(), Error> {
     let config = Config::from_env();
     telemetry::init(&config, env!("CARGO_CRATE_NAME"));
     let dynamodb = aws::dynamodb(&aws::sdk_config().await);
-    let app = App {
-        tenants: Tenants::new(dynamodb.clone(), config.tenants_table()?),
-        connections: Connections::new(dynamodb, config.connections_table()?),
-    };
+    let app = App { connections: Connections::new(dynamodb, config.connections_table()?) };
     ws::serve(&config, move |event| handler::handle(app.clone(), event)).await
 }

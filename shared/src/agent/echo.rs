@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream, stream::BoxStream};
+use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
-use super::{Agent, AgentError, Conversation, Delta};
+use super::{Agent, Conversation, Delta, Deltas};
 use crate::{
     chat::ChatConfig,
     message::{FinishReason, Usage},
@@ -56,7 +56,7 @@ impl Agent for Echo {
         config.model.as_ref().map_or_else(|| "echo".to_owned(), |model| model.as_str().to_owned())
     }
 
-    fn answer(&self, conversation: Conversation) -> BoxStream<'static, Result<Delta, AgentError>> {
+    fn answer(&self, conversation: Conversation) -> Deltas {
         let pause = self.pace_for(&conversation.config).between_tokens();
         let input_tokens = conversation.turns.iter().map(|turn| count(&turn.content)).sum();
         let said = conversation.turns.last().map_or("", |turn| turn.content.as_str());

@@ -1,20 +1,34 @@
 //! Agents: who answers. An agent turns a conversation into a stream of deltas; it knows nothing of sockets or tables.
 //!
-//! A new kind of agent is one file here, one variant of [`AgentName`], and one arm where a function builds it.
+//! A new kind of agent is one file here, one variant of [`AgentName`], and one arm where `ws-message` picks it. Only
+//! that function makes agents that call others; what it alone reaches is in no other binary.
 
+mod bedrock;
+mod conversation;
 mod echo;
+mod error;
+mod name;
+mod openai;
+mod patience;
+#[cfg(test)]
+mod server;
 
 use futures_util::stream::BoxStream;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+pub use bedrock::Bedrock;
+pub use conversation::{Conversation, Turn};
 pub use echo::{Echo, Pace};
+pub use error::{AgentError, Failure};
+pub use name::AgentName;
+pub use openai::{OpenAi, OpenAiSettings};
 
 use crate::{
     chat::ChatConfig,
-    input::Field,
-    message::{FinishReason, Role, Usage},
+    message::{FinishReason, Usage},
 };
+
+/// An answer as it comes, part by part.
+pub type Deltas = BoxStream<'static, Result<Delta, AgentError>>;
 
 /// Answers conversations.
 pub trait Agent: Send + Sync {
@@ -24,50 +38,7 @@ pub trait Agent: Send + Sync {
     /// Begins the answer to a conversation whose last turn is the user's.
     ///
     /// Dropping the stream stops the agent.
-    fn answer(&self, conversation: Conversation) -> BoxStream<'static, Result<Delta, AgentError>>;
-}
-
-/// The agents that a chat can name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum AgentName {
-    /// Says again what it was told; needs no network and no key.
-    Echo,
-}
-
-impl AgentName {
-    /// Reads a name; `None` when there is no such agent.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        (name == "echo").then_some(Self::Echo)
-    }
-}
-
-impl Field for AgentName {
-    const ALLOWED: &'static str = "the name of an agent: `echo`";
-
-    fn read(value: &Value) -> Option<Self> {
-        value.as_str().and_then(Self::parse)
-    }
-}
-
-/// What an agent is asked.
-#[derive(Clone, Debug)]
-pub struct Conversation {
-    /// What was said, oldest first; the last turn is the user's.
-    pub turns: Vec<Turn>,
-    /// How the answer is wanted.
-    pub config: ChatConfig,
-}
-
-/// One thing that was said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Turn {
-    /// Who said it.
-    pub role: Role,
-    /// What was said.
-    pub content: String,
+    fn answer(&self, conversation: Conversation) -> Deltas;
 }
 
 /// The next part of an answer.
@@ -80,8 +51,3 @@ pub struct Delta {
     /// What it cost, once the agent knows.
     pub usage: Option<Usage>,
 }
-
-/// Why an agent could not answer, or not to the end.
-#[derive(Debug, thiserror::Error)]
-#[error("failed to get the answer from the agent")]
-pub struct AgentError(#[source] pub Box<dyn std::error::Error + Send + Sync>);

@@ -22,7 +22,16 @@ pub(super) struct Progress {
     /// All text so far.
     pub(super) text: String,
     /// Set once, when nothing more will come.
-    pub(super) end: Option<Arc<End>>,
+    pub(super) over: Option<Over>,
+}
+
+/// Why nothing more comes.
+#[derive(Clone, Debug)]
+pub(super) enum Over {
+    /// The answer has ended.
+    Ended(Arc<End>),
+    /// Someone else has the answer now, and tells the sockets of it.
+    Lost,
 }
 
 /// How an answer ended, as its sockets are told.
@@ -43,6 +52,12 @@ impl Feed {
         Self { progress: watch::Sender::new(Progress::default()) }
     }
 
+    /// The feed of an answer that has ended.
+    pub(super) fn ended(text: String, end: End) -> Self {
+        let over = Some(Over::Ended(Arc::new(end)));
+        Self { progress: watch::Sender::new(Progress { text, over }) }
+    }
+
     /// Another reader, from the beginning.
     pub(super) fn subscribe(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
@@ -56,11 +71,20 @@ impl Feed {
         self.progress.borrow().text.len()
     }
 
-    pub(super) fn text(&self) -> String {
-        self.progress.borrow().text.clone()
+    /// The text from a place on, which has to be where an earlier reading ended.
+    pub(super) fn text_from(&self, place: usize) -> String {
+        self.progress.borrow().text[place..].to_owned()
     }
 
     pub(super) fn end(&self, end: End) {
-        self.progress.send_modify(|progress| progress.end = Some(Arc::new(end)));
+        self.progress.send_modify(|progress| progress.over = Some(Over::Ended(Arc::new(end))));
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.progress.borrow().over, Some(Over::Ended(_)))
+    }
+
+    pub(super) fn lose(&self) {
+        self.progress.send_modify(|progress| progress.over = Some(Over::Lost));
     }
 }

@@ -2,14 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use serde_json::Value;
 use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    feed::{End, Progress},
-    stream::Answering,
+    feed::{End, Over, Progress},
+    writers::{Subject, Telling},
 };
 use crate::{
-    id::ConnectionId,
+    error::ApiError,
     message::FinishReason,
     store::Connection,
     telemetry,
@@ -29,24 +31,46 @@ const GREETING: Duration = Duration::from_secs(5);
 /// How often it is asked whether it has.
 const ASK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Posts a message and the answer to it to one socket, until the answer ends or the socket is gone. A socket that is
-/// lost is nobody's error: the answer is stored, and the client reads it when it is back.
-pub(super) async fn write(answering: &Answering, connection: &Connection, feed: watch::Receiver<Progress>) {
-    if !greeted(answering, connection).await {
+/// How often a writer that may not speak looks whether it may again.
+const LEASE_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Where a writer begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// With the message that is answered.
+    Message,
+    /// So many bytes into the answer, where a client left off.
+    Offset(usize),
+    /// With the end alone.
+    End,
+}
+
+/// Posts an answer to one socket, until it ends or the socket is gone. A socket that is lost is nobody's error: the
+/// answer is stored, and the client reads it when it is back.
+pub(super) async fn write(telling: &Telling, connection: &Connection, beginning: Beginning, stop: &CancellationToken) {
+    if !greeted(telling, connection).await {
         return;
     }
-    let writer = Writer { answering, socket: &connection.connection_id, feed, cursor: 0 };
-    if let Err(PostError::Failed(cause)) = writer.run().await {
-        let request_id = &answering.request_id;
-        tracing::warn!(request_id, error.cause = telemetry::causes(cause.as_ref()), "a socket was given up");
+    let mut writer = Writer { telling, connection, feed: telling.feed.subscribe(), cursor: 0, stop };
+    let request_id = &telling.request_id;
+    match writer.run(beginning).await {
+        Ok(()) => {}
+        Err(PostError::Gone) => {
+            if let Err(error) = telling.sockets.connections.end(connection).await {
+                telemetry::log_cause(&error.into(), request_id);
+            }
+        }
+        Err(PostError::Failed(cause)) => {
+            tracing::warn!(request_id, error.cause = telemetry::causes(cause.as_ref()), "a socket was given up");
+        }
     }
 }
 
 /// Waits until a socket that was just opened has had its first event. False when it is gone.
-async fn greeted(answering: &Answering, connection: &Connection) -> bool {
+async fn greeted(telling: &Telling, connection: &Connection) -> bool {
     let patience_ends = connection.opened_at.plus(GREETING);
     while !connection.greeted && Timestamp::now() < patience_ends {
-        match answering.connections.was_greeted(connection).await {
+        match telling.sockets.connections.was_greeted(connection).await {
             Ok(None) => return false,
             Ok(Some(true)) | Err(_) => break,
             Ok(Some(false)) => tokio::time::sleep(ASK_INTERVAL).await,
@@ -56,31 +80,46 @@ async fn greeted(answering: &Answering, connection: &Connection) -> bool {
 }
 
 struct Writer<'a> {
-    answering: &'a Answering,
-    socket: &'a ConnectionId,
+    telling: &'a Telling,
+    connection: &'a Connection,
     feed: watch::Receiver<Progress>,
-    /// How much of the text was posted, in bytes.
+    /// How much of the text the socket has, in bytes.
     cursor: usize,
+    /// Another writer wants to take over.
+    stop: &'a CancellationToken,
 }
 
 /// What a writer does next.
 enum Next {
     Token(String),
-    End(Arc<End>),
-    Abandoned,
+    Over(Over),
+    Stop,
 }
 
 impl Writer<'_> {
-    async fn run(mut self) -> Result<(), PostError> {
-        let Answering { exchange, model, .. } = self.answering;
-        self.deliver(Body::received(&exchange.message)).await?;
-        self.deliver(Body::MessageStreamStarted {
-            message_id: &exchange.reply.message_id,
-            seq: exchange.reply.seq,
-            in_reply_to: &exchange.reply.in_reply_to,
-            model,
-        })
-        .await?;
+    async fn run(&mut self, beginning: Beginning) -> Result<(), PostError> {
+        match beginning {
+            Beginning::Message => {
+                if let Some(message) = &self.telling.message {
+                    self.deliver(Body::received(message)).await?;
+                }
+                self.say_started().await?;
+            }
+            // Whoever has nothing of the answer has not heard of it either.
+            Beginning::Offset(0) => self.say_started().await?,
+            Beginning::Offset(offset) => match self.place(offset) {
+                Ok(place) => self.cursor = place,
+                Err(error) => {
+                    self.say_error(&error).await?;
+                    if self.feed.borrow().over.is_some() {
+                        return Ok(());
+                    }
+                    // What still comes is not withheld for that.
+                    self.cursor = self.feed.borrow().text.len();
+                }
+            },
+            Beginning::End => self.cursor = self.feed.borrow().text.len(),
+        }
 
         // The first token leaves at once.
         let mut next_frame = Instant::now();
@@ -95,8 +134,8 @@ impl Writer<'_> {
                         Err(failure) => patience.bear(failure).await?,
                     }
                 }
-                Next::End(end) => return self.deliver_end(&end).await,
-                Next::Abandoned => return Ok(()),
+                Next::Over(Over::Ended(end)) => return self.say_end(&end).await,
+                Next::Over(Over::Lost) | Next::Stop => return Ok(()),
             }
         }
     }
@@ -105,52 +144,95 @@ impl Writer<'_> {
     async fn next(&mut self, next_frame: Instant) -> Next {
         let cursor = self.cursor;
         let has_token = |progress: &Progress| progress.text.len() > cursor;
-        match self.feed.wait_for(|progress| has_token(progress) || progress.end.is_some()).await {
-            Err(_) => return Next::Abandoned,
-            Ok(progress) => match &progress.end {
-                Some(end) if !has_token(&progress) => return Next::End(end.clone()),
-                _ => {}
+        let something = self.feed.wait_for(|progress| has_token(progress) || progress.over.is_some());
+        let over = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Next::Stop,
+            progress = something => match progress {
+                Ok(progress) if has_token(&progress) => None,
+                Ok(progress) => progress.over.clone(),
+                Err(_) => Some(Over::Lost),
             },
+        };
+        if let Some(over) = over {
+            return Next::Over(over);
         }
         tokio::time::sleep_until(next_frame).await;
+        // A lease that has lapsed may still be renewed, or be taken over.
+        while !self.telling.is_held() {
+            if let Some(over @ Over::Lost) = self.feed.borrow().over.clone() {
+                return Next::Over(over);
+            }
+            tokio::time::sleep(LEASE_INTERVAL).await;
+        }
+        if self.stop.is_cancelled() {
+            return Next::Stop;
+        }
         Next::Token(fitting(&self.feed.borrow().text[cursor..], MAX_EVENT_BYTES - ENVELOPE_BYTES).to_owned())
+    }
+
+    /// Where in the text a client left off. It may have heard more of an answer that was cut off than was saved.
+    fn place(&self, offset: usize) -> Result<usize, ApiError> {
+        let progress = self.feed.borrow();
+        let cut_off = matches!(
+            &progress.over,
+            Some(Over::Ended(end)) if matches!(end.finish_reason, FinishReason::Error | FinishReason::Cancelled)
+        );
+        if cut_off && offset > progress.text.len() {
+            return Ok(progress.text.len());
+        }
+        if !progress.text.is_char_boundary(offset) {
+            let allowed = "the last next_offset that came, or 0";
+            return Err(ApiError::invalid_parameter("offset", &Value::from(offset), allowed));
+        }
+        Ok(offset)
+    }
+
+    async fn say_started(&self) -> Result<(), PostError> {
+        let Subject { message_id, seq, in_reply_to, replaces, model } = &self.telling.answer;
+        let replaces = replaces.as_ref();
+        self.deliver(Body::MessageStreamStarted { message_id, seq: *seq, in_reply_to, model, replaces }).await
     }
 
     async fn post_token(&mut self, token: &str) -> Result<(), PostError> {
         let next_offset = self.cursor + token.len();
-        let message_id = &self.answering.exchange.reply.message_id;
+        let message_id = &self.telling.answer.message_id;
         let event = self.event(Body::MessageStreamToken { message_id, offset: self.cursor, next_offset, token });
-        self.answering.publisher.post(self.socket, &event).await?;
+        self.telling.sockets.publisher.post(&self.connection.connection_id, &event).await?;
         self.cursor = next_offset;
         Ok(())
     }
 
-    async fn deliver_end(&self, end: &End) -> Result<(), PostError> {
-        let message_id = &self.answering.exchange.reply.message_id;
+    async fn say_end(&self, end: &Arc<End>) -> Result<(), PostError> {
         if let Some(error) = &end.error {
-            let report = ErrorReport::new(error, &self.answering.request_id, Some(message_id));
-            self.deliver(Body::Error(report)).await?;
+            self.say_error(error).await?;
         }
-        let text = self.feed.borrow().text.clone();
-        let fits = fitting(&text, MAX_EVENT_BYTES - ENVELOPE_BYTES).len() == text.len();
-        let finish_reason = if end.error.is_some() { FinishReason::Error } else { end.finish_reason };
+        let content = {
+            let text = &self.feed.borrow().text;
+            let fits = fitting(text, MAX_EVENT_BYTES - ENVELOPE_BYTES).len() == text.len();
+            fits.then(|| text.clone())
+        };
         self.deliver(Body::MessageStreamEnded {
-            message_id,
-            finish_reason,
-            content: fits.then_some(&text),
-            content_omitted: !fits,
+            message_id: &self.telling.answer.message_id,
+            finish_reason: end.finish_reason,
+            content: content.as_deref(),
+            content_omitted: content.is_none(),
             usage: end.usage,
             timing: end.timing,
         })
         .await
     }
 
+    async fn say_error(&self, error: &ApiError) -> Result<(), PostError> {
+        let message_id = Some(&self.telling.answer.message_id);
+        self.deliver(Body::Error(ErrorReport::new(error, &self.telling.request_id, message_id))).await
+    }
+
     async fn deliver(&self, body: Body<'_>) -> Result<(), PostError> {
-        self.answering.publisher.deliver(self.socket, &self.event(body)).await
+        self.telling.sockets.publisher.deliver(&self.connection.connection_id, &self.event(body)).await
     }
 
     fn event<'e>(&'e self, body: Body<'e>) -> Event<'e> {
-        let chat_id = Some(&self.answering.connection.pass.chat_id);
-        Event { body, chat_id, timestamp: Timestamp::now() }
+        Event { body, chat_id: Some(&self.telling.chat_id), timestamp: Timestamp::now() }
     }
 }

@@ -8,7 +8,7 @@ mod serve;
 pub use request::{chat_id, idempotency_key, json_body, no_body, path_parameter, query, request_id};
 pub use response::{created, created_before, made, no_content, ok};
 pub use routes::{ROUTES, is_bare_collection, unknown_route};
-pub use serve::{caught, serve, serve_anybody};
+pub use serve::{caught, serve, serve_anybody, serve_reading};
 
 /// A request as API Gateway's HTTP API hands it on, payload format 2.0.
 pub type Request = lambda_http::Request;

@@ -1,6 +1,6 @@
 //! Running a handler as a Lambda function.
 
-use std::{any::Any, future::Future, panic::AssertUnwindSafe, time::Instant};
+use std::{future::Future, panic::AssertUnwindSafe, time::Instant};
 
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue};
@@ -12,6 +12,7 @@ use crate::{
     auth::{Doorkeeper, Tenant},
     config::Config,
     error::ApiError,
+    id::TenantId,
     limits::Meter,
     telemetry,
     time::Timestamp,
@@ -39,6 +40,53 @@ where
                 Ok(tenant) => caught(handler(tenant, request)).await,
                 Err(error) => Err(error),
             };
+            (result, quota.map(|quota| quota.headers(now)).into_iter().flatten().collect())
+        }
+    })
+    .await
+}
+
+/// As [`serve`], for handlers that cannot do without something from the tables: it is `read` at the same time as the
+/// request is let in, so that it costs no round trip of its own.
+///
+/// Whose key it is must be known for that, not yet whether the gate is open: what was read for a request that is then
+/// refused is dropped unseen. So `read` must change nothing, and should cost little.
+///
+/// # Errors
+///
+/// When the runtime cannot be reached.
+pub async fn serve_reading<R, B, T, H, F>(
+    config: &Config,
+    doorkeeper: Doorkeeper,
+    meter: Meter,
+    read: R,
+    handler: H,
+) -> Result<(), Error>
+where
+    R: Fn(TenantId, &Request) -> B + Clone + Send + Sync + 'static,
+    B: Future<Output = Result<T, ApiError>> + Send + 'static,
+    T: Send + 'static,
+    H: Fn(Tenant, Request, T) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Response, ApiError>> + Send + 'static,
+{
+    run(config, move |request: Request| {
+        let (doorkeeper, read, handler) = (doorkeeper.clone(), read.clone(), handler.clone());
+        async move {
+            let now = Timestamp::now();
+            let key = request::api_key(&request);
+            let owner = match doorkeeper.identify(key).await {
+                Ok((owner, _)) => owner,
+                Err(error) => return (Err(error), Vec::new()),
+            };
+            let reading = caught(read(owner.clone(), &request));
+            let ((admitted, quota), found) = tokio::join!(doorkeeper.admit(key, meter, now), reading);
+            let handling = async {
+                let tenant = admitted?;
+                // The key may have moved to another tenant since this process last saw it.
+                let found = if tenant.id == owner { found? } else { read(tenant.id.clone(), &request).await? };
+                handler(tenant, request, found).await
+            };
+            let result = caught(handling).await;
             (result, quota.map(|quota| quota.headers(now)).into_iter().flatten().collect())
         }
     })
@@ -117,17 +165,12 @@ fn route(request: &Request) -> String {
     }
 }
 
-/// What a handler returns; a panic becomes an error, so that its caller gets the envelope too.
+/// What a handler returns; a panic becomes an error, so that its caller gets the envelope too. Where it happened is
+/// logged by [`telemetry::log_panics`]; what it said is not, since that may be content.
 ///
 /// # Errors
 ///
 /// The handler's own, and `INTERNAL` for a panic.
 pub async fn caught<T>(handling: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
-    AssertUnwindSafe(handling).catch_unwind().await.unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> ApiError {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-    ApiError::internal(format!("panicked: {text}"))
+    AssertUnwindSafe(handling).catch_unwind().await.unwrap_or_else(|_| Err(ApiError::internal("the handler panicked")))
 }

@@ -3,13 +3,14 @@
 //! | `pk` | `sk` | item |
 //! |---|---|---|
 //! | `{tenant_id}#{chat_id}` | `~profile` | what seldom changes: owner, title, metadata, config |
-//! | `{tenant_id}#{chat_id}` | `~state` | what changes with every message: counter, last activity, live streams |
-//! | `{tenant_id}#{chat_id}` | `m#{seq}` | a message, see `messages` |
+//! | `{tenant_id}#{chat_id}` | `~state` | what changes with every message: counter, last activity, running answers |
+//! | `{tenant_id}#{chat_id}` | `m#…`, `c#…` | messages and what their clients call them, see `messages` |
+//! | `{tenant_id}#{chat_id}` | `d#…`, `a#…` | drafts and pieces of running answers, see `streams` |
 //! | `{tenant_id}#once#{idempotency key}` | `~answer` | what a request that must run once was answered, for a day |
 //!
-//! An update is billed by the size of the whole item, hence two items. Both sort above the messages, so that one
-//! descending query brings them and the newest messages. The index `by_owner` (`{tenant_id}#{user_id}`, `active_at`)
-//! holds a user's chats by last activity; only the state item is in it.
+//! An update is billed by the size of the whole item, hence two items. Both sort above the messages, and all else below
+//! them, so that one descending query brings them and the newest messages. The index `by_owner`
+//! (`{tenant_id}#{user_id}`, `active_at`) holds a user's chats by last activity; only the state item is in it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -19,7 +20,12 @@ use aws_sdk_dynamodb::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{StoreError, messages, transaction};
+use super::{
+    StoreError,
+    messages::{MessageItem, STREAMS_AT_ONCE},
+    streams::{LiveStream, StreamRecord},
+    transaction,
+};
 use crate::{
     chat::{Chat, ChatConfig, Metadata, Title},
     id::{ChatId, MessageId, TenantId, UserId},
@@ -32,6 +38,7 @@ mod list;
 mod update;
 
 pub use create::{Created, Once};
+pub use list::Listed;
 
 const PROFILE: &str = "~profile";
 const STATE: &str = "~state";
@@ -50,14 +57,14 @@ pub struct Conversation {
     pub config: ChatConfig,
     /// How far the chat has come, to append to it.
     pub seen: Seen,
-    /// The newest messages, oldest first.
+    /// The newest messages, oldest first. What a running answer has said so far is not in it.
     pub recent: Vec<crate::message::Message>,
 }
 
 /// How far a chat had come when it was read: a first guess for whoever appends to it.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    pub(super) message_count: u32,
+    message_count: u32,
     streams: Vec<StreamRecord>,
 }
 
@@ -66,23 +73,27 @@ impl Seen {
         Self { message_count: state.message_count, streams: state.streams.into_values().collect() }
     }
 
-    /// The streams that have lapsed, and how many have not.
-    pub(super) fn lapsed(&self, now: Timestamp) -> (Vec<MessageId>, usize) {
-        let (lapsed, live): (Vec<_>, Vec<_>) = self.streams.iter().partition(|stream| stream.lapses_at <= now);
-        (lapsed.into_iter().map(|stream| stream.message_id.clone()).collect(), live.len())
+    /// How many messages the chat had.
+    #[must_use]
+    pub fn message_count(&self) -> u32 {
+        self.message_count
     }
-}
 
-/// An answer that is being streamed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct LiveStream {
-    /// The answer.
-    pub message_id: MessageId,
-    /// The answer's place in the chat.
-    pub seq: u32,
-    /// The message that is being answered.
-    pub in_reply_to: MessageId,
+    /// Whether as many answers were being streamed as may be at once.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.streams.len() >= STREAMS_AT_ONCE
+    }
+
+    /// The answers that were being streamed.
+    pub(super) fn streams(&self) -> &[StreamRecord] {
+        &self.streams
+    }
+
+    /// Leaves out an answer that has ended.
+    pub(super) fn forget(&mut self, answer: &MessageId) {
+        self.streams.retain(|stream| !stream.is_of(answer));
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -102,19 +113,10 @@ pub(super) struct State {
     pub(super) message_count: u32,
     last_message_at: Option<Timestamp>,
     /// The streams that run, by the id of their answer.
-    streams: BTreeMap<String, StreamRecord>,
+    pub(super) streams: BTreeMap<String, StreamRecord>,
     /// Set when the chat is deleted: from then on it does not exist, and its messages are being purged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) deleted_at: Option<Timestamp>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct StreamRecord {
-    pub(super) message_id: MessageId,
-    pub(super) seq: u32,
-    pub(super) in_reply_to: MessageId,
-    /// No stream outlives the function that sends it: from here on the record means nothing.
-    pub(super) lapses_at: Timestamp,
 }
 
 impl Chats {
@@ -146,6 +148,15 @@ impl Chats {
         }
     }
 
+    /// Who owns a chat; `None` when the tenant has no such chat.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn owner_of(&self, tenant: &TenantId, chat: &ChatId) -> Result<Option<UserId>, StoreError> {
+        Ok(self.state(tenant, chat).await?.map(|state| state.user_id))
+    }
+
     /// Who owns a chat, and what is being streamed in it; `None` when the tenant has no such chat.
     ///
     /// # Errors
@@ -157,32 +168,10 @@ impl Chats {
         chat: &ChatId,
         now: Timestamp,
     ) -> Result<Option<(UserId, Vec<LiveStream>)>, StoreError> {
-        Ok(self.state(tenant, chat).await?.map(|state| {
-            let running = state.streams.into_values().filter(|stream| stream.lapses_at > now);
-            let streams = running.map(|stream| LiveStream {
-                message_id: stream.message_id,
-                seq: stream.seq,
-                in_reply_to: stream.in_reply_to,
-            });
-            (state.user_id, streams.collect())
-        }))
-    }
-
-    /// Whether the tenant still has a chat; by a read that costs half, and may be a moment late.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] when the table does not answer.
-    pub async fn exists(&self, tenant: &TenantId, chat: &ChatId) -> Result<bool, StoreError> {
-        let output = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(chat_key(tenant, chat, STATE)))
-            .projection_expression("pk, deleted_at")
-            .send()
-            .await?;
-        Ok(output.item.is_some_and(|item| !item.contains_key("deleted_at")))
+        let Some(state) = self.state(tenant, chat).await? else { return Ok(None) };
+        let streams: Vec<StreamRecord> = state.streams.into_values().collect();
+        let live = self.live_streams(tenant, chat, &streams, now).await?;
+        Ok(Some((state.user_id, live)))
     }
 
     /// Reads a chat with its newest `limit` messages, in one query; `None` when the tenant has no such chat.
@@ -195,6 +184,7 @@ impl Chats {
         tenant: &TenantId,
         chat: &ChatId,
         limit: u16,
+        now: Timestamp,
     ) -> Result<Option<Conversation>, StoreError> {
         let output = self
             .client
@@ -212,11 +202,14 @@ impl Chats {
         let Some(head) = Head::take(&mut items)? else {
             return Ok(None);
         };
-        let newest_first = items.into_iter().rev().map(|item| messages::from_item(chat, item));
+        let recent = items.into_iter().rev().map(|item| {
+            let item: MessageItem = serde_dynamo::from_item(item)?;
+            Ok::<_, StoreError>(item.shown(chat, now))
+        });
         Ok(Some(Conversation {
             config: head.profile.config,
             seen: Seen::of(head.state),
-            recent: newest_first.collect::<Result<_, _>>()?,
+            recent: recent.collect::<Result<_, _>>()?,
         }))
     }
 

@@ -4,10 +4,11 @@
 //! |---|---|---|
 //! | `{connection_id}` | `~connection` | tenant, user and chat of the socket, and when it last spoke |
 //! | `{tenant_id}` | `{chat_id}#{connection_id}` | that the socket is there |
+//! | `{tenant_id}` | `~leases` | the leases of all its sockets, see `leases` |
 //! | `ticket#{sha256}` | `~ticket` | whom a ticket lets in, and where |
 //!
 //! A socket is there twice: under its own id, for the messages that it sends; and under its tenant and chat, for the
-//! answers that go to all sockets of the chat, and for the tenant's count. Both are read consistently, so a socket that
+//! answers that go to all sockets of the chat, and for the tenant's leases. Both are read consistently, so a socket that
 //! is open gets everything.
 
 use std::{collections::HashMap, time::Duration};
@@ -19,13 +20,17 @@ use aws_sdk_dynamodb::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{StoreError, transaction::next_attempt};
+use super::{StoreError, transaction::next_attempt, unless_refused};
 use crate::{
     api_key::{KeyHash, TicketText},
     id::{ChatId, ConnectionId, TenantId, UserId},
     limits::{FRAME_WINDOW, FRAMES},
     time::Timestamp,
 };
+
+mod leases;
+
+pub use leases::Lease;
 
 const CONNECTION: &str = "~connection";
 const TICKET: &str = "~ticket";
@@ -42,12 +47,11 @@ pub struct Connections {
 }
 
 /// An open socket.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Connection {
     /// API Gateway's name for it.
     pub connection_id: ConnectionId,
     /// Who is at its other end, and for which chat.
-    #[serde(flatten)]
     pub pass: Pass,
     /// When it was opened.
     pub opened_at: Timestamp,
@@ -58,10 +62,15 @@ pub struct Connection {
 }
 
 /// What lets a socket in: by whom it was let in, who may use it, and for which chat.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// It holds a [`TenantId`], so it is read from nowhere but the table:
+///
+/// ```compile_fail
+/// let forged: shared::store::Pass = serde_json::from_str("{}").expect("this does not compile");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pass {
     /// The tenant.
-    #[serde(deserialize_with = "TenantId::deserialize_row")]
     pub tenant_id: TenantId,
     /// The key that opened the tenant's gate; once it is revoked, the socket ends.
     pub key: KeyHash,
@@ -82,11 +91,45 @@ pub enum Heard {
     Unknown,
 }
 
+/// A socket as it is stored.
 #[derive(Serialize, Deserialize)]
-struct Ticket {
+struct ConnectionItem {
+    connection_id: ConnectionId,
     #[serde(flatten)]
-    pass: Pass,
+    pass: PassItem,
+    opened_at: Timestamp,
     expires_at: Timestamp,
+    greeted: bool,
+}
+
+/// A ticket as it is stored.
+#[derive(Serialize, Deserialize)]
+struct TicketItem {
+    #[serde(flatten)]
+    pass: PassItem,
+    expires_at: Timestamp,
+}
+
+/// A pass as it is stored.
+#[derive(Serialize, Deserialize)]
+struct PassItem {
+    #[serde(deserialize_with = "TenantId::deserialize_row")]
+    tenant_id: TenantId,
+    key: KeyHash,
+    user_id: UserId,
+    chat_id: ChatId,
+}
+
+impl From<Pass> for PassItem {
+    fn from(Pass { tenant_id, key, user_id, chat_id }: Pass) -> Self {
+        Self { tenant_id, key, user_id, chat_id }
+    }
+}
+
+impl From<PassItem> for Pass {
+    fn from(PassItem { tenant_id, key, user_id, chat_id }: PassItem) -> Self {
+        Self { tenant_id, key, user_id, chat_id }
+    }
 }
 
 impl Connection {
@@ -94,6 +137,17 @@ impl Connection {
     #[must_use]
     pub fn open(id: ConnectionId, pass: Pass, now: Timestamp) -> Self {
         Self { connection_id: id, pass, opened_at: now, expires_at: now.plus(LIFETIME), greeted: false }
+    }
+
+    fn to_item(&self) -> Result<Item, StoreError> {
+        let Self { connection_id, pass, opened_at, expires_at, greeted } = self.clone();
+        let item = ConnectionItem { connection_id, pass: pass.into(), opened_at, expires_at, greeted };
+        Ok(serde_dynamo::to_item(item)?)
+    }
+
+    fn from_item(item: Item) -> Result<Self, StoreError> {
+        let ConnectionItem { connection_id, pass, opened_at, expires_at, greeted } = serde_dynamo::from_item(item)?;
+        Ok(Self { connection_id, pass: pass.into(), opened_at, expires_at, greeted })
     }
 }
 
@@ -110,7 +164,7 @@ impl Connections {
     ///
     /// [`StoreError`] when the table does not answer.
     pub async fn put(&self, connection: &Connection) -> Result<(), StoreError> {
-        let mut own: HashMap<_, _> = serde_dynamo::to_item(connection)?;
+        let mut own = connection.to_item()?;
         let mut of_tenant = own.clone();
         own.extend(own_key(&connection.connection_id));
         // Nothing was said yet: all places of the register are free.
@@ -134,7 +188,8 @@ impl Connections {
     /// Finds the socket that says something, and counts what it says, in one write.
     ///
     /// The item holds when the last ten messages came, the newest first. A message is let through, and put first, if the
-    /// tenth is a second old: an exact sliding window.
+    /// tenth is a second old: an exact sliding window. Should the answer get lost, the SDK sends the write again and the
+    /// message counts twice, so that nine may pass in that second, never eleven.
     ///
     /// # Errors
     ///
@@ -162,7 +217,7 @@ impl Connections {
                 _ => return Err(error.into()),
             },
         };
-        let connection: Option<Connection> = item.map(serde_dynamo::from_item).transpose()?;
+        let connection = item.map(Connection::from_item).transpose()?;
         Ok(connection.filter(|connection| connection.expires_at > now).map_or(Heard::Unknown, heard))
     }
 
@@ -187,59 +242,42 @@ impl Connections {
     ///
     /// [`StoreError`] when the table does not answer.
     pub async fn of_tenant(&self, tenant: &TenantId) -> Result<Vec<Connection>, StoreError> {
-        self.below(tenant, "").await
+        self.below(tenant, ChatId::PREFIX).await
     }
 
     async fn below(&self, tenant: &TenantId, prefix: &str) -> Result<Vec<Connection>, StoreError> {
-        let mut sockets = Vec::new();
-        let mut after = None;
-        loop {
-            let query = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .expression_attribute_values(":tenant", AttributeValue::S(tenant.to_string()))
-                .consistent_read(true)
-                .set_exclusive_start_key(after);
-            let query = if prefix.is_empty() {
-                query.key_condition_expression("pk = :tenant")
-            } else {
-                query
-                    .key_condition_expression("pk = :tenant AND begins_with(sk, :prefix)")
-                    .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
-            };
-            let output = query.send().await?;
-            sockets.extend(serde_dynamo::from_items::<_, Connection>(output.items.unwrap_or_default())?);
-            after = output.last_evaluated_key;
-            if after.is_none() {
-                return Ok(sockets);
-            }
-        }
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :tenant AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":tenant", AttributeValue::S(tenant.to_string()))
+            .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
+            .consistent_read(true);
+        let items: Vec<Item> = query.into_paginator().items().send().try_collect().await?;
+        items.into_iter().map(Connection::from_item).collect()
     }
 
-    /// Notes that a socket has had its first event.
+    /// Notes that a socket has had its first event: in both of its items, so that whoever finds one of them need not ask
+    /// for the other. Does nothing for a socket that is gone.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when the table does not answer.
     pub async fn note_greeted(&self, connection: &Connection) -> Result<(), StoreError> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(tenant_key(connection)))
-            .update_expression("SET greeted = :true")
-            .condition_expression("attribute_exists(pk)")
-            .expression_attribute_values(":true", AttributeValue::Bool(true));
-        match update.send().await {
-            Ok(_) => Ok(()),
-            Err(error)
-                if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-        }
+        let note = async |key| {
+            let update = self
+                .client
+                .update_item()
+                .table_name(&self.table)
+                .set_key(Some(key))
+                .update_expression("SET greeted = :true")
+                .condition_expression("attribute_exists(pk)")
+                .expression_attribute_values(":true", AttributeValue::Bool(true));
+            unless_refused(update.send().await).map(drop)
+        };
+        let noted = tokio::join!(note(own_key(&connection.connection_id)), note(tenant_key(connection)));
+        noted.0.and(noted.1)
     }
 
     /// Whether a socket has had its first event by now; `None` when it is gone.
@@ -256,37 +294,49 @@ impl Connections {
             .consistent_read(true)
             .send()
             .await?;
-        let connection: Option<Connection> = output.item.map(serde_dynamo::from_item).transpose()?;
+        let connection = output.item.map(Connection::from_item).transpose()?;
         Ok(connection.map(|connection| connection.greeted))
     }
 
-    /// Forgets a socket. Returns it to the one caller who does; to all others it is unknown already.
+    /// Forgets a socket that API Gateway says is closed, and gives its lease back. What is left when this breaks off is
+    /// found when its tenant needs the lease.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when the table does not answer.
-    pub async fn remove(&self, id: &ConnectionId) -> Result<Option<Connection>, StoreError> {
-        let output = self
-            .client
-            .delete_item()
-            .table_name(&self.table)
-            .set_key(Some(own_key(id)))
-            .return_values(ReturnValue::AllOld)
-            .send()
-            .await?;
-        let Some(item) = output.attributes else { return Ok(None) };
-        let connection: Connection = serde_dynamo::from_item(item)?;
-        self.remove_from_tenant(&connection).await?;
-        Ok(Some(connection))
+    pub async fn forget(&self, id: &ConnectionId) -> Result<(), StoreError> {
+        let delete = self.client.delete_item().table_name(&self.table).set_key(Some(own_key(id)));
+        let output = delete.return_values(ReturnValue::AllOld).send().await?;
+        let Some(item) = output.attributes else { return Ok(()) };
+        let connection = Connection::from_item(item)?;
+        self.delete(tenant_key(&connection)).await?;
+        self.release(&connection.pass.tenant_id, &[connection.lease()]).await
     }
 
-    /// Removes what a tenant still notes of a socket that is forgotten elsewhere.
+    /// Ends a socket that is gone, or never came to be: removes both of its items, and only then gives its lease back.
+    /// It does no harm to do so again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer. The lease may then stay taken until its tenant needs it.
+    pub async fn end(&self, connection: &Connection) -> Result<(), StoreError> {
+        self.remove(connection).await?;
+        self.release(&connection.pass.tenant_id, &[connection.lease()]).await
+    }
+
+    /// Removes both items of a socket, not its lease.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when the table does not answer.
-    pub async fn remove_from_tenant(&self, connection: &Connection) -> Result<(), StoreError> {
-        self.client.delete_item().table_name(&self.table).set_key(Some(tenant_key(connection))).send().await?;
+    pub async fn remove(&self, connection: &Connection) -> Result<(), StoreError> {
+        let (own, of_tenant) =
+            tokio::join!(self.delete(own_key(&connection.connection_id)), self.delete(tenant_key(connection)));
+        own.and(of_tenant)
+    }
+
+    async fn delete(&self, key: Item) -> Result<(), StoreError> {
+        self.client.delete_item().table_name(&self.table).set_key(Some(key)).send().await?;
         Ok(())
     }
 
@@ -296,14 +346,15 @@ impl Connections {
     ///
     /// [`StoreError`] when the table does not answer.
     pub async fn put_ticket(&self, ticket: &TicketText, pass: Pass, expires_at: Timestamp) -> Result<(), StoreError> {
-        let mut item: HashMap<_, _> = serde_dynamo::to_item(Ticket { pass, expires_at })?;
+        let mut item: Item = serde_dynamo::to_item(TicketItem { pass: pass.into(), expires_at })?;
         item.extend(ticket_key(ticket));
         item.extend([ttl(expires_at)]);
         self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await?;
         Ok(())
     }
 
-    /// Uses a ticket up. `None` when it was used already, is too old, or never was.
+    /// Uses a ticket up. `None` when it was used already, is too old, or never was; also when the answer to the first
+    /// try got lost, since a ticket too few is better than one that opens two sockets.
     ///
     /// # Errors
     ///
@@ -326,25 +377,27 @@ impl Connections {
             }
             Err(error) => return Err(error.into()),
         };
-        let ticket: Option<Ticket> = item.map(serde_dynamo::from_item).transpose()?;
-        Ok(ticket.map(|ticket| ticket.pass))
+        let ticket: Option<TicketItem> = item.map(serde_dynamo::from_item).transpose()?;
+        Ok(ticket.map(|ticket| ticket.pass.into()))
     }
 }
 
-fn own_key(id: &ConnectionId) -> HashMap<String, AttributeValue> {
+type Item = HashMap<String, AttributeValue>;
+
+fn own_key(id: &ConnectionId) -> Item {
     key(id.to_string(), CONNECTION.to_owned())
 }
 
-fn tenant_key(connection: &Connection) -> HashMap<String, AttributeValue> {
+fn tenant_key(connection: &Connection) -> Item {
     let Connection { connection_id, pass, .. } = connection;
     key(pass.tenant_id.to_string(), format!("{}#{connection_id}", pass.chat_id))
 }
 
-fn ticket_key(ticket: &TicketText) -> HashMap<String, AttributeValue> {
+fn ticket_key(ticket: &TicketText) -> Item {
     key(format!("ticket#{}", ticket.hash()), TICKET.to_owned())
 }
 
-fn key(pk: String, sk: String) -> HashMap<String, AttributeValue> {
+fn key(pk: String, sk: String) -> Item {
     HashMap::from([("pk".to_owned(), AttributeValue::S(pk)), ("sk".to_owned(), AttributeValue::S(sk))])
 }
 

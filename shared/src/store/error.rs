@@ -1,6 +1,9 @@
 //! Why a call on the tables failed.
 
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::update_item::UpdateItemError,
+};
 
 use crate::error::ApiError;
 
@@ -48,9 +51,21 @@ where
     }
 }
 
+/// Errors of serde quote the value that they could not read, and values are content, which is never logged. So only
+/// what is known to be ours is kept: the name of a field.
 impl From<serde_dynamo::Error> for StoreError {
     fn from(error: serde_dynamo::Error) -> Self {
-        Self::Unreadable(error.into())
+        let text = error.to_string();
+        let kept = if text.starts_with("missing field `") { &text } else { "an attribute is not what it should be" };
+        Self::Unreadable(kept.into())
+    }
+}
+
+/// As for items: the place is kept, the value is not.
+impl From<serde_json::Error> for StoreError {
+    fn from(error: serde_json::Error) -> Self {
+        let (kind, line, column) = (error.classify(), error.line(), error.column());
+        Self::Unreadable(format!("JSON is not what it should be ({kind:?}, line {line}, column {column})").into())
     }
 }
 
@@ -60,5 +75,60 @@ impl From<StoreError> for ApiError {
             StoreError::Unavailable(_) | StoreError::Contended { .. } => Self::unavailable(error),
             StoreError::Refused(_) | StoreError::Unreadable(_) => Self::internal(error),
         }
+    }
+}
+
+/// The output of an update, or nothing when its condition refused it.
+pub(super) fn unless_refused<T, R>(result: Result<T, SdkError<UpdateItemError, R>>) -> Result<Option<T>, StoreError>
+where
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    match result {
+        Ok(output) => Ok(Some(output)),
+        Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use aws_sdk_dynamodb::types::AttributeValue;
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::{message::Status, telemetry};
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "it is never read")]
+    struct Item {
+        seq: u32,
+        status: Status,
+    }
+
+    fn logged(error: StoreError) -> String {
+        telemetry::causes(ApiError::from(error).cause().expect("a cause"))
+    }
+
+    fn read(attributes: &[(&str, &str)]) -> String {
+        let item: HashMap<String, AttributeValue> = attributes
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), AttributeValue::S((*value).to_owned())))
+            .collect();
+        let error = serde_dynamo::from_item::<_, Item>(item).expect_err("it is not such an item");
+        logged(error.into())
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_quoted() {
+        for attributes in [&[("seq", "a secret")][..], &[("status", "a secret")]] {
+            assert!(!read(attributes).contains("secret"), "{}", read(attributes));
+        }
+        assert!(read(&[]).contains("missing field `seq`"), "{}", read(&[]));
+        let error = serde_json::from_str::<HashMap<String, u32>>("{\"a\": \"a secret\"}").expect_err("not a number");
+        assert!(!logged(error.into()).contains("secret"));
     }
 }

@@ -7,12 +7,17 @@ mod chats;
 mod connections;
 mod error;
 mod messages;
+mod streams;
 mod tenants;
 mod transaction;
 mod users;
 
-pub use chats::{Chats, Conversation, Created, LiveStream, Once, Seen};
-pub use connections::{Connection, Connections, Heard, Pass};
+pub use chats::{Chats, Conversation, Created, Listed, Once, Seen};
+pub use connections::{Connection, Connections, Heard, Lease, Pass};
 pub use error::StoreError;
-pub use messages::{Appended, Exchange, Outcome, Reply};
-pub use tenants::{Admission, Gate, KeyRecord, Lease, NewKey, NewTenant, Shut, TenantRecord, TenantStatus, Tenants};
+use error::unless_refused;
+pub use messages::{Appended, Exchange, NewMessage};
+pub use streams::{Answer, Begun, Finished, Hold, Lapsed, LiveStream, Look, Outcome, Reply, Resume, StreamRecord};
+pub use tenants::{
+    Admission, Gate, KeyRecord, NewKey, NewLimits, NewTenant, Shut, TenantRecord, TenantStatus, Tenants,
+};

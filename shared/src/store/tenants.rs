@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::{
     Client,
-    error::SdkError,
     operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
     types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
@@ -21,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     StoreError,
-    transaction::{self, ATTEMPTS, back_off},
+    transaction::{ATTEMPTS, back_off},
 };
 use crate::{
     api_key::KeyHash,
@@ -33,7 +32,7 @@ use crate::{
 
 mod manage;
 
-pub use manage::{NewKey, NewTenant, TenantRecord};
+pub use manage::{NewKey, NewLimits, NewTenant, TenantRecord};
 
 /// The tenants table.
 #[derive(Clone, Debug)]
@@ -61,12 +60,6 @@ pub struct Gate {
     rest_ends: Timestamp,
     tickets_count: u32,
     tickets_ends: Timestamp,
-    connections_count: u32,
-    /// When a lease was last taken or given back.
-    counted_at: Timestamp,
-    /// When dead connections were last looked for, and how many were left then.
-    probed_at: Timestamp,
-    probed_connections: u32,
 }
 
 /// Whether a tenant may come in.
@@ -108,17 +101,6 @@ pub enum Admission {
     Shut(Shut),
 }
 
-/// Whether a connection may be opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lease {
-    /// It may, and is counted.
-    Taken,
-    /// It may not: all leases are taken, of so many.
-    Full(u32),
-    /// It may not: the gate is shut.
-    Shut(Shut),
-}
-
 /// Why a gate stays shut, before any limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shut {
@@ -143,13 +125,6 @@ impl Gate {
             TenantStatus::Active => Ok(()),
             TenantStatus::Suspended => Err(Shut::Suspended),
         }
-    }
-
-    /// Whether nothing has happened to the leases since the last probe, which left `connections` too. Then whatever was
-    /// on its way at that probe has long arrived or died, and what is there now is all there is.
-    #[must_use]
-    pub fn was_still_with(&self, connections: u32) -> bool {
-        self.counted_at < self.probed_at && self.probed_connections == connections
     }
 
     /// The window of a meter, as it stands.
@@ -205,7 +180,8 @@ impl Tenants {
         Ok(output.item.map(serde_dynamo::from_item).transpose()?)
     }
 
-    /// Lets a request in and counts it: one conditional write; two at the turn of a window.
+    /// Lets a request in and counts it: one conditional write; two at the turn of a window. Should the answer get lost,
+    /// the SDK sends the write again and the request counts twice: one request too few may pass, never one too many.
     ///
     /// # Errors
     ///
@@ -259,100 +235,6 @@ impl Tenants {
         Err(StoreError::Contended { attempts: ATTEMPTS })
     }
 
-    /// Lets a connection in and counts it.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] when the table does not answer.
-    pub async fn lease(&self, tenant: &TenantId, key: &KeyHash, now: Timestamp) -> Result<Lease, StoreError> {
-        let leased = self
-            .update_gate(tenant, key, now)
-            .update_expression("ADD connections_count :one SET counted_at = :now")
-            .condition_expression(format!("{OPEN} AND connections_count < limits.connections"))
-            .expression_attribute_values(":one", AttributeValue::N("1".to_owned()));
-        Ok(match self.pass(leased).await? {
-            Passage::Through(_) => Lease::Taken,
-            Passage::Nobody => Lease::Shut(Shut::InvalidKey),
-            Passage::Refused(gate) => match gate.open(key, now) {
-                Ok(()) => Lease::Full(gate.limits.connections),
-                Err(shut) => Lease::Shut(shut),
-            },
-        })
-    }
-
-    /// Gives leases back.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] when the table does not answer.
-    pub async fn release(&self, tenant: &TenantId, leases: u32, now: Timestamp) -> Result<(), StoreError> {
-        let released = self
-            .update(tenant)
-            .update_expression("ADD connections_count :given_back SET counted_at = :now")
-            .condition_expression("connections_count >= :leases")
-            .expression_attribute_values(":given_back", AttributeValue::N((-i64::from(leases)).to_string()))
-            .expression_attribute_values(":leases", AttributeValue::N(leases.to_string()))
-            .expression_attribute_values(":now", AttributeValue::S(now.to_string()));
-        unless_refused(transaction::update(released).await).map(drop)
-    }
-
-    /// Claims the right to look for a tenant's dead connections, so that one at a time does, and not all the time.
-    /// Returns the gate as it was before; `None` when someone has looked since `not_since`.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] when the table does not answer.
-    pub async fn claim_probe(
-        &self,
-        tenant: &TenantId,
-        not_since: Timestamp,
-        now: Timestamp,
-    ) -> Result<Option<Gate>, StoreError> {
-        let claimed = self
-            .update(tenant)
-            .update_expression("SET probed_at = :now")
-            .condition_expression("probed_at <= :not_since")
-            .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
-            .expression_attribute_values(":not_since", AttributeValue::S(not_since.to_string()))
-            .return_values(ReturnValue::AllOld);
-        let gate = unless_refused(transaction::update(claimed).await)?.and_then(|output| output.attributes);
-        Ok(gate.map(serde_dynamo::from_item).transpose()?)
-    }
-
-    /// Notes how many connections a probe left, for the next one to compare with; and, where `recount` says so, makes
-    /// that the number of leases, unless one was taken or given back since `before`. True when it was made so.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] when the table does not answer.
-    pub async fn conclude_probe(
-        &self,
-        tenant: &TenantId,
-        before: &Gate,
-        left: u32,
-        recount: bool,
-    ) -> Result<bool, StoreError> {
-        let left = AttributeValue::N(left.to_string());
-        if recount {
-            let recounted = self
-                .update(tenant)
-                .update_expression("SET connections_count = :left, probed_connections = :left")
-                .condition_expression("counted_at = :seen")
-                .expression_attribute_values(":seen", AttributeValue::S(before.counted_at.to_string()))
-                .expression_attribute_values(":left", left.clone());
-            if unless_refused(transaction::update(recounted).await)?.is_some() {
-                return Ok(true);
-            }
-        }
-        let noted = self
-            .update(tenant)
-            .update_expression("SET probed_connections = :left")
-            .condition_expression("attribute_exists(pk)")
-            .expression_attribute_values(":left", left);
-        unless_refused(transaction::update(noted).await)?;
-        Ok(false)
-    }
-
     fn update(&self, tenant: &TenantId) -> UpdateItemFluentBuilder {
         self.client.update_item().table_name(&self.table).key("pk", AttributeValue::S(gate_pk(tenant)))
     }
@@ -370,7 +252,7 @@ impl Tenants {
     }
 
     async fn pass(&self, update: UpdateItemFluentBuilder) -> Result<Passage, StoreError> {
-        match transaction::update(update).await {
+        match update.send().await {
             Ok(output) => {
                 Ok(Passage::Through(Box::new(serde_dynamo::from_item(output.attributes.unwrap_or_default())?)))
             }
@@ -409,20 +291,6 @@ impl Columns {
             Meter::Rest => Self { count: "rest_count", ends: "rest_ends", limit: "rest_per_minute" },
             Meter::Tickets => Self { count: "tickets_count", ends: "tickets_ends", limit: "tickets_per_minute" },
         }
-    }
-}
-
-/// The output of an update, or nothing when its condition refused it.
-fn unless_refused<T, R>(result: Result<T, SdkError<UpdateItemError, R>>) -> Result<Option<T>, StoreError>
-where
-    R: std::fmt::Debug + Send + Sync + 'static,
-{
-    match result {
-        Ok(output) => Ok(Some(output)),
-        Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
     }
 }
 

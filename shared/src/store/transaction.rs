@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::{
     },
     types::{AttributeValue, CancellationReason, TransactWriteItem},
 };
+use ulid::Ulid;
 
 use super::StoreError;
 
@@ -29,14 +30,26 @@ pub(super) enum Written {
 }
 
 /// Writes all items or none. When another transaction holds one of them, it is tried again.
+///
+/// All attempts, the SDK's as well, carry one token: an attempt that was carried out though its answer was lost is not
+/// carried out a second time, nor does the next one fail on what it wrote itself.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
 pub(super) async fn write(client: &Client, items: Vec<TransactWriteItem>) -> Result<Written, StoreError> {
+    let request = client
+        .transact_write_items()
+        .set_transact_items(Some(items))
+        .client_request_token(Ulid::generate().to_string());
     let mut attempt = 0;
     loop {
         attempt = next_attempt(attempt).await?;
-        let error = match client.transact_write_items().set_transact_items(Some(items.clone())).send().await {
+        let error = match request.clone().send().await {
             Ok(_) => return Ok(Written::Committed),
             Err(error) => error,
         };
+        // An attempt that was given up is still at work; the next one learns what came of it.
+        if error.as_service_error().is_some_and(TransactWriteItemsError::is_transaction_in_progress_exception) {
+            continue;
+        }
         let reasons = cancellation_reasons(&error);
         let is = |code: &str| reasons.iter().any(|reason| reason.code() == Some(code));
         let refusals = reasons.iter().filter(|reason| reason.code() == Some("ConditionalCheckFailed"));
@@ -45,7 +58,6 @@ pub(super) async fn write(client: &Client, items: Vec<TransactWriteItem>) -> Res
         if item.is_some() || (refusals.count() > 0 && !is("TransactionConflict")) {
             return Ok(Written::Refused { item });
         }
-        // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
         if !is("TransactionConflict") && !is("ThrottlingError") && !is("ProvisionedThroughputExceeded") {
             return Err(error.into());
         }

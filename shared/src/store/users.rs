@@ -45,8 +45,12 @@ impl Chats {
         }
     }
 
-    /// How many chats a user has.
-    pub(super) async fn chat_count(&self, tenant: &TenantId, user: &UserId) -> Result<u32, StoreError> {
+    /// How many chats a user has: exact at once, since making and deleting a chat count it in the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn chat_count(&self, tenant: &TenantId, user: &UserId) -> Result<u32, StoreError> {
         let output = self
             .client
             .get_item()

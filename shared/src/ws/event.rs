@@ -73,6 +73,9 @@ pub enum Body<'a> {
         in_reply_to: &'a MessageId,
         /// The model that answers.
         model: &'a str,
+        /// The answer whose place this one takes, once it has ended well.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        replaces: Option<&'a MessageId>,
     },
     /// The next part of the answer.
     MessageStreamToken {
@@ -150,7 +153,7 @@ impl<'a> ErrorReport<'a> {
     #[must_use]
     pub fn new(error: &ApiError, request_id: &'a str, message_id: Option<&'a MessageId>) -> Self {
         let mut json = error.to_json();
-        json["details"]["retryable"] = Value::Bool(error.code().retryable());
+        json["details"]["retryable"] = Value::Bool(error.retryable());
         Self { error: json, request_id, message_id }
     }
 }

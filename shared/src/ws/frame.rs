@@ -5,12 +5,12 @@ use serde_json::Value;
 use super::event::{MAX_EVENT_BYTES, fitting};
 use crate::{
     error::{ApiError, Code},
-    id::ClientMessageId,
+    id::{ClientMessageId, MessageId},
     input::{Field, Fields},
 };
 
 /// The types that a client may send, in words for an error.
-const TYPES: &str = "`message`, `ping`";
+const TYPES: &str = "`message`, `cancel`, `resume`, `regenerate`, `ping`";
 
 /// What a message needs beside its content when it is sent back in `message_received`.
 const ENVELOPE_BYTES: usize = 1024;
@@ -27,9 +27,47 @@ pub enum Frame {
         #[cfg_attr(feature = "schema", schemars(rename = "client_message_id"))]
         client_id: Option<ClientMessageId>,
     },
+    /// The user has had enough of an answer.
+    Cancel {
+        /// The answer.
+        message_id: AnswerName,
+    },
+    /// The client wants an answer from where it lost it.
+    Resume {
+        /// The answer.
+        message_id: AnswerName,
+        /// The last `next_offset` that came, 0 for none.
+        offset: Offset,
+    },
+    /// The user wants another answer in the place of the chat's last one.
+    Regenerate {
+        /// The chat's last answer.
+        message_id: AnswerName,
+    },
     /// The client wants to know that the connection works.
     Ping,
 }
+
+/// What a client takes for the id of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AnswerName(String);
+
+impl AnswerName {
+    /// The id.
+    ///
+    /// # Errors
+    ///
+    /// `MESSAGE_NOT_FOUND` for a text that is no id: such an answer does not exist.
+    pub fn id(&self) -> Result<MessageId, ApiError> {
+        MessageId::parse(&self.0).ok_or_else(|| ApiError::message_not_found(&self.0))
+    }
+}
+
+/// A place in an answer, in bytes of UTF-8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Offset(pub usize);
 
 /// What a user says: not empty, and small enough to come back in one event.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,6 +98,11 @@ impl Frame {
         let frame = match named.as_deref() {
             Some("message") => Self::message(&mut fields)?,
             None if fields.has("content") => Self::message(&mut fields)?,
+            Some("cancel") => Self::Cancel { message_id: fields.required("message_id")? },
+            Some("resume") => {
+                Self::Resume { message_id: fields.required("message_id")?, offset: fields.required("offset")? }
+            }
+            Some("regenerate") => Self::Regenerate { message_id: fields.required("message_id")? },
             Some("ping") => Self::Ping,
             Some(other) => return Err(unknown_type(other)),
             None => return Err(ApiError::missing_parameter("type", TYPES)),
@@ -71,6 +114,22 @@ impl Frame {
     fn message(fields: &mut Fields) -> Result<Self, ApiError> {
         let content = fields.required::<Content>("content")?.checked()?;
         Ok(Self::Message { content, client_id: fields.optional("client_message_id")? })
+    }
+}
+
+impl Field for AnswerName {
+    const ALLOWED: &'static str = "the id of an answer, msg_…";
+
+    fn read(value: &Value) -> Option<Self> {
+        value.as_str().filter(|text| text.len() <= 64).map(|text| Self(text.to_owned()))
+    }
+}
+
+impl Field for Offset {
+    const ALLOWED: &'static str = "the last next_offset that came, or 0";
+
+    fn read(value: &Value) -> Option<Self> {
+        usize::try_from(value.as_u64()?).ok().map(Self)
     }
 }
 
@@ -161,6 +220,13 @@ mod tests {
             (r#"{"content":"x","client_message_id":""}"#, Code::InvalidParameter),
             (r#"{"type":"ping","client_message_id":"x"}"#, Code::UnknownField),
             (r#"{"type":5,"content":"x"}"#, Code::InvalidParameter),
+            (r#"{"type":"cancel"}"#, Code::MissingParameter),
+            (r#"{"type":"cancel","message_id":5}"#, Code::InvalidParameter),
+            (r#"{"type":"cancel","message_id":"m","offset":0}"#, Code::UnknownField),
+            (r#"{"type":"resume","message_id":"m"}"#, Code::MissingParameter),
+            (r#"{"type":"resume","message_id":"m","offset":-1}"#, Code::InvalidParameter),
+            (r#"{"type":"resume","message_id":"m","offset":1.5}"#, Code::InvalidParameter),
+            (r#"{"type":"regenerate"}"#, Code::MissingParameter),
             (r#"{"type":"shout","content":"x"}"#, Code::UnknownType),
             (r#"{"content":"x","colour":"red"}"#, Code::UnknownField),
             (r#"{"type":"ping","content":"x"}"#, Code::UnknownField),

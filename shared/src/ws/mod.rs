@@ -6,6 +6,6 @@ mod publisher;
 mod serve;
 
 pub use event::{Body, ErrorReport, Event, MAX_EVENT_BYTES, Timing, fitting};
-pub use frame::{Content, Frame};
+pub use frame::{AnswerName, Content, Frame, Offset};
 pub use publisher::{Patience, PostError, Publisher};
 pub use serve::{SocketEvent, serve};

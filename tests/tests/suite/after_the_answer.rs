@@ -9,7 +9,7 @@ use shared::{
     store::{Connection, Pass},
     time::Timestamp,
 };
-use tests::{Lambda, Stack, eventually};
+use tests::{Lambda, Stack, Tenant, eventually};
 
 const LONG: Duration = Duration::from_secs(900);
 
@@ -17,26 +17,37 @@ const LONG: Duration = Duration::from_secs(900);
 async fn message(stack: &Stack, name: &str, content: &str) -> Value {
     let tenant = stack.tenant(name).await;
     let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "model": "echo@20" } })).await;
+    socket(stack, &tenant, &chat, name).await;
+    event(name, content)
+}
+
+/// An open socket, which only the tables know of.
+async fn socket(stack: &Stack, tenant: &Tenant, chat: &str, name: &str) -> String {
     let pass = Pass {
         tenant_id: tenant.id.clone(),
         key: ApiKey::new(&tenant.key).hash(),
         user_id: UserId::parse("u").expect("a user"),
-        chat_id: ChatId::parse(&chat).expect("a chat"),
+        chat_id: ChatId::parse(chat).expect("a chat"),
     };
     let id = ConnectionId::from_gateway(format!("{name}="));
     let connection = Connection::open(id, pass, Timestamp::now());
     stack.connections().put(&connection).await.expect("the table answers");
     stack.connections().note_greeted(&connection).await.expect("the table answers");
-    event(name, content)
+    name.to_owned()
 }
 
+/// What a socket says.
 fn event(name: &str, content: &str) -> Value {
+    frame(name, &json!({ "content": content }))
+}
+
+fn frame(name: &str, frame: &Value) -> Value {
     json!({
         "requestContext": {
             "routeKey": "$default", "eventType": "MESSAGE", "connectionId": format!("{name}="), "requestId": "r",
             "connectedAt": 0, "requestTimeEpoch": 0, "messageId": "m",
         },
-        "body": json!({ "content": content }).to_string(),
+        "body": frame.to_string(),
         "isBase64Encoded": false,
     })
 }
@@ -89,16 +100,79 @@ async fn an_event_that_fails_is_answered_and_the_next_one_works() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn work_that_meets_the_deadline_is_dropped_and_does_not_come_back() {
+async fn a_stream_that_nears_the_deadline_ends_in_order_and_what_came_is_kept() {
     let stack = Stack::shared();
-    let long = message(stack, "deadline", &"word ".repeat(200)).await;
-    let lambda = Lambda::start(stack, "ws-message", Duration::from_secs(2), &[]).await;
+    let long = message(stack, "deadline", &"word ".repeat(2_000)).await;
+    let lambda = Lambda::start(stack, "ws-message", Duration::from_secs(7), &[]).await;
     lambda.send(long);
     lambda.posted("message_stream_token").await;
-    // The next event is taken only when the first is over, long before its ten seconds of text are.
-    lambda.send(json!({ "nonsense": true }));
+    // The next one is heard when the first is over.
+    lambda.send(event("deadline", "Hello"));
     lambda.answers(2).await;
-    let before = lambda.posted_so_far().len();
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(lambda.posted_so_far().len(), before, "nothing of the first is posted in the time of the second");
+    let posted = lambda.posted("message_stream_ended").await;
+    let end = posted.iter().find(|event| event["type"] == "message_stream_ended").expect("an end");
+    assert_eq!(end["finish_reason"], "length");
+    let said = end["content"].as_str().expect("text");
+    assert!(said.starts_with("You said: word word ") && said.len() < 2_000, "{said}");
+    let tokens = posted.iter().filter(|event| event["message_id"] == end["message_id"]);
+    let joined: String = tokens.filter_map(|event| event["token"].as_str()).collect();
+    assert_eq!(joined, said);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_that_meets_the_deadline_is_dropped_and_does_not_come_back() {
+    let stack = Stack::shared();
+    let first = message(stack, "cut off", "Hello").await;
+    // Its socket takes nothing, so the stream cannot end in order.
+    let lambda = Lambda::start(stack, "ws-message", Duration::from_secs(6), &[]).await;
+    lambda.refuse_posts(true);
+    lambda.send(first);
+    lambda.answers(1).await;
+    lambda.send(event("cut off", "again"));
+    lambda.answers(2).await;
+    lambda.refuse_posts(false);
+    let posted = lambda.posted("message_stream_ended").await;
+    let received: Vec<_> = posted.iter().filter(|event| event["type"] == "message_received").collect();
+    assert_eq!(received.len(), 1, "the first is not taken up in the time of the second: {posted:#?}");
+    assert_eq!(received[0]["content"], "again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_work_of_a_function_that_panics_is_done_and_the_next_event_is_taken() {
+    let lambda = Lambda::start(Stack::shared(), "examples/panics", LONG, &[]).await;
+    for number in 1..=2 {
+        lambda.send(event("panics", "x"));
+        let answers = lambda.answers(number).await;
+        assert_eq!(answers[number - 1]["statusCode"], 500);
+        eventually("its work is done", async || lambda.posted_so_far().len() == number).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_streamer_that_comes_back_after_another_has_ended_its_answer_says_nothing_more() {
+    let stack = Stack::shared();
+    let tenant = stack.tenant("comes back").await;
+    let body = json!({ "user_id": "u", "config": { "model": "echo@2" } });
+    let chat = tenant.chat_with(&body).await;
+    let (one, other) = (socket(stack, &tenant, &chat, "one").await, socket(stack, &tenant, &chat, "other").await);
+    let first = Lambda::start(stack, "ws-message", LONG, &[]).await;
+    first.send(event(&one, &"word ".repeat(200)));
+    let posted = first.posted("message_stream_token").await;
+    first.stop();
+    let answer = posted.last().expect("a token")["message_id"].clone();
+    let said = first.posted_so_far().len();
+
+    let second = Lambda::start(stack, "ws-message", LONG, &[]).await;
+    second.send(frame(&other, &json!({ "type": "resume", "message_id": answer, "offset": 0 })));
+    let told = second.posted("message_stream_ended").await;
+    let end = told.iter().find(|event| event["type"] == "message_stream_ended").expect("an end");
+    assert_eq!(end["finish_reason"], "error");
+
+    first.go_on();
+    // It is heard when the first event is over.
+    first.send(frame(&one, &json!({ "type": "ping" })));
+    let after: Vec<_> = first.posted("pong").await.split_off(said);
+    assert!(after.iter().all(|event| event["type"] == "pong"), "{after:#?}");
+    let stored = tenant.get(&format!("/api/v1/chats/{chat}/messages")).await.body["messages"][1].clone();
+    assert_eq!((&stored["status"], &stored["message_id"]), (&json!("interrupted"), &answer));
 }

@@ -51,8 +51,9 @@ async fn every_way_to_connect_and_every_frame_works_as_it_is_written() {
     let tenant = stack.tenant("api page sockets").await;
     let chat = tenant.chat("user123").await;
     let blocks = blocks("js", stack, &tenant);
-    let [with_ticket, with_key, client, frames @ ..] = &blocks[..] else { panic!("blocks are missing") };
-    assert_eq!(frames.len(), 2, "one for each type");
+    let [with_ticket, with_key, client, message, cancel, resume, regenerate, ping] = &blocks[..] else {
+        panic!("there is one block for each way to connect, a client, and each type of frame: {blocks:#?}")
+    };
 
     let answer = tenant.post(&format!("/api/v1/chats/{chat}/tickets"), &serde_json::json!({})).await;
     let url = answer.body["url"].as_str().expect("an address");
@@ -66,13 +67,16 @@ async fn every_way_to_connect_and_every_frame_works_as_it_is_written() {
 
     let script = format!(
         r#"{with_key}
-        const open = new Set(["pong", "message_stream_ended"]);
-        ws.onopen = () => {{ {} }};
+        let answerId, nextOffset = 0;
+        const next = [() => {{ {resume} }}, () => {{ {cancel} }}, () => {{ {regenerate} }}, () => {{ {ping} }}];
+        ws.onopen = () => {{ {message} }};
         ws.onmessage = ({{ data }}) => {{
-          open.delete(JSON.parse(data).type);
-          if (open.size === 0) {{ console.log("both"); ws.close(); }}
+          const event = JSON.parse(data);
+          if (event.type === "error") throw new Error(data);
+          if (event.replaces) console.log(event.replaces === answerId ? "replaced" : data);
+          if (event.type === "message_stream_ended") {{ answerId = event.message_id; next.shift()(); }}
+          if (event.type === "pong") {{ console.log("all"); ws.close(); }}
         }};"#,
-        frames.join("\n")
     );
-    assert_eq!(node(&script, &[("CHAT", &other)]).await.trim_end(), "both");
+    assert_eq!(node(&script, &[("CHAT", &other)]).await.trim_end(), "replaced\nall");
 }

@@ -8,6 +8,7 @@ use reqwest::Method;
 use serde_json::json;
 use shared::limits::Limits;
 use tests::{Options, Proxy, Stack};
+use tokio::sync::mpsc;
 
 /// The round trips of a call.
 async fn expect<T>(proxy: &Proxy, what: &str, expected: &[&[&str]], call: impl Future<Output = T>) -> T {
@@ -31,10 +32,32 @@ async fn expect_first<T>(proxy: &Proxy, what: &str, expected: &[&[&str]], call: 
     (result, trips.len() - expected.len())
 }
 
+/// A model's provider that says "Hi", and tells when it is asked.
+async fn provider() -> (String, mpsc::UnboundedReceiver<()>) {
+    const HI: &str =
+        "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    let (ask, asked) = mpsc::unbounded_channel();
+    let answer = move || {
+        let told = ask.send(());
+        async move {
+            told.expect("the test listens");
+            ([("content-type", "text/event-stream")], HI)
+        }
+    };
+    let router = axum::Router::new().route("/v1/chat/completions", axum::routing::post(answer));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}/v1", listener.local_addr().expect("an address"));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (url, asked)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_call_makes_the_round_trips_that_are_written_down_and_no_more() {
     let proxy = Proxy::start(Stack::shared().dynamodb_endpoint()).await;
-    let arguments = ["--no-reload", "--dynamodb-endpoint", &proxy.url].map(str::to_owned).to_vec();
+    let (provider, mut asked) = provider().await;
+    let base_url = format!("OpenAiBaseUrl={provider}");
+    let arguments = ["--no-reload", "--dynamodb-endpoint", &proxy.url, "--parameter", &base_url];
+    let arguments = arguments.map(str::to_owned).to_vec();
     let options = Options { arguments, ..Options::binaries() };
     let stack = tokio::task::spawn_blocking(move || Stack::start(&options)).await.expect("the stack starts");
     let tenant = stack.tenant_with("budgets", Limits { rest_per_minute: 1_000, ..Limits::default() }).await;
@@ -64,24 +87,48 @@ async fn every_call_makes_the_round_trips_that_are_written_down_and_no_more() {
     expect(&proxy, "messages", &[&["UpdateItem"], &["GetItem", "Query"]], tenant.get(&messages)).await;
     let newest = format!("{messages}?order=desc");
     expect(&proxy, "messages, newest first", &[&["UpdateItem"], &["GetItem"], &["Query"]], tenant.get(&newest)).await;
+    let chats: &[&[&str]] = &[&["GetItem", "UpdateItem"], &["Query"], &["BatchGetItem"]];
+    expect(&proxy, "chats of a user", chats, tenant.get("/api/v1/chats/user/u")).await;
+    let past = tenant.get("/api/v1/chats/user/u?offset=1000");
+    expect(&proxy, "chats of a user, past their end", &[&["GetItem", "UpdateItem"]], past).await;
     let nothing = json!({});
     let ticketed = tenant.post(&ticket, &nothing);
-    expect(&proxy, "ticket", &[&["UpdateItem"], &["GetItem"], &["PutItem"]], ticketed).await;
+    let made = expect(&proxy, "ticket", &[&["GetItem", "UpdateItem"], &["PutItem"]], ticketed).await;
     let doomed = format!("/api/v1/chats/{doomed}");
     let deleted = tenant.delete(&doomed);
-    expect_first(&proxy, "delete", &[&["UpdateItem"], &["GetItem"], &["TransactWriteItems"]], deleted).await;
+    expect_first(&proxy, "delete", &[&["GetItem", "UpdateItem"], &["TransactWriteItems"]], deleted).await;
     let slipped = tenant.with_key("ck_live_wrong");
     expect(&proxy, "a key that cannot be one", &[], slipped.get(&one)).await;
 
     let connect = tenant.connect(&chat, "u");
-    let connect_trips: &[&[&str]] = &[&["UpdateItem"], &["GetItem"], &["BatchWriteItem"]];
+    let connect_trips: &[&[&str]] = &[&["GetItem"], &["UpdateItem"], &["BatchWriteItem"]];
     let (mut other, _) = expect_first(&proxy, "$connect", connect_trips, connect).await;
+    let ticket = format!("ticket={}", made.body["ticket"].as_str().expect("a ticket"));
+    let redeemed = async {
+        let mut socket = tenant.connect_with(&ticket, &[]).await.expect("the handshake succeeds");
+        socket.next_of("connection_established").await;
+    };
+    let redeem_trips: &[&[&str]] = &[&["DeleteItem"], &["GetItem"], &["UpdateItem"], &["BatchWriteItem"]];
+    expect_first(&proxy, "$connect with a ticket", redeem_trips, redeemed).await;
+    // Every 30 s a process looks at the key of a socket that speaks, beside what else it reads.
+    other.send(&json!({ "type": "ping" })).await;
+    other.next_of("pong").await;
     let said = async {
         other.send(&json!({ "content": "Hello" })).await;
         other.next_of("message_received").await
     };
     let message_trips: &[&[&str]] = &[&["UpdateItem"], &["Query"], &["TransactWriteItems"]];
     expect_first(&proxy, "message to message_received", message_trips, said).await;
+
+    let modelled = tenant.chat_with(&json!({ "user_id": "u", "config": { "agent": "openai", "model": "m" } })).await;
+    let mut socket = tenant.connect(&modelled, "u").await;
+    let question = async {
+        socket.send(&json!({ "content": "Hello" })).await;
+        // The transaction is under way by now, and takes longer than it takes to look.
+        asked.recv().await.expect("the model is asked");
+    };
+    expect(&proxy, "message to model", &[&["UpdateItem"], &["Query"]], question).await;
+    socket.next_of("message_stream_ended").await;
 
     let other_tenant = stack.tenant("window").await;
     other_tenant.with_key("unknown").get(&one).await;

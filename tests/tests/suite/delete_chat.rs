@@ -3,7 +3,6 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::StatusCode;
 use serde_json::Value;
-use shared::store::{Appended, Seen};
 use tests::{Stack, Tenant, eventually};
 
 /// How many items of a chat are left in the table.
@@ -25,10 +24,7 @@ async fn a_deleted_chat_is_gone_at_once_and_for_good() {
     let mut socket = tenant.connect(&chat, "u").await;
     let id = shared::id::ChatId::parse(&chat).expect("an id");
     for _ in 0..14 {
-        let now = shared::time::Timestamp::now();
-        let appended = stack.chats().append(&tenant.id, &id, Seen::default(), "something to purge", None, now).await;
-        let Appended::Stored(exchange) = appended.expect("the table answers") else { panic!("not stored") };
-        stack.chats().forget_stream(&tenant.id, &id, &exchange.reply).await.expect("the table answers");
+        stack.exchange(&tenant, &id, "something to purge").await;
     }
     let path = format!("/api/v1/chats/{chat}");
     let deleted = tenant.delete(&path).await;
@@ -65,9 +61,35 @@ async fn a_running_answer_ends_with_its_chat_and_does_not_come_back() {
     assert_eq!(error["error"]["code"], "CHAT_NOT_FOUND", "{error}");
     socket.closed().await;
     until_purged(stack, &tenant, &chat).await;
-    // Longer than a stream goes on without looking whether its chat is there.
-    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
-    assert_eq!(items_left(stack, &tenant, &chat).await, 0);
+}
+
+/// Its sockets may not be reached by whoever deletes the chat, and nobody may be listening: the stream itself looks.
+#[tokio::test]
+async fn a_stream_that_nobody_tells_finds_out_that_its_chat_is_gone() {
+    let stack = Stack::shared();
+    let tenant = stack.tenant("untold").await;
+    // Ten minutes of answer.
+    let body = serde_json::json!({ "user_id": "u", "config": { "model": "echo@2" } });
+    let chat = tenant.chat_with(&body).await;
+    let mut socket = tenant.connect(&chat, "u").await;
+    socket.send(&serde_json::json!({ "content": "word ".repeat(1200) })).await;
+    socket.next_of("message_stream_token").await;
+
+    let id = shared::id::ChatId::parse(&chat).expect("an id");
+    let now = shared::time::Timestamp::now();
+    assert!(stack.chats().delete(&tenant.id, &id, now).await.expect("the table answers"));
+    stack.chats().purge(&tenant.id, &id).await.expect("the table answers");
+    // At the end of the answer it would find out in any case.
+    for tokens in 0.. {
+        let event = socket.next().await;
+        if event["type"] == "error" {
+            assert_eq!(event["error"]["code"], "CHAT_NOT_FOUND");
+            break;
+        }
+        assert!(tokens < 60, "half a minute later the stream still goes on");
+    }
+    assert_eq!(socket.next_of("message_stream_ended").await["finish_reason"], "error");
+    assert_eq!(items_left(stack, &tenant, &chat).await, 0, "what it had to say is not stored any more");
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use shared::store::{Appended, Seen};
 use tests::{Stack, Tenant};
 
 async fn listed(tenant: &Tenant, chat: &str, query: &str) -> Value {
@@ -86,11 +85,7 @@ async fn a_page_larger_than_a_function_can_answer_is_cut_and_says_so() {
     // Each of these is escaped twice on its way through API Gateway.
     let long = "\"".repeat(100_000);
     for _ in 0..20 {
-        let now = shared::time::Timestamp::now();
-        let appended = stack.chats().append(&tenant.id, &chat, Seen::default(), &long, None, now).await;
-        let Appended::Stored(exchange) = appended.expect("the table answers") else { panic!("not stored") };
-        let ended = stack.chats().forget_stream(&tenant.id, &chat, &exchange.reply).await;
-        ended.expect("the table answers");
+        stack.exchange(&tenant, &chat, &long).await;
     }
     let mut offset = 0;
     loop {

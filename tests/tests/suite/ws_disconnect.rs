@@ -16,14 +16,13 @@ async fn a_closed_socket_leaves_nothing_behind() {
         query.send().await.expect("the table answers").count()
     };
     let of_tenant = || tenant.id.to_string();
-    assert_eq!((items(id.clone()).await, items(of_tenant()).await), (1, 1));
+    // Under the tenant there are the socket and the item of its leases.
+    assert_eq!((items(id.clone()).await, items(of_tenant()).await), (1, 2));
+    let leases = async || stack.connections().leases(&tenant.id).await.expect("the table answers").len();
+    assert_eq!(leases().await, 1);
 
     socket.close().await;
-    let forgotten = async || (items(id.clone()).await, items(of_tenant()).await) == (0, 0);
+    let forgotten = async || (items(id.clone()).await, items(of_tenant()).await) == (0, 1);
     eventually("the socket is forgotten", forgotten).await;
-    let lease_given_back = async || {
-        let gate = stack.tenants().gate(&tenant.id).await.expect("the table answers").expect("a tenant");
-        gate.connections() == 0
-    };
-    eventually("the lease is given back", lease_given_back).await;
+    eventually("the lease is given back", async || leases().await == 0).await;
 }

@@ -46,18 +46,19 @@ impl Setup<'_> {
         if self.release {
             arguments.push("--release".into());
         }
-        self.start(port, &arguments, "functions", look).await
+        self.start(port, &arguments, Some(environment), "functions", look).await
     }
 
     /// Starts an emulator that leaves the functions to others.
     pub(in crate::dev) async fn apis(&self, port: &Port) -> Result<Emulator> {
-        self.start(port, &["--only-lambda-apis".into()], "lambda-apis", |_| {}).await
+        self.start(port, &["--only-lambda-apis".into()], None, "lambda-apis", |_| {}).await
     }
 
     async fn start(
         &self,
         port: &Port,
         arguments: &[std::ffi::OsString],
+        functions: Option<&Environment>,
         log: &str,
         look: impl FnMut(&str) + Send + 'static,
     ) -> Result<Emulator> {
@@ -66,6 +67,10 @@ impl Setup<'_> {
         command.args(["-A", "127.0.0.1", "-P", &port.number.to_string(), "--concurrency", "1"]);
         command.args(arguments).current_dir(&self.workspace.root);
         environment::forget_aws(&mut command);
+        // What it starts has its environment, and the file's.
+        if let Some(functions) = functions {
+            environment::give_key(&mut command, functions);
+        }
         let log = Log::create(self.state.log(log))?;
         let mut process = self.children.spawn(command)?;
         log.keep(&mut process, look);

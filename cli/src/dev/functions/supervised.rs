@@ -80,6 +80,7 @@ impl Supervised {
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "4096".to_owned()),
             ("AWS_LAMBDA_FUNCTION_VERSION", "1".to_owned()),
         ]);
+        environment::give_key(&mut command, &self.environment);
         let mut child = self.children.spawn(command)?;
         self.log.keep(&mut child, self.output.look(Some(self.name.clone())));
         Ok(child)

@@ -6,18 +6,23 @@ use anyhow::{Context, Result};
 use tokio::process::Command;
 
 use super::Tools;
+use super::pip::{self, Requirement};
 use crate::process::first_line;
 use crate::terminal::Terminal;
 
 const VERSION: &str = "1.9.2";
-/// The wheels for macOS (x86-64, arm64) and Linux (arm64, x86-64), as PyPI lists them.
-const SHA256: [&str; 4] = [
-    "05efdab4db99fd976f5718b67bb4e72089335d1aab209168f2dfe20907b0e341",
-    "28e2f698b4e0e367097cd30a8ded8ddc6851dba6f4d53b907b4659a635ae3665",
-    "3350315e8b4e88f7134967f51546bf51aa5db37a6d39a17380545362ae27e289",
-    "db2c0b1d53d7ed0055198fd045f641addc91b180b20d794fcf78cc9a9efacb38",
-];
 const PROGRAM: &str = "cargo-lambda";
+const REQUIREMENT: Requirement = Requirement {
+    name: PROGRAM,
+    version: VERSION,
+    // The wheels for macOS (x86-64, arm64) and Linux (arm64, x86-64), as PyPI lists them.
+    sha256: &[
+        "05efdab4db99fd976f5718b67bb4e72089335d1aab209168f2dfe20907b0e341",
+        "28e2f698b4e0e367097cd30a8ded8ddc6851dba6f4d53b907b4659a635ae3665",
+        "3350315e8b4e88f7134967f51546bf51aa5db37a6d39a17380545362ae27e289",
+        "db2c0b1d53d7ed0055198fd045f641addc91b180b20d794fcf78cc9a9efacb38",
+    ],
+};
 
 /// A cargo-lambda of the pinned version.
 #[derive(Debug, Clone)]
@@ -41,19 +46,7 @@ impl CargoLambda {
         let step = terminal.step(format!("Fetching cargo-lambda {VERSION} (14 MB)"));
         step.announce();
         let fetch = async |scratch: &Path| {
-            let venv = scratch.join("venv");
-            let mut python = Command::new("python3");
-            python.args(["-m", "venv"]).arg(&venv);
-            tools.run(python, scratch, &step).await?;
-
-            let requirements = scratch.join("requirements.txt");
-            std::fs::write(&requirements, requirement())
-                .with_context(|| format!("failed to write {}", requirements.display()))?;
-            let mut pip = Command::new(venv.join("bin").join("pip"));
-            pip.args(["install", "--disable-pip-version-check", "--no-input", "--no-deps", "--only-binary", ":all:"]);
-            pip.args(["--require-hashes", "--requirement"]).arg(requirements);
-            tools.run(pip, scratch, &step).await?;
-
+            let venv = pip::install(tools, &[REQUIREMENT], None, scratch, &step).await?;
             // The program alone: a virtual environment does not survive a rename.
             let tool = scratch.join("tool");
             std::fs::create_dir(&tool)
@@ -78,12 +71,6 @@ fn name() -> String {
     format!("{PROGRAM}-{VERSION}")
 }
 
-/// pip takes the wheel of the machine's platform, if its hash is one of these.
-fn requirement() -> String {
-    let hashes: Vec<String> = SHA256.iter().map(|hash| format!(" --hash=sha256:{hash}")).collect();
-    format!("{PROGRAM}=={VERSION}{}\n", hashes.concat())
-}
-
 /// Whether `cargo-lambda 1.9.2 (67129fc 2026-08-21Z)` is the pinned version.
 fn is_pinned(line: &str) -> bool {
     line.split_whitespace().nth(1) == Some(VERSION)
@@ -98,12 +85,5 @@ mod tests {
         assert!(is_pinned("cargo-lambda 1.9.2 (67129fc 2026-08-21Z)"));
         assert!(!is_pinned("cargo-lambda 1.9.20 (67129fc 2026-08-21Z)"));
         assert!(!is_pinned("error: no such command"));
-    }
-
-    #[test]
-    fn the_requirement_names_every_hash() {
-        let requirement = requirement();
-        assert!(requirement.starts_with("cargo-lambda==1.9.2 --hash=sha256:"));
-        assert_eq!(requirement.matches("--hash=sha256:").count(), SHA256.len());
     }
 }

@@ -131,7 +131,7 @@ impl Chats {
         let record = OnceRecord {
             body_hash: once.body_hash.clone(),
             chat_id: chat.chat_id.clone(),
-            answer: serde_json::to_string(chat).map_err(|error| StoreError::Unreadable(error.into()))?,
+            answer: serde_json::to_string(chat)?,
         };
         let expires_at = now.plus(ONCE);
         let mut item: Item = serde_dynamo::to_item(record)?;

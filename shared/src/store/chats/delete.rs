@@ -7,7 +7,7 @@ use super::{
     transaction::{self, ATTEMPTS, Written},
 };
 use crate::{
-    id::{ChatId, TenantId},
+    id::{ChatId, TenantId, UserId},
     time::Timestamp,
 };
 
@@ -20,9 +20,25 @@ impl Chats {
     ///
     /// [`StoreError`] when the table does not answer.
     pub async fn delete(&self, tenant: &TenantId, chat: &ChatId, now: Timestamp) -> Result<bool, StoreError> {
-        let Some(state) = self.state(tenant, chat).await? else {
-            return Ok(false);
-        };
+        match self.owner_of(tenant, chat).await? {
+            Some(owner) => self.delete_owned(tenant, chat, &owner, now).await,
+            None => Ok(false),
+        }
+    }
+
+    /// As [`delete`](Self::delete), by a caller who knows whose the chat is: the chat goes and its owner has one less,
+    /// in one transaction, so that a list is right from then on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn delete_owned(
+        &self,
+        tenant: &TenantId,
+        chat: &ChatId,
+        owner: &UserId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let mark = Update::builder()
             .table_name(&self.table)
             .set_key(Some(chat_key(tenant, chat, STATE)))
@@ -41,7 +57,7 @@ impl Chats {
         let items = vec![
             TransactWriteItem::builder().update(mark).build(),
             TransactWriteItem::builder().delete(profile).build(),
-            self.count_chat(tenant, &state.user_id, -1),
+            self.count_chat(tenant, owner, -1),
         ];
         Ok(matches!(transaction::write(&self.client, items).await?, Written::Committed))
     }

@@ -3,53 +3,62 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::try_join_all;
 
 use super::{Chats, Head, Item, PROFILE, STATE, StoreError, assemble, owner, transaction::next_attempt};
 use crate::{
     chat::Chat,
     id::{ChatId, TenantId, UserId},
-    page::{Order, PageRequest},
+    page::{Order, PageRequest, fitting},
 };
 
 /// What one `BatchGetItem` takes.
 const BATCH: usize = 100;
 
+/// A part of a user's chats.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// The chats, in the order that was asked for.
+    pub chats: Vec<Chat>,
+    /// Whether the list goes on after them.
+    pub has_more: bool,
+}
+
 impl Chats {
-    /// A page of a user's chats and how many there are in all.
+    /// A page of a user's chats.
     ///
     /// The index is read from its end up to the page, so the cost grows with the offset: 1,000 chats to skip are about
     /// 16 read units. It follows the table within a moment: a chat that was just made, or just used, may not have
-    /// moved yet.
+    /// moved yet. One that was just deleted may still hold its place, but is not shown.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when the table does not answer.
-    pub async fn of_user(
-        &self,
-        tenant: &TenantId,
-        user: &UserId,
-        page: PageRequest,
-    ) -> Result<(Vec<Chat>, u32), StoreError> {
-        let page = async {
-            let keys = self.keys_by_activity(tenant, user, page).await?;
-            try_join_all(keys.chunks(BATCH / 2).map(|keys| self.read_chats(tenant, keys))).await
-        };
-        let (chats, total) = try_join(page, self.chat_count(tenant, user)).await?;
-        Ok((chats.into_iter().flatten().collect(), total))
+    pub async fn of_user(&self, tenant: &TenantId, user: &UserId, page: PageRequest) -> Result<Listed, StoreError> {
+        let mut keys = self.keys_by_activity(tenant, user, page).await?;
+        let goes_on = keys.len() > page.limit as usize;
+        keys.truncate(page.limit as usize);
+        let read = try_join_all(keys.chunks(BATCH / 2).map(|keys| self.read_chats(tenant, keys))).await?;
+        let mut chats: Vec<Chat> = read.into_iter().flatten().collect();
+        let read = chats.len();
+        let fitting = fitting(&chats);
+        chats.truncate(fitting);
+        Ok(Listed { chats, has_more: goes_on || fitting < read })
     }
 
+    /// The chats of a page by the index, and the one after it if there is one.
     async fn keys_by_activity(
         &self,
         tenant: &TenantId,
         user: &UserId,
         page: PageRequest,
     ) -> Result<Vec<ChatId>, StoreError> {
+        let wanted = page.limit as usize + 1;
         let mut skip = page.offset as usize;
         let mut chats = Vec::new();
         let mut after = None;
         loop {
-            let wanted = skip.saturating_add(page.limit as usize - chats.len());
+            let limit = skip.saturating_add(wanted - chats.len());
             let output = self
                 .client
                 .query()
@@ -60,7 +69,7 @@ impl Chats {
                 .expression_attribute_values(":owner", AttributeValue::S(owner(tenant, user)))
                 .projection_expression("pk")
                 .scan_index_forward(page.order == Order::Asc)
-                .limit(i32::try_from(wanted).unwrap_or(i32::MAX))
+                .limit(i32::try_from(limit).unwrap_or(i32::MAX))
                 .set_exclusive_start_key(after)
                 .send()
                 .await?;
@@ -69,7 +78,7 @@ impl Chats {
             skip -= skipped;
             chats.extend(items.iter().skip(skipped).filter_map(|item| chat_of(tenant, item)));
             after = output.last_evaluated_key;
-            if after.is_none() || chats.len() >= page.limit as usize {
+            if after.is_none() || chats.len() >= wanted {
                 return Ok(chats);
             }
         }

@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, ReturnValue, TransactWriteItem, Update};
+use aws_sdk_dynamodb::{
+    operation::{delete_item::DeleteItemError, put_item::PutItemError, update_item::UpdateItemError},
+    types::{AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
+};
 
-use super::{Gate, KeyOwner, KeyRecord, TenantStatus, Tenants, gate_pk, key_pk, unless_refused};
+use super::{Gate, KeyOwner, KeyRecord, TenantStatus, Tenants, gate_pk, key_pk};
 use crate::{
     api_key::KeyHash,
     chat::ChatConfig,
@@ -13,6 +16,7 @@ use crate::{
     store::{
         StoreError,
         transaction::{self, Written},
+        unless_refused,
     },
     time::Timestamp,
 };
@@ -39,6 +43,17 @@ pub struct NewKey<'a> {
     pub expires_at: Option<Timestamp>,
 }
 
+/// Limits to be changed; the others stay as they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NewLimits {
+    /// REST requests a minute.
+    pub rest_per_minute: Option<u32>,
+    /// Tickets a minute.
+    pub tickets_per_minute: Option<u32>,
+    /// Open connections.
+    pub connections: Option<u32>,
+}
+
 /// A tenant, as those see it who run the service.
 #[derive(Clone, Debug)]
 pub struct TenantRecord {
@@ -48,16 +63,13 @@ pub struct TenantRecord {
     pub gate: Gate,
 }
 
+/// The condition that nobody else owns a key.
+const OWN_OR_NOBODYS: &str = "attribute_not_exists(pk) OR tenant_id = :tenant";
+
 impl Gate {
     /// The keys that open the gate, by their hashes.
     pub fn keys(&self) -> impl Iterator<Item = (KeyHash, &KeyRecord)> {
         self.keys.iter().map(|(hash, record)| (KeyHash::from_stored(hash), record))
-    }
-
-    /// How many connections the tenant has open.
-    #[must_use]
-    pub fn connections(&self) -> u32 {
-        self.connections_count
     }
 }
 
@@ -87,10 +99,6 @@ impl Tenants {
             rest_ends: never,
             tickets_count: 0,
             tickets_ends: never,
-            connections_count: 0,
-            counted_at: never,
-            probed_at: never,
-            probed_connections: 0,
         };
         let items =
             vec![self.put_owner(new.key, &tenant)?, self.put_new(gate_pk(&tenant), serde_dynamo::to_item(gate)?)];
@@ -155,24 +163,40 @@ impl Tenants {
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":status", serde_dynamo::to_attribute_value(status)?);
-        Ok(unless_refused(transaction::update(update).await)?.is_some())
+        Ok(unless_refused(update.send().await)?.is_some())
     }
 
-    /// Gives a tenant other limits, felt on its next request. False when there is no such tenant.
+    /// Changes limits of a tenant, felt on its next request. Only those that are named are written, so that two who change
+    /// different ones do not undo each other. False when there is no such tenant.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when the table does not answer.
-    pub async fn set_limits(&self, tenant: &TenantId, limits: Limits) -> Result<bool, StoreError> {
-        let update = self
-            .update(tenant)
-            .update_expression("SET limits = :limits")
-            .condition_expression("attribute_exists(pk)")
-            .expression_attribute_values(":limits", serde_dynamo::to_attribute_value(limits)?);
-        Ok(unless_refused(transaction::update(update).await)?.is_some())
+    pub async fn set_limits(&self, tenant: &TenantId, new: NewLimits) -> Result<bool, StoreError> {
+        let named = [
+            ("rest_per_minute", new.rest_per_minute),
+            ("tickets_per_minute", new.tickets_per_minute),
+            ("connections", new.connections),
+        ];
+        let named = named.into_iter().filter_map(|(name, limit)| Some((name, limit?)));
+        let mut update = self.update(tenant).condition_expression("attribute_exists(pk)");
+        let mut changes = Vec::new();
+        for (name, limit) in named {
+            changes.push(format!("limits.#{name} = :{name}"));
+            update = update
+                .expression_attribute_names(format!("#{name}"), name)
+                .expression_attribute_values(format!(":{name}"), AttributeValue::N(limit.to_string()));
+        }
+        if !changes.is_empty() {
+            update = update.update_expression(format!("SET {}", changes.join(", ")));
+        }
+        Ok(unless_refused(update.send().await)?.is_some())
     }
 
     /// Gives a tenant one key more; `None` when there is no such tenant or the key is in use already.
+    ///
+    /// Two plain writes, since a transaction would make the tenant's requests fail that write its gate meanwhile. The
+    /// key's owner comes first, which alone opens nothing; when it breaks off there, it can be run again.
     ///
     /// # Errors
     ///
@@ -183,22 +207,33 @@ impl Tenants {
         new: NewKey<'_>,
         now: Timestamp,
     ) -> Result<Option<KeyRecord>, StoreError> {
+        if !self.claim_key(new.key, tenant).await? {
+            return Ok(None);
+        }
         let record = KeyRecord::new(new.expires_at, now);
-        let update = Update::builder()
-            .table_name(&self.table)
-            .key("pk", AttributeValue::S(gate_pk(tenant)))
+        let update = self
+            .update(tenant)
             .update_expression("SET #keys.#key = :record")
-            .condition_expression("attribute_exists(pk)")
+            .condition_expression("attribute_exists(pk) AND attribute_not_exists(#keys.#key)")
             .expression_attribute_names("#keys", "keys")
             .expression_attribute_names("#key", new.key.as_str())
             .expression_attribute_values(":record", serde_dynamo::to_attribute_value(&record)?)
-            .build()
-            .expect("table, key and expression are set");
-        let items = vec![self.put_owner(new.key, tenant)?, TransactWriteItem::builder().update(update).build()];
-        match transaction::write(&self.client, items).await? {
-            Written::Committed => Ok(Some(record)),
-            Written::Refused { .. } => Ok(None),
-        }
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let error = match update.send().await {
+            Ok(_) => return Ok(Some(record)),
+            Err(error) => error,
+        };
+        let Some(UpdateItemError::ConditionalCheckFailedException(refusal)) = error.as_service_error() else {
+            return Err(error.into());
+        };
+        let Some(gate) = refusal.item() else {
+            self.disclaim_key(new.key, tenant).await?;
+            return Ok(None);
+        };
+        // When the answer to the first try got lost, the second one is refused because of the first.
+        let gate: Gate = serde_dynamo::from_item(gate.clone())?;
+        let is_ours = gate.keys.get(new.key.as_str()).is_some_and(|there| there.key_id == record.key_id);
+        Ok(is_ours.then_some(record))
     }
 
     /// Lets a key end at another time, felt on its next request. False when it opened nothing.
@@ -219,7 +254,7 @@ impl Tenants {
             .expression_attribute_names("#keys", "keys")
             .expression_attribute_names("#key", key.as_str())
             .expression_attribute_values(":expires_at", AttributeValue::S(expires_at.to_string()));
-        Ok(unless_refused(transaction::update(update).await)?.is_some())
+        Ok(unless_refused(update.send().await)?.is_some())
     }
 
     /// Revokes a key: the next request with it is refused. False when it opened nothing.
@@ -234,18 +269,50 @@ impl Tenants {
             .update_expression("REMOVE #keys.#key")
             .condition_expression("attribute_exists(#keys.#key)")
             .expression_attribute_names("#keys", "keys")
-            .expression_attribute_names("#key", key.as_str())
-            .return_values(ReturnValue::None);
-        let revoked = unless_refused(transaction::update(update).await)?.is_some();
-        let owner = Delete::builder()
+            .expression_attribute_names("#key", key.as_str());
+        let revoked = unless_refused(update.send().await)?.is_some();
+        self.disclaim_key(key, tenant).await?;
+        Ok(revoked)
+    }
+
+    /// Notes whose key it is. False when it is another tenant's.
+    async fn claim_key(&self, key: &KeyHash, tenant: &TenantId) -> Result<bool, StoreError> {
+        let mut item: HashMap<_, _> = serde_dynamo::to_item(KeyOwner { tenant_id: tenant.clone() })?;
+        item.insert("pk".to_owned(), AttributeValue::S(key_pk(key)));
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression(OWN_OR_NOBODYS)
+            .expression_attribute_values(":tenant", AttributeValue::S(tenant.to_string()));
+        match put.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Forgets whose key it is, if it is this tenant's.
+    async fn disclaim_key(&self, key: &KeyHash, tenant: &TenantId) -> Result<(), StoreError> {
+        let delete = self
+            .client
+            .delete_item()
             .table_name(&self.table)
             .key("pk", AttributeValue::S(key_pk(key)))
-            .condition_expression("attribute_not_exists(pk) OR tenant_id = :tenant")
-            .expression_attribute_values(":tenant", AttributeValue::S(tenant.to_string()))
-            .build()
-            .expect("table and key are set");
-        transaction::write(&self.client, vec![TransactWriteItem::builder().delete(owner).build()]).await?;
-        Ok(revoked)
+            .condition_expression(OWN_OR_NOBODYS)
+            .expression_attribute_values(":tenant", AttributeValue::S(tenant.to_string()));
+        match delete.send().await {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error.as_service_error().is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn put_owner(&self, key: &KeyHash, tenant: &TenantId) -> Result<TransactWriteItem, StoreError> {

@@ -1,0 +1,67 @@
+//! `message`: the user says something, and an agent answers.
+
+use shared::{
+    agent::Conversation,
+    answer,
+    error::{ApiError, Code},
+    id::ClientMessageId,
+    store::{Appended, Connection, Exchange, NewMessage, Pass},
+    time::Timestamp,
+    ws::{Body, Content, SocketEvent},
+};
+use tokio::try_join;
+
+use crate::{
+    context::{CONTEXT_MESSAGES, turns},
+    handler::{App, Beginning},
+};
+
+/// Stores what the user says; the answer is streamed after this function has answered. The agent is asked meanwhile: if
+/// the message turns out to be stored already, or not to be, its answer is dropped before anyone has heard of it.
+pub(crate) async fn converse(
+    app: &App,
+    event: &SocketEvent,
+    connection: Connection,
+    content: Content,
+    client_id: Option<ClientMessageId>,
+) -> Result<(), ApiError> {
+    let now = Timestamp::now();
+    let Pass { tenant_id, chat_id, .. } = &connection.pass;
+    let gone = || ApiError::chat_not_found(chat_id.as_str());
+    let read = async { Ok(app.chats.conversation(tenant_id, chat_id, CONTEXT_MESSAGES, now).await?) };
+    let (chat, ()) = try_join!(read, app.recheck(&connection.pass))?;
+    let mut chat = chat.ok_or_else(gone)?;
+    let ended = app.chats.end_all_lapsed(tenant_id, chat_id, &mut chat, now).await?;
+    app.tell_ends(ended, &connection.pass, event);
+
+    let agent = app.agent(chat.config.agent);
+    let model = agent.model(&chat.config);
+    let turns = turns(chat.recent, Some(content.as_str()), &chat.config, app.context_tokens);
+    let mut answer = agent.answer(Conversation { turns, config: chat.config });
+    if !chat.seen.is_busy() {
+        answer = answer::ahead(answer);
+    }
+    let new = NewMessage { content: content.as_str(), client_id: client_id.as_ref(), model: &model };
+    // The answer's lease begins when it is taken.
+    let exchange = match app.chats.append(tenant_id, chat_id, chat.seen, new, Timestamp::now()).await? {
+        Appended::Stored(exchange) => *exchange,
+        Appended::Before(message) => {
+            app.post(&event.connection_id, Some(chat_id), Body::received(&message), &event.request_id).await;
+            return Ok(());
+        }
+        Appended::NoChat => return Err(gone()),
+        Appended::Busy => return Err(too_many_answers()),
+    };
+    let Exchange { message, reply } = exchange;
+    let beginning = Beginning { connection, message: Some(message), reply, model, received_at: now };
+    app.stream(answer, beginning, event);
+    Ok(())
+}
+
+fn too_many_answers() -> ApiError {
+    ApiError::new(
+        Code::GenerationInProgress,
+        "Four answers are being streamed in this chat.",
+        "Wait for one to end, then send the message again.",
+    )
+}
