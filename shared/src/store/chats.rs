@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     StoreError,
+    item::{self, Item},
     messages::{MessageItem, STREAMS_AT_ONCE},
     streams::{LiveStream, StreamRecord},
     transaction,
@@ -203,7 +204,7 @@ impl Chats {
             return Ok(None);
         };
         let recent = items.into_iter().rev().map(|item| {
-            let item: MessageItem = serde_dynamo::from_item(item)?;
+            let item: MessageItem = item::from_item(item)?;
             Ok::<_, StoreError>(item.shown(chat, now))
         });
         Ok(Some(Conversation {
@@ -222,7 +223,7 @@ impl Chats {
             .consistent_read(true)
             .send()
             .await?;
-        let state: Option<State> = output.item.map(serde_dynamo::from_item).transpose()?;
+        let state: Option<State> = output.item.map(item::from_item).transpose()?;
         Ok(state.filter(|state| state.deleted_at.is_none()))
     }
 
@@ -238,8 +239,6 @@ impl Chats {
         TransactWriteItem::builder().put(put).build()
     }
 }
-
-pub(super) type Item = HashMap<String, AttributeValue>;
 
 /// The two items that make a chat.
 struct Head {
@@ -258,7 +257,7 @@ impl Head {
         let (Some(profile), Some(state)) = (take(PROFILE), take(STATE)) else {
             return Ok(None);
         };
-        Ok(Some(Self { profile: serde_dynamo::from_item(profile)?, state: serde_dynamo::from_item(state)? }))
+        Ok(Some(Self { profile: item::from_item(profile)?, state: item::from_item(state)? }))
     }
 }
 

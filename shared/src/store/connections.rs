@@ -20,7 +20,12 @@ use aws_sdk_dynamodb::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{StoreError, transaction::next_attempt, unless_refused};
+use super::{
+    StoreError,
+    item::{self, Item},
+    transaction::next_attempt,
+    unless_refused,
+};
 use crate::{
     api_key::{KeyHash, TicketText},
     id::{ChatId, ConnectionId, TenantId, UserId},
@@ -142,11 +147,11 @@ impl Connection {
     fn to_item(&self) -> Result<Item, StoreError> {
         let Self { connection_id, pass, opened_at, expires_at, greeted } = self.clone();
         let item = ConnectionItem { connection_id, pass: pass.into(), opened_at, expires_at, greeted };
-        Ok(serde_dynamo::to_item(item)?)
+        item::to_item(item)
     }
 
     fn from_item(item: Item) -> Result<Self, StoreError> {
-        let ConnectionItem { connection_id, pass, opened_at, expires_at, greeted } = serde_dynamo::from_item(item)?;
+        let ConnectionItem { connection_id, pass, opened_at, expires_at, greeted } = item::from_item(item)?;
         Ok(Self { connection_id, pass: pass.into(), opened_at, expires_at, greeted })
     }
 }
@@ -346,7 +351,7 @@ impl Connections {
     ///
     /// [`StoreError`] when the table does not answer.
     pub async fn put_ticket(&self, ticket: &TicketText, pass: Pass, expires_at: Timestamp) -> Result<(), StoreError> {
-        let mut item: Item = serde_dynamo::to_item(TicketItem { pass: pass.into(), expires_at })?;
+        let mut item = item::to_item(TicketItem { pass: pass.into(), expires_at })?;
         item.extend(ticket_key(ticket));
         item.extend([ttl(expires_at)]);
         self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await?;
@@ -377,12 +382,10 @@ impl Connections {
             }
             Err(error) => return Err(error.into()),
         };
-        let ticket: Option<TicketItem> = item.map(serde_dynamo::from_item).transpose()?;
+        let ticket: Option<TicketItem> = item.map(item::from_item).transpose()?;
         Ok(ticket.map(|ticket| ticket.pass.into()))
     }
 }
-
-type Item = HashMap<String, AttributeValue>;
 
 fn own_key(id: &ConnectionId) -> Item {
     key(id.to_string(), CONNECTION.to_owned())

@@ -6,6 +6,7 @@
 mod chats;
 mod connections;
 mod error;
+mod item;
 mod messages;
 mod streams;
 mod tenants;

@@ -19,7 +19,7 @@ use aws_sdk_dynamodb::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    StoreError,
+    StoreError, item,
     transaction::{ATTEMPTS, back_off},
 };
 use crate::{
@@ -159,7 +159,7 @@ impl Tenants {
             .consistent_read(true)
             .send()
             .await?;
-        let owner: Option<KeyOwner> = output.item.map(serde_dynamo::from_item).transpose()?;
+        let owner: Option<KeyOwner> = output.item.map(item::from_item).transpose()?;
         Ok(owner.map(|owner| owner.tenant_id))
     }
 
@@ -177,7 +177,7 @@ impl Tenants {
             .consistent_read(true)
             .send()
             .await?;
-        Ok(output.item.map(serde_dynamo::from_item).transpose()?)
+        output.item.map(item::from_item).transpose()
     }
 
     /// Lets a request in and counts it: one conditional write; two at the turn of a window. Should the answer get lost,
@@ -253,12 +253,10 @@ impl Tenants {
 
     async fn pass(&self, update: UpdateItemFluentBuilder) -> Result<Passage, StoreError> {
         match update.send().await {
-            Ok(output) => {
-                Ok(Passage::Through(Box::new(serde_dynamo::from_item(output.attributes.unwrap_or_default())?)))
-            }
+            Ok(output) => Ok(Passage::Through(Box::new(item::from_item(output.attributes.unwrap_or_default())?))),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => match refusal.item() {
-                    Some(item) => Ok(Passage::Refused(Box::new(serde_dynamo::from_item(item.clone())?))),
+                    Some(item) => Ok(Passage::Refused(Box::new(item::from_item(item.clone())?))),
                     None => Ok(Passage::Nobody),
                 },
                 _ => Err(error.into()),

@@ -9,7 +9,11 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use serde::Deserialize;
 
-use super::{Chats, StoreError, transaction};
+use super::{
+    Chats, StoreError,
+    item::{self, SET_VERSION, version},
+    transaction,
+};
 use crate::{
     id::{TenantId, UserId},
     time::Timestamp,
@@ -33,8 +37,9 @@ impl Chats {
             .update_item()
             .table_name(&self.table)
             .set_key(Some(user_key(tenant, user)))
-            .update_expression("SET first_connected_at = :now")
+            .update_expression(format!("{SET_VERSION}, first_connected_at = :now"))
             .condition_expression("attribute_not_exists(first_connected_at)")
+            .expression_attribute_values(":v", version())
             .expression_attribute_values(":now", AttributeValue::S(now.to_string()));
         match transaction::update(update).await {
             Ok(_) => Ok(true),
@@ -56,11 +61,11 @@ impl Chats {
             .get_item()
             .table_name(&self.table)
             .set_key(Some(user_key(tenant, user)))
-            .projection_expression("chat_count")
+            .projection_expression("chat_count, v")
             .consistent_read(true)
             .send()
             .await?;
-        let user: Option<UserItem> = output.item.map(serde_dynamo::from_item).transpose()?;
+        let user: Option<UserItem> = output.item.map(item::from_item).transpose()?;
         Ok(user.map_or(0, |user| user.chat_count))
     }
 
@@ -69,7 +74,8 @@ impl Chats {
         let update = Update::builder()
             .table_name(&self.table)
             .set_key(Some(user_key(tenant, user)))
-            .update_expression("ADD chat_count :change")
+            .update_expression(format!("{SET_VERSION} ADD chat_count :change"))
+            .expression_attribute_values(":v", version())
             .expression_attribute_values(":change", AttributeValue::N(change.to_string()))
             .build()
             .expect("table, key and expression are set");

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValuesOnConditionCheckF
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Chats, Item, PROFILE, Profile, STATE, State, StoreError, assemble, owner,
+    Chats, PROFILE, Profile, STATE, State, StoreError, assemble, item, owner,
     transaction::{self, Written},
 };
 use crate::{
@@ -100,12 +100,12 @@ impl Chats {
             streams: BTreeMap::new(),
             deleted_at: None,
         };
-        let mut state_item: Item = serde_dynamo::to_item(&state)?;
+        let mut state_item = item::to_item(&state)?;
         state_item.insert("owner".to_owned(), AttributeValue::S(owner(tenant, &profile.user_id)));
         state_item.insert("active_at".to_owned(), AttributeValue::S(now.to_string()));
 
         let mut items = vec![
-            self.put_new(tenant, &chat_id, PROFILE, serde_dynamo::to_item(&profile)?),
+            self.put_new(tenant, &chat_id, PROFILE, item::to_item(&profile)?),
             self.put_new(tenant, &chat_id, STATE, state_item),
             self.count_chat(tenant, &profile.user_id, 1),
         ];
@@ -115,7 +115,7 @@ impl Chats {
         }
         match transaction::write(&self.client, items).await? {
             Written::Committed => Ok(Created::Made(Box::new(chat))),
-            Written::Refused { item: Some(record) } => Created::replay(serde_dynamo::from_item(record)?, once),
+            Written::Refused { item: Some(record) } => Created::replay(item::from_item(record)?, once),
             // A ULID that was drawn twice.
             Written::Refused { item: None } => Err(StoreError::Contended { attempts: 1 }),
         }
@@ -134,7 +134,7 @@ impl Chats {
             answer: serde_json::to_string(chat)?,
         };
         let expires_at = now.plus(ONCE);
-        let mut item: Item = serde_dynamo::to_item(record)?;
+        let mut item = item::to_item(record)?;
         item.extend([
             ("pk".to_owned(), AttributeValue::S(format!("{tenant}#once#{}", once.key))),
             ("sk".to_owned(), AttributeValue::S("~answer".to_owned())),

@@ -13,7 +13,11 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use sha2::{Digest, Sha256};
 
 use super::{Connection, Connections, Item, StoreError, key, unless_refused};
-use crate::{id::TenantId, time::Timestamp};
+use crate::{
+    id::TenantId,
+    store::item::{SET_VERSION, version},
+    time::Timestamp,
+};
 
 const LEASES: &str = "~leases";
 
@@ -67,7 +71,8 @@ impl Connections {
             .update_item()
             .table_name(&self.table)
             .set_key(Some(leases_key(&connection.pass.tenant_id)))
-            .update_expression("ADD leases :leases")
+            .update_expression(format!("{SET_VERSION} ADD leases :leases"))
+            .expression_attribute_values(":v", version())
             .condition_expression("attribute_not_exists(leases) OR size(leases) < :limit OR contains(leases, :lease)")
             .expression_attribute_values(":leases", AttributeValue::Ns(vec![lease.clone()]))
             .expression_attribute_values(":lease", AttributeValue::N(lease))
@@ -126,7 +131,8 @@ impl Connections {
             .update_item()
             .table_name(&self.table)
             .set_key(Some(leases_key(tenant)))
-            .update_expression("SET probed_at = :now")
+            .update_expression(format!("{SET_VERSION}, probed_at = :now"))
+            .expression_attribute_values(":v", version())
             .condition_expression("attribute_not_exists(probed_at) OR probed_at <= :not_since")
             .expression_attribute_values(":now", millis(now))
             .expression_attribute_values(":not_since", millis(now.minus(interval)))

@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 
-use super::{Chats, MessageItem, Reply, StoreError, StreamRecord, draft_sk, state_key, transaction};
+use super::{Chats, MessageItem, Reply, StoreError, StreamRecord, draft_sk, item, state_key, transaction};
 use crate::{
     id::{ChatId, TenantId},
     message::Message,
@@ -52,7 +52,7 @@ impl Chats {
             .expect("table, key and expression are set");
         let items = vec![
             TransactWriteItem::builder().update(list).build(),
-            self.put_new(tenant, chat, &draft_sk(&draft.message_id), serde_dynamo::to_item(&draft)?),
+            self.put_new(tenant, chat, &draft_sk(&draft.message_id), item::to_item(&draft)?),
         ];
         Ok(match transaction::write(&self.client, items).await? {
             Written::Committed => Begun::Draft(Box::new(Reply::of(&draft).expect("a new draft has all that it takes"))),
