@@ -169,6 +169,12 @@ impl Stack {
         Tenant::new(self.rest_url(), self.websocket_url(), id, key)
     }
 
+    /// The tenant that a key in the tables belongs to.
+    pub async fn tenant_of(&self, key: &str) -> Tenant {
+        let owner = self.tenants().owner_of(&ApiKey::new(key).hash()).await.expect("the tenants table answers");
+        Tenant::new(self.rest_url(), self.websocket_url(), owner.expect("the key is somebody's"), key.to_owned())
+    }
+
     /// A tenant that another stack made in the same tables.
     #[must_use]
     pub fn again(&self, tenant: &Tenant) -> Tenant {

@@ -31,6 +31,7 @@ mod supervision;
 mod suspension;
 mod template;
 mod update_chat;
+mod upgrades;
 mod wishes;
 mod ws_connect;
 mod ws_connect_races;
