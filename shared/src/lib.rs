@@ -9,6 +9,7 @@ pub mod answer;
 pub mod api_key;
 pub mod auth;
 pub mod aws;
+pub mod budget;
 pub mod chat;
 pub mod config;
 pub mod error;

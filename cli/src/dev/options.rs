@@ -63,6 +63,10 @@ pub(crate) struct Options {
     #[arg(long, help_heading = "For programs")]
     pub(crate) json: bool,
 
+    /// Where the functions find @connections, such as a proxy in front of this stack's [default: at the API's own port]
+    #[arg(long, value_name = "URL", help_heading = "For programs")]
+    pub(crate) management_endpoint: Option<String>,
+
     /// Stop when stdin is closed
     #[arg(long, help_heading = "For programs")]
     pub(crate) stop_on_stdin_eof: bool,

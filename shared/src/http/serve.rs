@@ -10,6 +10,7 @@ use super::{Request, Response, request, response};
 use crate::{
     after::AfterAnswer,
     auth::{Doorkeeper, Tenant},
+    budget::in_time,
     config::Config,
     error::ApiError,
     id::TenantId,
@@ -28,18 +29,20 @@ use crate::{
 /// When the runtime cannot be reached.
 pub async fn serve<H, F>(config: &Config, doorkeeper: Doorkeeper, meter: Meter, handler: H) -> Result<(), Error>
 where
-    H: Fn(Tenant, Request) -> F + Clone + Send + 'static,
+    H: Fn(Tenant, Request) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response, ApiError>> + Send + 'static,
 {
     run(config, move |request: Request| {
         let (doorkeeper, handler) = (doorkeeper.clone(), handler.clone());
         async move {
             let now = Timestamp::now();
-            let (admitted, quota) = doorkeeper.admit(request::api_key(&request), meter, now).await;
-            let result = match admitted {
-                Ok(tenant) => caught(handler(tenant, request)).await,
-                Err(error) => Err(error),
+            let mut quota = None;
+            let handling = async {
+                let (admitted, left) = doorkeeper.admit(request::api_key(&request), meter, now).await;
+                quota = left;
+                handler(admitted?, request).await
             };
+            let result = caught(in_time(handling)).await;
             (result, quota.map(|quota| quota.headers(now)).into_iter().flatten().collect())
         }
     })
@@ -73,20 +76,19 @@ where
         let (doorkeeper, read, handler) = (doorkeeper.clone(), read.clone(), handler.clone());
         async move {
             let now = Timestamp::now();
-            let key = request::api_key(&request);
-            let owner = match doorkeeper.identify(key).await {
-                Ok((owner, _)) => owner,
-                Err(error) => return (Err(error), Vec::new()),
-            };
-            let reading = caught(read(owner.clone(), &request));
-            let ((admitted, quota), found) = tokio::join!(doorkeeper.admit(key, meter, now), reading);
+            let mut quota = None;
             let handling = async {
+                let key = request::api_key(&request);
+                let (owner, _) = doorkeeper.identify(key).await?;
+                let reading = read(owner.clone(), &request);
+                let ((admitted, left), found) = tokio::join!(doorkeeper.admit(key, meter, now), reading);
+                quota = left;
                 let tenant = admitted?;
                 // The key may have moved to another tenant since this process last saw it.
                 let found = if tenant.id == owner { found? } else { read(tenant.id.clone(), &request).await? };
                 handler(tenant, request, found).await
             };
-            let result = caught(handling).await;
+            let result = caught(in_time(handling)).await;
             (result, quota.map(|quota| quota.headers(now)).into_iter().flatten().collect())
         }
     })

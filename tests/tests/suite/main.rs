@@ -22,6 +22,7 @@ mod leases;
 mod limits;
 mod list_messages;
 mod list_user_chats;
+mod outage;
 mod quick_start;
 mod real_model;
 mod schemathesis;

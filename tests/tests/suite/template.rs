@@ -3,10 +3,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
+    time::Duration,
 };
 
 use gateway::template::Template;
-use shared::http::ROUTES;
+use shared::{budget::BUDGET, http::ROUTES};
 
 fn template() -> Template {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
@@ -37,4 +38,16 @@ fn every_function_is_a_crate_and_the_other_way_round() {
     let crates: BTreeSet<String> =
         crates.map(|entry| entry.expect("readable").file_name().into_string().expect("text")).collect();
     assert_eq!(named, crates);
+}
+
+/// API Gateway waits so long for any function.
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
+const GATEWAY: Duration = Duration::from_secs(29);
+
+#[test]
+fn a_request_is_answered_before_its_function_is_killed() {
+    for function in template().functions().expect("functions are readable") {
+        let killed = function.timeout.min(GATEWAY);
+        assert!(killed >= BUDGET + Duration::from_secs(1), "{} has {killed:?}", function.name);
+    }
 }
