@@ -54,10 +54,14 @@ pub(crate) async fn handle(app: Arc<App>, event: SocketEvent) -> Result<(), ApiE
     let heard = app.sockets.connections.hear(&event.connection_id, event.received_at()).await;
     let (chat_id, result) = match heard {
         Ok(Heard::Allowed(connection)) => {
+            telemetry::note_tenant(&connection.pass.tenant_id);
             let chat_id = connection.pass.chat_id.clone();
             (Some(chat_id), http::caught(Box::pin(obey(&app, &event, connection))).await)
         }
-        Ok(Heard::TooOften(connection)) => (Some(connection.pass.chat_id), Err(limits::too_many_frames())),
+        Ok(Heard::TooOften(connection)) => {
+            telemetry::note_tenant(&connection.pass.tenant_id);
+            (Some(connection.pass.chat_id), Err(limits::too_many_frames()))
+        }
         Ok(Heard::Unknown) => (None, Err(unknown_connection())),
         Err(error) => (None, Err(error.into())),
     };
@@ -140,9 +144,9 @@ impl App {
     pub(crate) fn tell_ends(&self, ended: Vec<(Answer, StreamRecord)>, pass: &Pass, event: &SocketEvent) {
         for (answer, record) in ended {
             let (sockets, pass, request_id) = (self.sockets.clone(), pass.clone(), event.request_id.clone());
-            after::spawn(async move {
+            after::spawn(telemetry::work("tell_end", async move {
                 answer::tell_end(&sockets, &pass, answer, &record.waiting(), &request_id).await;
-            });
+            }));
         }
     }
 }
