@@ -74,10 +74,12 @@ pub(crate) async fn handle(app: Arc<App>, event: SocketEvent) -> Result<(), ApiE
 async fn hear(app: &Arc<App>, event: &SocketEvent, chat: &mut Option<ChatId>) -> Result<(), ApiError> {
     match app.sockets.connections.hear(&event.connection_id, event.received_at()).await? {
         Heard::Allowed(connection) => {
+            telemetry::note_tenant(&connection.pass.tenant_id);
             *chat = Some(connection.pass.chat_id.clone());
             obey(app, event, connection).await
         }
         Heard::TooOften(connection) => {
+            telemetry::note_tenant(&connection.pass.tenant_id);
             *chat = Some(connection.pass.chat_id);
             Err(limits::too_many_frames())
         }
@@ -148,9 +150,9 @@ impl App {
     pub(crate) fn tell_ends(&self, ended: Vec<(Answer, StreamRecord)>, pass: &Pass, event: &SocketEvent) {
         for (answer, record) in ended {
             let (sockets, pass, request_id) = (self.sockets.clone(), pass.clone(), event.request_id.clone());
-            after::spawn(async move {
+            after::spawn(telemetry::work("tell_end", async move {
                 answer::tell_end(&sockets, &pass, answer, &record.waiting(), &request_id).await;
-            });
+            }));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Running a handler as a Lambda function.
 
-use std::{future::Future, panic::AssertUnwindSafe, time::Instant};
+use std::{future::Future, panic::AssertUnwindSafe};
 
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue};
@@ -15,7 +15,7 @@ use crate::{
     error::ApiError,
     id::TenantId,
     limits::Meter,
-    telemetry,
+    telemetry::{self, Answered, Asked, Trace},
     time::Timestamp,
 };
 
@@ -134,24 +134,22 @@ where
     H: Fn(Request) -> F,
     F: Future<Output = Handled>,
 {
-    let begun = Instant::now();
-    let (request_id, route) = (request::request_id(&request), route(&request));
-    let (result, headers) = handle(request).await;
-
-    let mut code = None;
-    let mut response = result.unwrap_or_else(|error| {
-        telemetry::log_cause(&error, &request_id);
-        code = Some(error.code().as_str());
-        response::error(&error, &request_id)
-    });
-    tracing::info!(
-        request_id,
-        route,
-        status = response.status().as_u16(),
-        error.code = code,
-        duration_ms = begun.elapsed().as_secs_f64() * 1e3,
-        "answered"
-    );
+    let request_id = request::request_id(&request);
+    let trace = request.lambda_context().xray_trace_id.as_deref().and_then(Trace::parse);
+    let asked = Asked { request_id: request_id.clone(), route: route(&request), trace };
+    let handling = handle(request);
+    let (mut response, headers) = telemetry::answering(asked, async {
+        let (result, headers) = handling.await;
+        let mut code = None;
+        let response = result.unwrap_or_else(|error| {
+            telemetry::log_cause(&error, &request_id);
+            code = Some(error.code());
+            response::error(&error, &request_id)
+        });
+        let answered = Answered { status: response.status(), code };
+        ((response, headers), answered)
+    })
+    .await;
     response.headers_mut().extend(headers.into_iter().map(|(name, value)| (HeaderName::from_static(name), value)));
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert("x-request-id", value);
