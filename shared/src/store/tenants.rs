@@ -30,7 +30,9 @@ use crate::{
     time::Timestamp,
 };
 
+mod erase;
 mod manage;
+mod retention;
 
 pub use manage::{NewKey, NewLimits, NewTenant, TenantRecord};
 
@@ -54,6 +56,9 @@ pub struct Gate {
     pub limits: Limits,
     /// What chats are given that do not say otherwise. No system prompt: it would not fit.
     pub defaults: ChatConfig,
+    /// For how many days chats are kept in which nothing happens; for ever, unless it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_days: Option<u32>,
     /// When the tenant was made.
     pub created_at: Timestamp,
     rest_count: u32,
