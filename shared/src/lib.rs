@@ -12,6 +12,7 @@ pub mod aws;
 pub mod chat;
 pub mod config;
 pub mod error;
+pub mod housekeeping;
 pub mod http;
 pub mod id;
 pub mod input;
@@ -19,6 +20,7 @@ pub mod leases;
 pub mod limits;
 pub mod message;
 pub mod page;
+pub mod scheduled;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod store;

@@ -26,3 +26,4 @@ pub use streams::{Answer, Begun, Finished, Hold, Lapsed, LiveStream, Look, Outco
 pub use tenants::{
     Admission, Gate, KeyRecord, NewKey, NewLimits, NewTenant, Shut, TenantRecord, TenantStatus, Tenants,
 };
+pub use users::UserRecord;

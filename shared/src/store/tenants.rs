@@ -19,7 +19,7 @@ use aws_sdk_dynamodb::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    StoreError,
+    Connection, StoreError,
     transaction::{ATTEMPTS, back_off},
 };
 use crate::{
@@ -130,6 +130,16 @@ impl Gate {
             TenantStatus::Active => Ok(()),
             TenantStatus::Suspended => Err(Shut::Suspended),
         }
+    }
+
+    /// Of a tenant's sockets those that do not open its gate any more, and why; a gate that is gone nobody opens. Not those
+    /// that must have ended by now.
+    #[must_use]
+    pub fn shut_out(gate: Option<&Self>, sockets: &[Connection], now: Timestamp) -> (Vec<Connection>, Shut) {
+        let is_shut = |socket: &&Connection| gate.is_none_or(|gate| gate.open(&socket.pass.key, now).is_err());
+        let shut_out = sockets.iter().filter(|socket| socket.expires_at > now).filter(is_shut).cloned().collect();
+        let is_suspended = gate.is_some_and(|gate| gate.status == TenantStatus::Suspended);
+        (shut_out, if is_suspended { Shut::Suspended } else { Shut::InvalidKey })
     }
 
     /// The window of a meter, as it stands.

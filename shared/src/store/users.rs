@@ -24,10 +24,15 @@ use crate::{
     time::Timestamp,
 };
 
-#[derive(Deserialize)]
-struct UserItem {
+/// A user, as the table knows one.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct UserRecord {
+    /// How many chats there are.
     #[serde(default)]
-    chat_count: u32,
+    pub chat_count: u32,
+    /// When the user first connected.
+    #[serde(default)]
+    pub first_connected_at: Option<Timestamp>,
 }
 
 impl Chats {
@@ -55,32 +60,38 @@ impl Chats {
     ///
     /// [`StoreError`] when the table does not answer.
     pub async fn chat_count(&self, tenant: &TenantId, user: &UserId) -> Result<u32, StoreError> {
+        Ok(self.user(tenant, user).await?.unwrap_or_default().chat_count)
+    }
+
+    /// What is known of a user; `None` for one who never had a chat, nor connected.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn user(&self, tenant: &TenantId, user: &UserId) -> Result<Option<UserRecord>, StoreError> {
         let output = self
             .client
             .get_item()
             .table_name(&self.table)
             .set_key(Some(user_key(tenant, user)))
-            .projection_expression("chat_count")
             .consistent_read(true)
             .send()
             .await?;
-        let user: Option<UserItem> = output.item.map(serde_dynamo::from_item).transpose()?;
-        Ok(user.map_or(0, |user| user.chat_count))
+        Ok(output.item.map(serde_dynamo::from_item).transpose()?)
     }
 
-    /// Removes a user who has no chats. False when the user has some, whom nothing is done to.
+    /// Removes a user who has no chats, or all the same when no chat can be made any more. False when the user has some.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when the table does not answer.
-    pub async fn forget_user(&self, tenant: &TenantId, user: &UserId) -> Result<bool, StoreError> {
-        let delete = self
-            .client
-            .delete_item()
-            .table_name(&self.table)
-            .set_key(Some(user_key(tenant, user)))
-            .condition_expression("attribute_not_exists(chat_count) OR chat_count <= :none")
-            .expression_attribute_values(":none", AttributeValue::N("0".to_owned()));
+    pub async fn forget_user(&self, tenant: &TenantId, user: &UserId, all_the_same: bool) -> Result<bool, StoreError> {
+        let mut delete = self.client.delete_item().table_name(&self.table).set_key(Some(user_key(tenant, user)));
+        if !all_the_same {
+            delete = delete
+                .condition_expression("attribute_not_exists(chat_count) OR chat_count <= :none")
+                .expression_attribute_values(":none", AttributeValue::N("0".to_owned()));
+        }
         match delete.send().await {
             Ok(_) => Ok(true),
             Err(error)
