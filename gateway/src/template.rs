@@ -8,6 +8,7 @@ mod functions;
 mod parameters;
 mod resolve;
 mod routes;
+mod schedules;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use serde_json::{Map, Value};
 pub use error::TemplateError;
 pub use functions::Function;
 pub use routes::{HttpRoute, WebSocketApi, WebSocketRoute};
+pub use schedules::Schedule;
 
 use resolve::Place;
 

@@ -13,6 +13,7 @@ pub mod budget;
 pub mod chat;
 pub mod config;
 pub mod error;
+pub mod housekeeping;
 pub mod http;
 pub mod id;
 pub mod input;
@@ -20,6 +21,7 @@ pub mod leases;
 pub mod limits;
 pub mod message;
 pub mod page;
+pub mod scheduled;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod store;

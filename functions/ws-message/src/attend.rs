@@ -155,7 +155,8 @@ impl Wish {
     async fn tell_others(&self, answer: Answer, record: Option<StreamRecord>) {
         let Some(record) = record else { return };
         let Self { app, connection, request_id, .. } = self;
-        answer::tell_end(&app.sockets, &connection.pass, answer, &record.waiting(), request_id).await;
+        let Pass { tenant_id, chat_id, .. } = &connection.pass;
+        answer::tell_end(&app.sockets, (tenant_id, chat_id), answer, &record.waiting(), request_id).await;
     }
 
     /// The answer, which does not run.

@@ -151,7 +151,8 @@ impl App {
         for (answer, record) in ended {
             let (sockets, pass, request_id) = (self.sockets.clone(), pass.clone(), event.request_id.clone());
             after::spawn(telemetry::work("tell_end", async move {
-                answer::tell_end(&sockets, &pass, answer, &record.waiting(), &request_id).await;
+                answer::tell_end(&sockets, (&pass.tenant_id, &pass.chat_id), answer, &record.waiting(), &request_id)
+                    .await;
             }));
         }
     }

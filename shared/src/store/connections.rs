@@ -345,6 +345,15 @@ impl Connections {
         Ok(())
     }
 
+    /// Forgets that a tenant ever had sockets.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn forget_tenant(&self, tenant: &TenantId) -> Result<(), StoreError> {
+        self.delete(leases::leases_key(tenant)).await
+    }
+
     /// Keeps a ticket until it is used, or too old.
     ///
     /// # Errors

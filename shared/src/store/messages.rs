@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Chats, StoreError,
-    chats::{Seen, State, chat_key, chat_pk, state_key},
-    item,
+    chats::{LOOK_AT_ANSWERS, Seen, State, chat_key, chat_pk, state_key},
+    due, item,
     streams::{Lease, Reply, StreamRecord},
     transaction::{self, Written, next_attempt},
 };
@@ -198,7 +198,7 @@ impl Chats {
     }
 
     /// Part of a transaction: the chat's counter goes on by two, if it is where the caller saw it, and if there is room
-    /// for one more stream.
+    /// for one more stream. Housekeeping is to look at the chat, unless it is already.
     fn advance(
         &self,
         tenant: &TenantId,
@@ -207,12 +207,17 @@ impl Chats {
         reply: &MessageItem,
         now: Timestamp,
     ) -> Result<TransactWriteItem, StoreError> {
-        let update = Update::builder()
+        let mut update = Update::builder();
+        for (name, value) in due::mark(&chat_pk(tenant, chat), now.plus(LOOK_AT_ANSWERS)) {
+            update = update.expression_attribute_values(name, value);
+        }
+        let update = update
             .table_name(&self.table)
             .set_key(Some(state_key(tenant, chat)))
-            .update_expression(
-                "SET message_count = :next, last_message_at = :now, active_at = :now, streams.#reply = :stream",
-            )
+            .update_expression(format!(
+                "SET message_count = :next, last_message_at = :now, active_at = :now, streams.#reply = :stream, {}",
+                due::MARK_ONCE
+            ))
             .condition_expression(
                 "message_count = :seen AND attribute_not_exists(deleted_at) AND size(streams) < :streams",
             )

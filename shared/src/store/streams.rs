@@ -153,6 +153,10 @@ impl StreamRecord {
         self.message_id == *answer
     }
 
+    pub(super) fn id(self) -> MessageId {
+        self.message_id
+    }
+
     /// The socket that has had enough.
     #[must_use]
     pub fn cancelled_by(&self) -> Option<&ConnectionId> {

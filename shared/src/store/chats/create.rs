@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Chats, PROFILE, Profile, STATE, State, StoreError, assemble, item, owner,
+    places::{chat_place, once_place, placed},
     transaction::{self, Written},
 };
 use crate::{
@@ -103,6 +104,7 @@ impl Chats {
         let mut state_item = item::to_item(&state)?;
         state_item.insert("owner".to_owned(), AttributeValue::S(owner(tenant, &profile.user_id)));
         state_item.insert("active_at".to_owned(), AttributeValue::S(now.to_string()));
+        state_item.extend(placed(tenant, chat_place(now)));
 
         let mut items = vec![
             self.put_new(tenant, &chat_id, PROFILE, item::to_item(&profile)?),
@@ -141,6 +143,7 @@ impl Chats {
             ("expires_at".to_owned(), AttributeValue::S(expires_at.to_string())),
             ("ttl".to_owned(), AttributeValue::N(expires_at.as_seconds().to_string())),
         ]);
+        item.extend(placed(tenant, once_place(&chat.user_id, now)));
         let put = Put::builder()
             .table_name(&self.table)
             .set_item(Some(item))

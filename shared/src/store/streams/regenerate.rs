@@ -6,7 +6,11 @@ use super::{Chats, MessageItem, Reply, StoreError, StreamRecord, draft_sk, item,
 use crate::{
     id::{ChatId, TenantId},
     message::Message,
-    store::transaction::Written,
+    store::{
+        chats::{LOOK_AT_ANSWERS, chat_pk},
+        due,
+        transaction::Written,
+    },
     time::Timestamp,
 };
 
@@ -36,10 +40,14 @@ impl Chats {
         now: Timestamp,
     ) -> Result<Begun, StoreError> {
         let draft = MessageItem::instead_of(old, model, now);
-        let list = Update::builder()
+        let mut list = Update::builder();
+        for (name, value) in due::mark(&chat_pk(tenant, chat), now.plus(LOOK_AT_ANSWERS)) {
+            list = list.expression_attribute_values(name, value);
+        }
+        let list = list
             .table_name(&self.table)
             .set_key(Some(state_key(tenant, chat)))
-            .update_expression("SET streams.#draft = :stream")
+            .update_expression(format!("SET streams.#draft = :stream, {}", due::MARK_ONCE))
             .condition_expression(
                 "message_count = :count AND size(streams) = :none AND attribute_not_exists(deleted_at)",
             )

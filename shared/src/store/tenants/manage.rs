@@ -95,6 +95,7 @@ impl Tenants {
             keys: BTreeMap::from([(new.key.as_str().to_owned(), KeyRecord::new(None, now))]),
             limits: new.limits,
             defaults: ChatConfig { system_prompt: None, ..new.defaults },
+            retention_days: None,
             created_at: now,
             rest_count: 0,
             rest_ends: never,
@@ -296,7 +297,7 @@ impl Tenants {
     }
 
     /// Forgets whose key it is, if it is this tenant's.
-    async fn disclaim_key(&self, key: &KeyHash, tenant: &TenantId) -> Result<(), StoreError> {
+    pub(super) async fn disclaim_key(&self, key: &KeyHash, tenant: &TenantId) -> Result<(), StoreError> {
         let delete = self
             .client
             .delete_item()
