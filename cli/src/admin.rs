@@ -9,7 +9,6 @@ mod find;
 mod place;
 mod show;
 mod sockets;
-mod table;
 mod values;
 
 use std::process::ExitCode;

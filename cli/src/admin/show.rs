@@ -6,7 +6,7 @@ use shared::limits::Limits;
 use shared::store::{KeyRecord, TenantRecord, TenantStatus};
 use shared::time::Timestamp;
 
-use super::table::{Cell, render};
+use crate::table::{Cell, render};
 use crate::terminal::{Colour, Terminal};
 
 /// A tenant with so many connections open, for programs.
