@@ -48,6 +48,15 @@ pub struct Resource {
 }
 
 impl Template {
+    /// A template as JSON, which says the same: CloudFormation takes either. Intrinsics have their long forms.
+    ///
+    /// # Errors
+    ///
+    /// When the text is not a template.
+    pub fn json(yaml: &str) -> Result<Value, TemplateError> {
+        yaml::json(yaml)
+    }
+
     /// Reads and parses the template at `path`. See [`Template::parse`].
     ///
     /// # Errors
