@@ -4,6 +4,7 @@
 //! The stack is the real one: `chat dev` with the function binaries behind cargo-lambda's Lambda APIs, DynamoDB Local
 //! in memory, free ports. It is started once a process and stops when the process ends, however that happens.
 
+mod api;
 mod clients;
 mod documents;
 mod lambda;
@@ -12,9 +13,10 @@ mod proxy;
 mod python;
 mod stack;
 
+pub use api::{Api, Customer};
 pub use clients::{Answer, Socket, Tenant, eventually};
 pub use lambda::Lambda;
 pub use management::{Answer as PostAnswer, ManagementApi, Manner, Post, management_client};
 pub use proxy::{Fault, Proxy, pass_on};
-pub use python::python_with;
+pub use python::{python_from, python_with};
 pub use stack::{Options, Stack};

@@ -93,13 +93,14 @@ where
     let result = caught(handler(event)).await;
 
     let mut code = None;
+    // Without a body: API Gateway puts its own in the place of a refusal's, and what a message is answered goes nowhere,
+    // or, past our events, to the socket.
     let response = match result {
         Ok(()) => json!({ "statusCode": 200 }),
         Err(error) => {
             telemetry::log_cause(&error, &request_id);
             code = Some(error.code().as_str());
-            let body = json!({ "error": error.to_json(), "request_id": request_id });
-            json!({ "statusCode": error.code().status().as_u16(), "body": body.to_string() })
+            json!({ "statusCode": error.code().status().as_u16() })
         }
     };
     tracing::info!(
