@@ -31,11 +31,11 @@ pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("it never came to this: {what}"));
 }
 
-/// A tenant with its API key.
+/// A tenant with its API key. Who may look into the tables has its [`TenantId`]; others have its text.
 #[derive(Clone, Debug)]
-pub struct Tenant {
-    /// The tenant's id, for looking into the tables.
-    pub id: TenantId,
+pub struct Tenant<Id = TenantId> {
+    /// The tenant's id.
+    pub id: Id,
     /// Its API key.
     pub key: String,
     rest_url: String,
@@ -62,8 +62,8 @@ impl Answer {
     }
 }
 
-impl Tenant {
-    pub(crate) fn new(rest_url: &str, websocket_url: &str, id: TenantId, key: String) -> Self {
+impl<Id: Clone> Tenant<Id> {
+    pub(crate) fn new(rest_url: &str, websocket_url: &str, id: Id, key: String) -> Self {
         let http = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client without TLS");
         Self { id, key, rest_url: rest_url.to_owned(), websocket_url: websocket_url.to_owned(), http }
     }
@@ -83,12 +83,13 @@ impl Tenant {
     /// Sends a request; its answer has to be one that the documents describe.
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
         let request = request.build().expect("a request");
-        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let base = reqwest::Url::parse(&self.rest_url).expect("an address");
+        let path = request.url().path().strip_prefix(base.path().trim_end_matches('/')).expect("it is below the base");
+        let (method, path) = (request.method().clone(), path.to_owned());
         let response = self.http.execute(request).await.expect("the gateway answers");
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.expect("the body arrives");
-        let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect("bodies are JSON") };
-        let answer = Answer { status, headers, body };
+        let answer = Answer { status, headers, body: json_of(&text) };
         documents::check_answer(&method, &path, &answer);
         answer
     }
@@ -142,7 +143,7 @@ impl Tenant {
         let response = handshake.send().await.expect("the gateway answers");
         let (status, headers) = (response.status(), response.headers().clone());
         documents::check_refusal(status);
-        Answer { status, headers, body: response.json().await.expect("bodies are JSON") }
+        Answer { status, headers, body: json_of(&response.text().await.expect("the body arrives")) }
     }
 
     /// Opens a socket with any query and headers; the status of the refusal otherwise.
@@ -162,6 +163,11 @@ impl Tenant {
             Err(error) => panic!("the handshake failed: {error}"),
         }
     }
+}
+
+/// A body; null when there is none.
+fn json_of(text: &str) -> Value {
+    if text.is_empty() { Value::Null } else { serde_json::from_str(text).expect("bodies are JSON") }
 }
 
 /// What comes from a socket within a time.

@@ -1,23 +1,40 @@
 //! Clients and tools in Python, from PyPI.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::Options;
 
 /// The programs of a virtual environment below `target/tools` that has one package of one version.
 #[must_use]
 pub fn python_with(package: &str, version: &str) -> PathBuf {
-    let environment = Options::binaries().target.join("tools").join(format!("python-{package}-{version}"));
+    let wanted = format!("{package}=={version}");
+    environment(&format!("{package}-{version}"), &wanted, |pip| pip.arg(&wanted))
+}
+
+/// The programs of a virtual environment below `target/tools` that has the packages of a file, known by their hashes.
+#[must_use]
+pub fn python_from(name: &str, requirements: &Path) -> PathBuf {
+    let wanted = fs::read_to_string(requirements).expect("the requirements are readable");
+    environment(name, &wanted, |pip| pip.args(["--require-hashes", "--only-binary", ":all:", "-r"]).arg(requirements))
+}
+
+fn environment(name: &str, wanted: &str, packages: impl FnOnce(&mut Command) -> &mut Command) -> PathBuf {
+    let environment = Options::binaries().target.join("tools").join(format!("python-{name}"));
     let (programs, whole) = (environment.join("bin"), environment.join("whole"));
     // The mark comes last, so an installation that was cut off is not taken for whole.
-    if !whole.exists() {
+    if fs::read_to_string(&whole).ok().as_deref() != Some(wanted) {
         if environment.exists() {
             fs::remove_dir_all(&environment).expect("half an installation can be removed");
         }
         run(Command::new("python3").args(["-m", "venv"]).arg(&environment));
-        let package = format!("{package}=={version}");
-        run(Command::new(programs.join("python")).args(["-m", "pip", "install", "--quiet", &package]));
-        fs::write(whole, "").expect("a mark can be made");
+        let mut pip = Command::new(programs.join("python"));
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        run(packages(&mut pip));
+        fs::write(whole, wanted).expect("a mark can be made");
     }
     programs
 }

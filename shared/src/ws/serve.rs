@@ -103,14 +103,14 @@ where
     let asked = Asked { request_id: request_id.clone(), route, trace: event.trace.clone() };
     let handling = handler(event);
     telemetry::answering(asked, async {
+        // Without a body: API Gateway puts its own in the place of a refusal's, and what a message is answered goes
+        // nowhere, or, past our events, to the socket.
         match caught(handling).await {
             Ok(()) => (json!({ "statusCode": 200 }), Answered { status: StatusCode::OK, code: None }),
             Err(error) => {
                 telemetry::log_cause(&error, &request_id);
                 let status = error.code().status();
-                let body = json!({ "error": error.to_json(), "request_id": request_id });
-                let response = json!({ "statusCode": status.as_u16(), "body": body.to_string() });
-                (response, Answered { status, code: Some(error.code()) })
+                (json!({ "statusCode": status.as_u16() }), Answered { status, code: Some(error.code()) })
             }
         }
     })

@@ -91,24 +91,3 @@ async fn a_stream_that_nobody_tells_finds_out_that_its_chat_is_gone() {
     assert_eq!(socket.next_of("message_stream_ended").await["finish_reason"], "error");
     assert_eq!(items_left(stack, &tenant, &chat).await, 0, "what it had to say is not stored any more");
 }
-
-#[tokio::test]
-async fn another_tenants_chat_cannot_be_deleted() {
-    let (owner, stranger) = (Stack::shared().tenant("owner").await, Stack::shared().tenant("stranger").await);
-    let chat = owner.chat("u").await;
-    let path = format!("/api/v1/chats/{chat}");
-    assert_eq!(stranger.delete(&path).await.code(), "CHAT_NOT_FOUND");
-    assert_eq!(owner.get(&path).await.status, StatusCode::OK);
-}
-
-#[tokio::test]
-async fn of_two_deletes_at_once_one_wins() {
-    let tenant = Stack::shared().tenant("two deletes").await;
-    let chat = tenant.chat("u").await;
-    let path = format!("/api/v1/chats/{chat}");
-    let (one, two) = tokio::join!(tenant.delete(&path), tenant.delete(&path));
-    let mut statuses = [one.status.as_u16(), two.status.as_u16()];
-    statuses.sort_unstable();
-    assert_eq!(statuses, [204, 404]);
-    assert_eq!(tenant.get("/api/v1/chats/user/u").await.body["total"], 0);
-}

@@ -2,7 +2,7 @@
 //! never existed.
 
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::{
     api_key::ApiKey,
     id::{ChatId, MessageId},
@@ -46,38 +46,6 @@ fn operations(tenant: &Tenant, chat: &str) -> Vec<reqwest::RequestBuilder> {
         tenant.request(Method::POST, &path("/tickets")),
         tenant.request(Method::DELETE, &path("")),
     ]
-}
-
-#[tokio::test]
-async fn what_is_anothers_is_what_never_was() {
-    let stack = Stack::shared();
-    let (owner, stranger) = (stack.tenant("owner").await, stack.tenant("stranger").await);
-    let theirs = owner.chat_with(&json!({ "user_id": "u", "title": "secret" })).await;
-    owner.connect(&theirs, "u").await.say("secret").await;
-    let before = owner.get(&format!("/api/v1/chats/{theirs}")).await.body;
-    let never = ChatId::generate().to_string();
-
-    let foreign = operations(&stranger, &theirs);
-    let unknown = operations(&stranger, &never);
-    for (foreign, unknown) in foreign.into_iter().zip(unknown) {
-        let (foreign, unknown) = (stranger.send(foreign).await, stranger.send(unknown).await);
-        assert_eq!(foreign.code(), "CHAT_NOT_FOUND");
-        assert_eq!(said(&foreign, &theirs), said(&unknown, &never));
-    }
-    for user in ["u", "someone"] {
-        let refused = async |chat: &str| {
-            let query = format!("api_key={}&user_id={user}&chat_id={chat}", stranger.key);
-            let refusal = stranger.refusal(&query).await;
-            assert_eq!(refusal.status, StatusCode::NOT_FOUND);
-            said(&refusal, chat)
-        };
-        assert_eq!(refused(&theirs).await, refused(&never).await);
-    }
-
-    // Nothing of all that had an effect, and nothing foreign is listed.
-    assert_eq!(owner.get(&format!("/api/v1/chats/{theirs}")).await.body, before);
-    let listed = stranger.get("/api/v1/chats/user/u").await.body;
-    assert_eq!((&listed["total"], &listed["chats"]), (&0.into(), &json!([])));
 }
 
 /// Some handlers are handed what was read while the request was let in.
@@ -132,59 +100,4 @@ async fn a_key_that_moved_to_another_tenant_opens_nothing_of_the_first() {
     assert_eq!(moved.delete(&format!("/api/v1/chats/{two}")).await.status, StatusCode::NO_CONTENT);
     assert_eq!(moved.delete(&format!("/api/v1/chats/{one}")).await.code(), "CHAT_NOT_FOUND");
     assert_eq!(first.get("/api/v1/chats/user/u").await.body["total"], 1);
-}
-
-#[tokio::test]
-async fn ids_that_tenants_choose_are_their_own() {
-    let stack = Stack::shared();
-    let (one, two) = (stack.tenant("one").await, stack.tenant("two").await);
-    let body = json!({ "user_id": "u" });
-    let create = async |tenant: &Tenant, body: &Value| {
-        tenant.send(tenant.request(Method::POST, "/api/v1/chats/").header("Idempotency-Key", "same").json(body)).await
-    };
-    let (first, second) = (create(&one, &body).await, create(&two, &json!({ "user_id": "v" })).await);
-    assert_eq!((first.status, second.status), (StatusCode::CREATED, StatusCode::CREATED), "no mismatch across tenants");
-    assert_ne!(first.body["chat_id"], second.body["chat_id"]);
-
-    // The same client's id in two chats, of one tenant and of two.
-    let mut answered = Vec::new();
-    for tenant in [&one, &one, &two] {
-        let chat = tenant.chat("u").await;
-        let mut socket = tenant.connect(&chat, "u").await;
-        socket.send(&json!({ "content": "Hello", "client_message_id": "same" })).await;
-        answered.push(socket.next_of("message_stream_ended").await["message_id"].clone());
-    }
-    answered.dedup();
-    assert_eq!(answered.len(), 3);
-}
-
-#[tokio::test]
-async fn users_of_one_tenant_do_not_hear_each_other() {
-    let tenant = Stack::shared().tenant("users").await;
-    let (hers, his) = (tenant.chat("her").await, tenant.chat("him").await);
-    let query = format!("api_key={}&user_id=him&chat_id={hers}", tenant.key);
-    assert_eq!(tenant.connect_with(&query, &[]).await.err(), Some(StatusCode::FORBIDDEN));
-    let (mut her, mut him) = (tenant.connect(&hers, "her").await, tenant.connect(&his, "him").await);
-    her.say("for me alone").await;
-    let heard = him.say("and this for me").await;
-    assert!(heard.iter().all(|event| event["chat_id"] == his.as_str()), "{heard:?}");
-    let listed = tenant.get("/api/v1/chats/user/him").await.body;
-    assert_eq!(listed["total"], 1);
-    assert!(!listed.to_string().contains(&hers));
-}
-
-#[tokio::test]
-async fn a_ticket_leads_only_where_it_was_made_for() {
-    let stack = Stack::shared();
-    let (owner, stranger) = (stack.tenant("owner").await, stack.tenant("stranger").await);
-    let chat = owner.chat("u").await;
-    let made = owner.post(&format!("/api/v1/chats/{chat}/tickets"), &json!({})).await;
-    let ticket = made.body["ticket"].as_str().expect("a ticket");
-    // Whatever else is in the query, the ticket decides.
-    let elsewhere = stranger.chat("u").await;
-    let query = format!("ticket={ticket}&user_id=u&chat_id={elsewhere}&api_key={}", stranger.key);
-    let mut socket = stranger.connect_with(&query, &[]).await.expect("a handshake");
-    assert_eq!(socket.next_of("connection_established").await["chat_id"], chat.as_str());
-    let guess = format!("ticket=tk_{}", MessageId::generate());
-    assert_eq!(stranger.connect_with(&guess, &[]).await.err(), Some(StatusCode::UNAUTHORIZED));
 }

@@ -1,12 +1,12 @@
 //! Many at once, and long ones.
 
 use serde_json::json;
-use tests::Stack;
+use tests::Api;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_sockets_of_a_tenant_stream_at_once() {
-    let stack = Stack::shared();
-    let tenant = stack.tenant("fifty").await;
+    let api = Api::shared();
+    let tenant = api.tenant("fifty").await;
     let answers = (0..50).map(async |number| {
         let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "model": "echo@50" } })).await;
         let mut socket = tenant.connect(&chat, "u").await;
@@ -21,7 +21,7 @@ async fn fifty_sockets_of_a_tenant_stream_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn four_answers_at_once_in_a_chat_are_four_streams() {
-    let tenant = Stack::shared().tenant("four streams").await;
+    let tenant = Api::shared().tenant("four streams").await;
     let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "model": "echo@20" } })).await;
     let mut socket = tenant.connect(&chat, "u").await;
     let contents: Vec<String> = (0..4).map(|number| format!("this is number {number} ").repeat(6)).collect();
@@ -44,7 +44,7 @@ async fn four_answers_at_once_in_a_chat_are_four_streams() {
 
 /// An answer that takes so many seconds. The gateway gives up on a function after 29.
 async fn arrives(seconds: usize) {
-    let tenant = Stack::shared().tenant("long answer").await;
+    let tenant = Api::shared().tenant("long answer").await;
     let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "model": "echo@10" } })).await;
     let mut socket = tenant.connect(&chat, "u").await;
     let content = "word ".repeat(seconds * 10);

@@ -1,7 +1,7 @@
 //! What a client says, and the stream that answers it.
 
 use serde_json::{Value, json};
-use tests::{Stack, Tenant};
+use tests::{Api, Customer};
 
 /// The text of a stream's tokens, checked for holes.
 fn joined(events: &[Value], message_id: &Value) -> String {
@@ -15,13 +15,13 @@ fn joined(events: &[Value], message_id: &Value) -> String {
     text
 }
 
-async fn stored(tenant: &Tenant, chat: &str) -> Value {
+async fn stored(tenant: &Customer, chat: &str) -> Value {
     tenant.get(&format!("/api/v1/chats/{chat}/messages")).await.body["messages"].clone()
 }
 
 #[tokio::test]
 async fn an_exchange_from_beginning_to_end() {
-    let tenant = Stack::shared().tenant("exchange").await;
+    let tenant = Api::shared().tenant("exchange").await;
     let chat = tenant.chat("u").await;
     let content = "Hello, I need help with my account 🧾 – ça va?";
     let events = tenant.connect(&chat, "u").await.say(content).await;
@@ -49,7 +49,7 @@ async fn an_exchange_from_beginning_to_end() {
 
 #[tokio::test]
 async fn frames_gather_tokens() {
-    let tenant = Stack::shared().tenant("coalescing").await;
+    let tenant = Api::shared().tenant("coalescing").await;
     let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "model": "echo@500" } })).await;
     let content = "word ".repeat(500);
     let events = tenant.connect(&chat, "u").await.say(&content).await;
@@ -61,7 +61,7 @@ async fn frames_gather_tokens() {
 
 #[tokio::test]
 async fn all_sockets_of_the_user_hear_the_same() {
-    let tenant = Stack::shared().tenant("devices").await;
+    let tenant = Api::shared().tenant("devices").await;
     let chat = tenant.chat("u").await;
     let (mut phone, mut laptop) = (tenant.connect(&chat, "u").await, tenant.connect(&chat, "u").await);
     let on_phone = phone.say("Hello from my phone").await;
@@ -75,7 +75,7 @@ async fn all_sockets_of_the_user_hear_the_same() {
 
 #[tokio::test]
 async fn other_chats_hear_nothing() {
-    let tenant = Stack::shared().tenant("elsewhere").await;
+    let tenant = Api::shared().tenant("elsewhere").await;
     let (here, elsewhere) = (tenant.chat("u").await, tenant.chat("u").await);
     let (mut one, mut two) = (tenant.connect(&here, "u").await, tenant.connect(&elsewhere, "u").await);
     one.say("only here").await;
@@ -85,7 +85,7 @@ async fn other_chats_hear_nothing() {
 
 #[tokio::test]
 async fn messages_sent_at_once_are_all_answered_and_numbered_without_a_hole() {
-    let tenant = Stack::shared().tenant("at once").await;
+    let tenant = Api::shared().tenant("at once").await;
     let chat = tenant.chat("u").await;
     let mut socket = tenant.connect(&chat, "u").await;
     for number in 0..4 {
@@ -108,7 +108,7 @@ async fn messages_sent_at_once_are_all_answered_and_numbered_without_a_hole() {
 
 #[tokio::test]
 async fn bad_frames_get_an_error_and_the_socket_stays_usable() {
-    let tenant = Stack::shared().tenant("bad frames").await;
+    let tenant = Api::shared().tenant("bad frames").await;
     let chat = tenant.chat("u").await;
     let mut socket = tenant.connect(&chat, "u").await;
     let too_long = json!({ "content": "x".repeat(28 * 1024) }).to_string();
@@ -138,7 +138,7 @@ async fn bad_frames_get_an_error_and_the_socket_stays_usable() {
 
 #[tokio::test]
 async fn a_message_may_name_its_type_or_action() {
-    let tenant = Stack::shared().tenant("types").await;
+    let tenant = Api::shared().tenant("types").await;
     let chat = tenant.chat("u").await;
     let mut socket = tenant.connect(&chat, "u").await;
     for frame in [json!({ "type": "message", "content": "x" }), json!({ "action": "message", "content": "x" })] {
@@ -152,7 +152,7 @@ async fn a_message_may_name_its_type_or_action() {
 
 #[tokio::test]
 async fn an_answer_too_long_for_one_event_is_told_in_tokens_alone() {
-    let tenant = Stack::shared().tenant("long").await;
+    let tenant = Api::shared().tenant("long").await;
     let chat = tenant.chat("u").await;
     // As long as a question can be; the answer is longer by `You said: `, and each character takes two bytes.
     let content = "ü".repeat((27 * 1024) / 2 - 10);
@@ -168,7 +168,7 @@ async fn an_answer_too_long_for_one_event_is_told_in_tokens_alone() {
 
 #[tokio::test]
 async fn a_client_that_leaves_in_mid_stream_finds_the_whole_answer_later() {
-    let tenant = Stack::shared().tenant("leaves").await;
+    let tenant = Api::shared().tenant("leaves").await;
     let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "model": "echo@50" } })).await;
     let mut socket = tenant.connect(&chat, "u").await;
     let mut stays = tenant.connect(&chat, "u").await;
@@ -182,7 +182,7 @@ async fn a_client_that_leaves_in_mid_stream_finds_the_whole_answer_later() {
 
 #[tokio::test]
 async fn a_fifth_answer_at_once_has_to_wait() {
-    let tenant = Stack::shared().tenant("five at once").await;
+    let tenant = Api::shared().tenant("five at once").await;
     let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "model": "echo@2" } })).await;
     let mut socket = tenant.connect(&chat, "u").await;
     let content = "word ".repeat(1200);
@@ -201,7 +201,7 @@ async fn a_fifth_answer_at_once_has_to_wait() {
 
 #[tokio::test]
 async fn max_tokens_ends_an_answer_early() {
-    let tenant = Stack::shared().tenant("max tokens").await;
+    let tenant = Api::shared().tenant("max tokens").await;
     let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "max_tokens": 3 } })).await;
     let events = tenant.connect(&chat, "u").await.say("one two three").await;
     let ended = events.last().expect("an end");

@@ -2,19 +2,19 @@
 
 use std::{process::Stdio, time::Duration};
 
-use tests::{Stack, Tenant};
+use tests::{Api, Customer};
 use tokio::process::Command;
 
-const PAGE: &str = include_str!("../../../docs/API.md");
+const PAGE: &str = include_str!("../../../../docs/API.md");
 
 /// The page's blocks in a language, for this stack and tenant.
-fn blocks(language: &str, stack: &Stack, tenant: &Tenant) -> Vec<String> {
+fn blocks(language: &str, api: &Api, tenant: &Customer) -> Vec<String> {
     let fence = format!("```{language}\n");
     let blocks = PAGE.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
     blocks
         .map(|block| {
-            let block = block.replace("ws://localhost:8000/ws/chat", stack.websocket_url());
-            block.replace("http://localhost:8000", stack.rest_url()).replace("your-tenant-api-key", &tenant.key)
+            let block = block.replace("ws://localhost:8000/ws/chat", api.websocket_url());
+            block.replace("http://localhost:8000", api.rest_url()).replace("your-tenant-api-key", &tenant.key)
         })
         .collect()
 }
@@ -36,9 +36,9 @@ async fn node(script: &str, variables: &[(&str, &str)]) -> String {
 
 #[tokio::test]
 async fn every_call_works_as_it_is_written() {
-    let stack = Stack::shared();
-    let tenant = stack.tenant("api page").await;
-    let blocks = blocks("sh", stack, &tenant);
+    let api = Api::shared();
+    let tenant = api.tenant("api page").await;
+    let blocks = blocks("sh", api, &tenant);
     assert_eq!(blocks.len(), 8, "the variables, and one block for each operation");
     let script = format!("set -eu\ncurl() {{ command curl --fail-with-body \"$@\"; }}\n{}", blocks.join("\n"));
     let printed = output("sh", &["-c"], &script, &[]).await;
@@ -47,10 +47,10 @@ async fn every_call_works_as_it_is_written() {
 
 #[tokio::test]
 async fn every_way_to_connect_and_every_frame_works_as_it_is_written() {
-    let stack = Stack::shared();
-    let tenant = stack.tenant("api page sockets").await;
+    let api = Api::shared();
+    let tenant = api.tenant("api page sockets").await;
     let chat = tenant.chat("user123").await;
-    let blocks = blocks("js", stack, &tenant);
+    let blocks = blocks("js", api, &tenant);
     let [with_ticket, with_key, client, message, cancel, resume, regenerate, ping] = &blocks[..] else {
         panic!("there is one block for each way to connect, a client, and each type of frame: {blocks:#?}")
     };

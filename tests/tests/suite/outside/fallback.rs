@@ -1,11 +1,11 @@
 //! Paths and methods that do not exist.
 
 use reqwest::{Method, header};
-use tests::Stack;
+use tests::Api;
 
 #[tokio::test]
 async fn unknown_paths_get_the_envelope_of_all_errors() {
-    let tenant = Stack::shared().tenant("unknown paths").await;
+    let tenant = Api::shared().tenant("unknown paths").await;
     for path in ["/", "/api", "/api/v2/chats", "/api/v1/chats/x/y", "/api/v1/chats/chat_x/", "/openapi.json"] {
         let answer = tenant.get(path).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (404, "ROUTE_NOT_FOUND"), "{path}");
@@ -16,7 +16,7 @@ async fn unknown_paths_get_the_envelope_of_all_errors() {
 
 #[tokio::test]
 async fn known_paths_say_which_methods_they_have() {
-    let tenant = Stack::shared().tenant("methods").await;
+    let tenant = Api::shared().tenant("methods").await;
     for (method, path, allow) in [
         (Method::GET, "/api/v1/chats/", "POST"),
         (Method::PUT, "/api/v1/chats", "POST"),

@@ -2,11 +2,11 @@
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use tests::Stack;
+use tests::Api;
 
 #[tokio::test]
 async fn the_first_event_says_who_is_connected() {
-    let tenant = Stack::shared().tenant("connect").await;
+    let tenant = Api::shared().tenant("connect").await;
     let chat = tenant.chat("user123").await;
     let mut socket = tenant.connect(&chat, "user123").await;
     let event = socket.next().await;
@@ -27,7 +27,7 @@ async fn the_first_event_says_who_is_connected() {
 
 #[tokio::test]
 async fn a_user_is_created_once_however_many_sockets_open_at_once() {
-    let tenant = Stack::shared().tenant("once").await;
+    let tenant = Api::shared().tenant("once").await;
     let (one, two) = (tenant.chat("u").await, tenant.chat("u").await);
     let sockets = futures_util::future::join_all([&one, &two, &one, &two].map(|chat| tenant.connect(chat, "u"))).await;
     let mut created = 0;
@@ -44,7 +44,7 @@ async fn a_user_is_created_once_however_many_sockets_open_at_once() {
 
 #[tokio::test]
 async fn the_key_may_come_in_a_header() {
-    let tenant = Stack::shared().tenant("header").await;
+    let tenant = Api::shared().tenant("header").await;
     let chat = tenant.chat("u").await;
     let query = format!("user_id=u&chat_id={chat}");
     let mut socket = tenant.connect_with(&query, &[("x-api-key", &tenant.key)]).await.expect("a handshake");
@@ -53,8 +53,8 @@ async fn the_key_may_come_in_a_header() {
 
 #[tokio::test]
 async fn who_may_not_connect_is_refused_before_the_handshake() {
-    let stack = Stack::shared();
-    let (tenant, stranger) = (stack.tenant("owner").await, stack.tenant("stranger").await);
+    let api = Api::shared();
+    let (tenant, stranger) = (api.tenant("owner").await, api.tenant("stranger").await);
     let chat = tenant.chat("u").await;
     let never = shared::id::ChatId::generate();
     let (key, foreign) = (&tenant.key, &stranger.key);
@@ -70,13 +70,13 @@ async fn who_may_not_connect_is_refused_before_the_handshake() {
         (format!("api_key={key}&user_id=u&chat_id=nonsense"), StatusCode::NOT_FOUND),
         (format!("api_key={foreign}&user_id=u&chat_id={chat}"), StatusCode::NOT_FOUND),
     ] {
-        assert_eq!(tenant.connect_with(&query, &[]).await.err(), Some(status), "{query}");
+        assert_eq!(tenant.connect_with(&query, &[]).await.err(), Some(Api::shared().refusal(status)), "{query}");
     }
 }
 
 #[tokio::test]
 async fn a_socket_that_joins_late_hears_what_is_being_streamed() {
-    let tenant = Stack::shared().tenant("late").await;
+    let tenant = Api::shared().tenant("late").await;
     // Ten minutes of answer: it runs as long as this test does.
     let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "model": "echo@2" } })).await;
     let mut first = tenant.connect(&chat, "u").await;
@@ -94,7 +94,7 @@ async fn a_socket_that_joins_late_hears_what_is_being_streamed() {
 
 #[tokio::test]
 async fn whoever_hears_of_the_end_finds_it_over() {
-    let tenant = Stack::shared().tenant("over").await;
+    let tenant = Api::shared().tenant("over").await;
     let chat = tenant.chat("u").await;
     tenant.connect(&chat, "u").await.say("Hello").await;
     assert_eq!(tenant.connect(&chat, "u").await.next().await["active_streams"], json!([]));
@@ -102,7 +102,7 @@ async fn whoever_hears_of_the_end_finds_it_over() {
 
 #[tokio::test]
 async fn sockets_that_open_while_a_message_is_sent_hear_of_it_one_way_or_the_other() {
-    let tenant = Stack::shared().tenant("joining").await;
+    let tenant = Api::shared().tenant("joining").await;
     let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "model": "echo@2" } })).await;
     let mut speaker = tenant.connect(&chat, "u").await;
     let joining = futures_util::future::join_all((0..20).map(|_| tenant.connect(&chat, "u")));

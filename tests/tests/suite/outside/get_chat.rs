@@ -2,11 +2,11 @@
 
 use reqwest::StatusCode;
 use serde_json::json;
-use tests::Stack;
+use tests::Api;
 
 #[tokio::test]
 async fn shows_the_chat_as_it_was_made() {
-    let tenant = Stack::shared().tenant("get").await;
+    let tenant = Api::shared().tenant("get").await;
     let made = tenant.post("/api/v1/chats/", &json!({ "user_id": "u", "title": "T" })).await;
     let chat = made.body["chat_id"].as_str().expect("an id");
     let read = tenant.get(&format!("/api/v1/chats/{chat}")).await;
@@ -16,7 +16,7 @@ async fn shows_the_chat_as_it_was_made() {
 
 #[tokio::test]
 async fn counts_messages() {
-    let tenant = Stack::shared().tenant("count").await;
+    let tenant = Api::shared().tenant("count").await;
     let chat = tenant.chat("u").await;
     tenant.connect(&chat, "u").await.say("Hello").await;
     let read = tenant.get(&format!("/api/v1/chats/{chat}")).await.body;
@@ -26,7 +26,7 @@ async fn counts_messages() {
 
 #[tokio::test]
 async fn another_tenants_chat_is_one_that_never_was() {
-    let (owner, stranger) = (Stack::shared().tenant("owner").await, Stack::shared().tenant("stranger").await);
+    let (owner, stranger) = (Api::shared().tenant("owner").await, Api::shared().tenant("stranger").await);
     let theirs = owner.chat("u").await;
     let never = shared::id::ChatId::generate().to_string();
     for path in ["", "/messages"] {

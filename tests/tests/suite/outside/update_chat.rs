@@ -2,15 +2,15 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tests::{Answer, Stack, Tenant};
+use tests::{Answer, Api, Customer};
 
-async fn patch(tenant: &Tenant, chat: &str, body: &Value) -> Answer {
+async fn patch(tenant: &Customer, chat: &str, body: &Value) -> Answer {
     tenant.send(tenant.request(Method::PATCH, &format!("/api/v1/chats/{chat}")).json(body)).await
 }
 
 #[tokio::test]
 async fn changes_what_is_named_and_nothing_else() {
-    let tenant = Stack::shared().tenant("patch").await;
+    let tenant = Api::shared().tenant("patch").await;
     let chat = tenant
         .chat_with(&json!({
             "user_id": "u", "title": "old", "metadata": { "a": 1, "b": 2 }, "config": { "model": "echo@5", "temperature": 1 },
@@ -46,7 +46,7 @@ async fn changes_what_is_named_and_nothing_else() {
 
 #[tokio::test]
 async fn refuses_what_create_refuses() {
-    let tenant = Stack::shared().tenant("bad patches").await;
+    let tenant = Api::shared().tenant("bad patches").await;
     let chat = tenant.chat("u").await;
     for (body, code, field) in [
         (json!({ "title": "x".repeat(201) }), "INVALID_PARAMETER", "title"),
@@ -62,7 +62,7 @@ async fn refuses_what_create_refuses() {
 
 #[tokio::test]
 async fn neither_a_strangers_nor_a_deleted_chat_can_be_changed() {
-    let (owner, stranger) = (Stack::shared().tenant("owner").await, Stack::shared().tenant("stranger").await);
+    let (owner, stranger) = (Api::shared().tenant("owner").await, Api::shared().tenant("stranger").await);
     let chat = owner.chat("u").await;
     assert_eq!(patch(&stranger, &chat, &json!({ "title": "mine" })).await.code(), "CHAT_NOT_FOUND");
     owner.delete(&format!("/api/v1/chats/{chat}")).await;

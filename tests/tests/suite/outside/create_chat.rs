@@ -2,11 +2,11 @@
 
 use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
-use tests::Stack;
+use tests::Api;
 
 #[tokio::test]
 async fn makes_a_chat_with_what_was_sent() {
-    let tenant = Stack::shared().tenant("create").await;
+    let tenant = Api::shared().tenant("create").await;
     let answer = tenant
         .post(
             "/api/v1/chats/",
@@ -46,7 +46,7 @@ async fn makes_a_chat_with_what_was_sent() {
 
 #[tokio::test]
 async fn works_with_and_without_the_slash_and_nowhere_below_it() {
-    let tenant = Stack::shared().tenant("slash").await;
+    let tenant = Api::shared().tenant("slash").await;
     let body = json!({ "user_id": "u" });
     assert_eq!(tenant.post("/api/v1/chats/", &body).await.status, StatusCode::CREATED);
     assert_eq!(tenant.post("/api/v1/chats", &body).await.status, StatusCode::CREATED);
@@ -60,7 +60,7 @@ async fn works_with_and_without_the_slash_and_nowhere_below_it() {
 
 #[tokio::test]
 async fn refuses_bodies_that_are_wrong_and_says_what_is() {
-    let tenant = Stack::shared().tenant("bad bodies").await;
+    let tenant = Api::shared().tenant("bad bodies").await;
     let send = async |body: &str| {
         let request = tenant.request(Method::POST, "/api/v1/chats/").header("Content-Type", "application/json");
         tenant.send(request.body(body.to_owned())).await

@@ -1,0 +1,121 @@
+//! The API as strangers and operators meet it: two addresses and the command line, wherever the stack is.
+
+use std::{env, process::Command, sync::OnceLock};
+
+use reqwest::StatusCode;
+use serde_json::Value;
+use shared::limits::Limits;
+
+use crate::{Options, Stack, Tenant};
+
+/// A tenant of which no more is known than an operator is told.
+pub type Customer = Tenant<String>;
+
+/// A stack of which nothing is known but where it is.
+#[derive(Debug)]
+pub struct Api {
+    rest_url: String,
+    websocket_url: String,
+    /// The arguments by which `chat` finds the stack.
+    place: Vec<String>,
+    /// What `chat` finds in its environment beside what is in that of the tests.
+    variables: Vec<(String, String)>,
+    /// The status of each refused handshake, where it is always the same.
+    refusal: Option<StatusCode>,
+}
+
+impl Api {
+    /// The deployed stack that the environment names, or else the stack that all tests of this process share.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Api> = OnceLock::new();
+        SHARED.get_or_init(|| if env::var_os("API_URL").is_some() { Self::deployed() } else { Self::local() })
+    }
+
+    fn local() -> Self {
+        let stack = Stack::shared();
+        let place = ["--dynamodb-endpoint", stack.dynamodb_endpoint(), "--management-endpoint", stack.rest_url()];
+        Self {
+            rest_url: stack.rest_url().to_owned(),
+            websocket_url: stack.websocket_url().to_owned(),
+            place: place.map(str::to_owned).to_vec(),
+            variables: Vec::new(),
+            refusal: None,
+        }
+    }
+
+    /// A stack on AWS, or on what calls itself so: credentials, region and endpoint are the SDK's to find.
+    fn deployed() -> Self {
+        let variable = |name| env::var(name).unwrap_or_else(|_| panic!("API_URL is set, so {name} has to be"));
+        let mut api = Self::of_stack(&variable("STACK"), &variable("API_URL"), &variable("WS_URL"), &[]);
+        api.refusal = env::var("REFUSAL").ok().map(|status| status.parse().expect("REFUSAL is a status"));
+        api
+    }
+
+    /// The stack of CloudFormation that has this name and these addresses. `variables` tell the SDK where to find it.
+    #[must_use]
+    pub fn of_stack(name: &str, rest_url: &str, websocket_url: &str, variables: &[(&str, &str)]) -> Self {
+        let Options { workspace, target, .. } = Options::binaries();
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--bin", "chat"]).current_dir(workspace).env("CARGO_TARGET_DIR", target);
+        assert!(build.status().is_ok_and(|status| status.success()), "the command line builds");
+        let mut place = vec!["--stack".to_owned(), name.to_owned()];
+        // On AWS the command line knows by itself.
+        if let Some(address) = websocket_url.strip_prefix("ws://") {
+            place.extend(["--management-endpoint".to_owned(), format!("http://{address}")]);
+        }
+        Self {
+            rest_url: rest_url.to_owned(),
+            websocket_url: websocket_url.to_owned(),
+            place,
+            variables: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            refusal: None,
+        }
+    }
+
+    /// The address of the REST API, without a slash at its end.
+    #[must_use]
+    pub fn rest_url(&self) -> &str {
+        &self.rest_url
+    }
+
+    /// The address of the WebSocket API, without a query.
+    #[must_use]
+    pub fn websocket_url(&self) -> &str {
+        &self.websocket_url
+    }
+
+    /// The status with which a handshake is refused that deserves this one. Emulators may know one status for all.
+    #[must_use]
+    pub fn refusal(&self, deserved: StatusCode) -> StatusCode {
+        self.refusal.unwrap_or(deserved)
+    }
+
+    /// Makes a tenant with a key of its own, and limits that no test of something else reaches.
+    pub async fn tenant(&self, name: &str) -> Customer {
+        self.tenant_with(name, Limits { rest_per_minute: 100_000, ..Limits::default() }).await
+    }
+
+    /// Makes a tenant with a key of its own.
+    pub async fn tenant_with(&self, name: &str, limits: Limits) -> Customer {
+        let Limits { rest_per_minute, tickets_per_minute, connections } = limits;
+        let [rest, tickets, connections] = [rest_per_minute, tickets_per_minute, connections].map(|n| n.to_string());
+        let limits = ["--rest-per-minute", &rest, "--tickets-per-minute", &tickets, "--connections", &connections];
+        let made = self.chat(&[&["tenant", "create", name], &limits[..]].concat()).await;
+        let text = |name: &str| made[name].as_str().expect("it is printed").to_owned();
+        Tenant::new(&self.rest_url, &self.websocket_url, text("tenant_id"), text("api_key"))
+    }
+
+    /// Runs `chat` with these arguments on the stack; what it printed.
+    pub async fn chat(&self, arguments: &[&str]) -> Value {
+        let output = tokio::process::Command::new(Options::binaries().target.join("debug/chat"))
+            .args(arguments)
+            .args(&self.place)
+            .arg("--json")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .output()
+            .await
+            .expect("the command line runs");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+}
