@@ -150,6 +150,7 @@ where
         ((response, headers), answered)
     })
     .await;
+    response::guard(&mut response);
     response.headers_mut().extend(headers.into_iter().map(|(name, value)| (HeaderName::from_static(name), value)));
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert("x-request-id", value);

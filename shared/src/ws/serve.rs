@@ -1,6 +1,6 @@
 //! Running a handler of a WebSocket route as a Lambda function.
 
-use std::{convert::Infallible, future::Future};
+use std::{convert::Infallible, fmt, future::Future};
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use http::StatusCode;
@@ -21,7 +21,6 @@ use crate::{
 };
 
 /// What API Gateway says of a socket: it wants to connect, it sent a message, it is gone.
-#[derive(Debug)]
 pub struct SocketEvent {
     /// The socket.
     pub connection_id: ConnectionId,
@@ -29,6 +28,15 @@ pub struct SocketEvent {
     pub request_id: String,
     trace: Option<Trace>,
     request: ApiGatewayWebsocketProxyRequest,
+}
+
+/// Which event it is; what it carries holds keys, tickets and content.
+impl fmt::Debug for SocketEvent {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { connection_id, request_id, .. } = self;
+        let mut event = formatter.debug_struct("SocketEvent");
+        event.field("connection_id", connection_id).field("request_id", request_id).finish_non_exhaustive()
+    }
 }
 
 impl SocketEvent {
