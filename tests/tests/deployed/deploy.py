@@ -1,0 +1,147 @@
+"""Deploys template.yaml to ministack as CloudFormation would to AWS, and prints the stack's outputs as JSON.
+
+What is done here beside creating the stack is what `sam build` and `sam package` do, and what this emulator leaves out:
+docs/OPERATIONS.md names each point.
+"""
+
+import argparse
+import io
+import json
+import pathlib
+import re
+import zipfile
+
+import boto3
+from samtranslator.yaml_helper import yaml_parse
+
+REGION = "us-east-1"
+BUCKET = "code"
+API_HOST = re.compile(r"(https|wss)://(\$\{\w+\})\.execute-api\.\$\{AWS::Region\}\.\$\{AWS::URLSuffix\}")
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--endpoint", required=True)
+    arguments.add_argument("--template", required=True, type=pathlib.Path)
+    arguments.add_argument("--code", required=True, type=pathlib.Path, help="folder with a folder for each function")
+    arguments.add_argument("--stack", required=True)
+    arguments.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE")
+    arguments.add_argument("--without", action="append", default=[], metavar="FUNCTION/ACTION",
+                           help="an action to take out of a function's policy")
+    options = arguments.parse_args()
+
+    template = yaml_parse(options.template.read_text())
+    functions = {
+        name: resource
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
+    upload(options.endpoint, options.code, functions)
+    for removal in options.without:
+        binary, action = removal.split("/")
+        [function] = [function for function in functions.values() if binary_of(function) == binary]
+        take_out(function["Properties"], action)
+    body = with_local_addresses(json.dumps(template), options.endpoint)
+
+    cloudformation = client("cloudformation", options.endpoint)
+    parameters = [parameter.split("=", 1) for parameter in options.parameter]
+    cloudformation.create_stack(
+        StackName=options.stack,
+        TemplateBody=body,
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters],
+        OnFailure="DO_NOTHING",
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(
+        StackName=options.stack, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
+    )
+    import_routes(options.endpoint, cloudformation, options.stack)
+    stack = cloudformation.describe_stacks(StackName=options.stack)["Stacks"][0]
+    print(json.dumps({output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}))
+
+
+def client(service, endpoint):
+    # ministack takes twelve digits for the root user of that account.
+    return boto3.client(service, endpoint_url=endpoint, region_name=REGION,
+                        aws_access_key_id="000000000000", aws_secret_access_key="root")
+
+
+def binary_of(function):
+    return function["Metadata"]["BuildProperties"]["Binary"]
+
+
+def upload(endpoint, folder, functions):
+    """What `sam package` does. `sam build` names the folders after the functions, `cargo lambda build` after the binaries."""
+    s3 = client("s3", endpoint)
+    s3.create_bucket(Bucket=BUCKET)
+    for name, function in functions.items():
+        candidates = [folder / name / "bootstrap", folder / binary_of(function) / "bootstrap"]
+        found = [path for path in candidates if path.exists()]
+        if not found:
+            raise SystemExit(f"{name} has no bootstrap; looked for {' and '.join(map(str, candidates))}")
+        s3.put_object(Bucket=BUCKET, Key=f"{name}.zip", Body=zipped(found[0]))
+        function["Properties"]["CodeUri"] = f"s3://{BUCKET}/{name}.zip"
+
+
+def zipped(bootstrap):
+    file = zipfile.ZipInfo("bootstrap")
+    file.external_attr = 0o755 << 16
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(file, bootstrap.read_bytes())
+    return buffer.getvalue()
+
+
+def take_out(function, action):
+    statements = [statement for policy in function["Policies"] for statement in policy["Statement"]]
+    named = [statement for statement in statements if action in statement.get("Action", [])]
+    if not named:
+        raise SystemExit(f"no policy of the function allows {action}")
+    for statement in named:
+        actions = statement["Action"]
+        # A statement has to have an action; this one nobody asks for.
+        left = [other for other in actions if other != action] if isinstance(actions, list) else []
+        statement["Action"] = left or ["dynamodb:DescribeLimits"]
+
+
+def with_local_addresses(body, endpoint):
+    """The emulator serves all APIs under its own address, and knows no DNS."""
+    host = endpoint.removeprefix("http://")
+    scheme = {"https": "http", "wss": "ws"}
+    body, count = API_HOST.subn(lambda found: f"{scheme[found[1]]}://{host}/_aws/execute-api/{found[2]}", body)
+    if not count:
+        raise SystemExit("the template names no address of an API; the pattern in this script has to follow it")
+    return body
+
+
+def import_routes(endpoint, cloudformation, stack):
+    """CloudFormation imports the OpenAPI body that SAM writes for an HTTP API; the emulator does not."""
+    gateway = client("apigatewayv2", endpoint)
+    resources = cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
+    ids = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
+    processed = cloudformation.get_template(StackName=stack, TemplateStage="Processed")["TemplateBody"]
+    for name, resource in processed["Resources"].items():
+        body = resource["Properties"].get("Body") if resource["Type"] == "AWS::ApiGatewayV2::Api" else None
+        for path, methods in (body or {"paths": {}})["paths"].items():
+            for method, operation in methods.items():
+                import_route(gateway, ids, ids[name], path, method, operation)
+
+
+def import_route(gateway, ids, api, path, method, operation):
+    integration = operation["x-amazon-apigateway-integration"]
+    function = re.search(r"\$\{(\w+)\.Arn\}", integration["uri"]["Fn::Sub"])[1]
+    made = gateway.create_integration(
+        ApiId=api,
+        IntegrationType="AWS_PROXY",
+        IntegrationUri=f"arn:aws:lambda:{REGION}:000000000000:function:{ids[function]}",
+        PayloadFormatVersion=integration["payloadFormatVersion"],
+    )
+    keys = ["$default"] if operation.get("isDefaultRoute") else [f"{method.upper()} {path}"]
+    # AWS takes the bare slash for {proxy+} too, the emulator wants a character behind it.
+    keys += [key.removesuffix("{proxy+}") for key in keys if key.endswith("/{proxy+}")]
+    for key in keys:
+        gateway.create_route(ApiId=api, RouteKey=key, Target=f"integrations/{made['IntegrationId']}")
+
+
+if __name__ == "__main__":
+    main()
