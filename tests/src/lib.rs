@@ -6,6 +6,7 @@
 
 mod clients;
 mod documents;
+mod household;
 mod lambda;
 mod management;
 mod proxy;
@@ -13,6 +14,7 @@ mod python;
 mod stack;
 
 pub use clients::{Answer, Socket, Tenant, eventually};
+pub use household::{Household, Resident};
 pub use lambda::Lambda;
 pub use management::{Answer as PostAnswer, ManagementApi, Manner, Post, management_client};
 pub use proxy::{Fault, Proxy, pass_on};
