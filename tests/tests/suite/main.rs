@@ -12,6 +12,7 @@ mod crowd;
 mod delete_chat;
 mod dev;
 mod engine;
+mod erase;
 mod fallback;
 mod faults;
 mod get_chat;
