@@ -55,7 +55,7 @@ pub(crate) fn main(options: &PlaceOptions, work: impl AsyncFnOnce(&Admin) -> Res
     let result =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Into::into).and_then(|runtime| {
             runtime.block_on(async {
-                let admin = options.open(terminal.clone()).await?;
+                let admin = Box::pin(options.open(terminal.clone())).await?;
                 Box::pin(work(&admin)).await.map_err(|error| admin.explain(error))
             })
         });

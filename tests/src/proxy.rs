@@ -171,6 +171,12 @@ impl Proxy {
         lock(&self.log.faults).len()
     }
 
+    /// What has passed since the last call, call by call.
+    #[must_use]
+    pub fn take_all(&self) -> Vec<String> {
+        std::mem::take(&mut *lock(&self.log.calls)).into_iter().map(|call| call.operation).collect()
+    }
+
     /// What has passed since the last call: the round trips one after the other, in each the operations that were under
     /// way at the same time.
     #[must_use]

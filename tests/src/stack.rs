@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::{
+    config::{BehaviorVersion, Credentials, Region},
+    types::AttributeValue,
+};
 use serde::Deserialize;
 use serde_json::Value;
 use shared::{
@@ -53,6 +56,7 @@ struct Ready {
     rest_url: String,
     websocket_url: String,
     dynamodb_endpoint: String,
+    invoke_endpoint: String,
     pid: u32,
     /// Known only where the stack itself runs the binaries.
     functions: Option<BTreeMap<String, u32>>,
@@ -124,6 +128,25 @@ impl Stack {
     #[must_use]
     pub fn dynamodb_endpoint(&self) -> &str {
         &self.ready.dynamodb_endpoint
+    }
+
+    /// Invokes a function, which does not fail; returns what it answers.
+    pub async fn invoke(&self, function: &str, event: &Value) -> Value {
+        let url = format!("{}/2015-03-31/functions/{function}/invocations", self.ready.invoke_endpoint);
+        let answer = reqwest::Client::new().post(url).json(event).send().await.expect("the emulator answers");
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap_or_default());
+        answer.json().await.expect("JSON")
+    }
+
+    /// Has housekeeping look at a tenant's sockets at its next run.
+    pub async fn make_due(&self, tenant: &Tenant) {
+        let update = self.dynamodb().update_item().table_name("ConnectionsTable");
+        let update = update.key("pk", AttributeValue::S(tenant.id.to_string()));
+        let update = update.key("sk", AttributeValue::S("~leases".to_owned()));
+        let update = update.update_expression("SET due = :now").condition_expression("attribute_exists(due)");
+        let update = update.expression_attribute_values(":now", AttributeValue::S(Timestamp::now().to_string()));
+        // Once there are no sockets, there is nothing to look at.
+        let _ = update.send().await;
     }
 
     /// The ids of all processes that are known: of the stack itself and of its functions.

@@ -89,7 +89,7 @@ impl Admin {
         progress: &mut Progress,
     ) -> Result<()> {
         let Some(chat) = self.chats.get(tenant, chat_id).await? else { return Ok(()) };
-        write!(to, "{}\n", if exported.chats == 0 { "" } else { "," })?;
+        writeln!(to, "{}", if exported.chats == 0 { "" } else { "," })?;
         exported.chats += 1;
         open(to, &serde_json::to_value(chat)?, "messages")?;
         let mut offset = 0;
@@ -98,7 +98,7 @@ impl Admin {
             let read = self.chats.messages(tenant, chat_id, page, Timestamp::now()).await?;
             let Some((messages, _)) = read.filter(|(messages, _)| !messages.is_empty()) else { break };
             for message in &messages {
-                write!(to, "{}\n", if offset == 0 { "" } else { "," })?;
+                writeln!(to, "{}", if offset == 0 { "" } else { "," })?;
                 serde_json::to_writer(&mut *to, message)?;
                 offset += 1;
             }

@@ -73,7 +73,7 @@ impl PlaceOptions {
     /// Finds the tables.
     pub(super) async fn open(&self, terminal: Terminal) -> Result<Admin> {
         let (config, place) = match &self.stack {
-            Some(stack) => self.on_aws(stack).await?,
+            Some(stack) => Box::pin(self.on_aws(stack)).await?,
             None => self.here(),
         };
         let dynamodb = shared::aws::dynamodb(&config);

@@ -1,6 +1,6 @@
 //! Chats that their tenant does not want to keep any longer.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use futures_util::{StreamExt, stream};
 
@@ -25,24 +25,29 @@ impl Run<'_> {
     /// Deletes the chats of a tenant in which nothing has happened for longer than it wants to keep them.
     async fn look_through(&self, due: &Due<TenantId>) -> Result<Came, StoreError> {
         let gate = self.house.tenants.gate(&due.what).await?;
-        if let Some(days) = gate.and_then(|gate| gate.retention_days)
-            && self.delete_idle(&due.what, self.now.minus(DAY * days)).await? == Came::SoFar
-        {
-            return Ok(Came::SoFar);
+        // Where it is for ever by now, the mark went with the number of days.
+        let Some(days) = gate.and_then(|gate| gate.retention_days) else { return Ok(Came::Through) };
+        let came = self.delete_idle(&due.what, self.now.minus(DAY * days)).await?;
+        if came == Came::Through {
+            self.house.tenants.note_looked_through(due, self.now).await?;
         }
-        self.house.tenants.settle(due, self.now).await?;
-        Ok(Came::Through)
+        Ok(came)
     }
 
     async fn delete_idle(&self, tenant: &TenantId, since: Timestamp) -> Result<Came, StoreError> {
         let mut after = None;
+        // Chats of one user are counted in one item, and sometimes too many are deleted at once.
+        let contended = Cell::new(false);
         loop {
             let page = self.house.chats.maybe_idle(tenant, since, after).await?;
             let looks = stream::iter(&page.chats).for_each_concurrent(AT_ONCE, async |candidate| {
-                if !self.is_over()
-                    && let Err(error) = self.consider(tenant, candidate, since).await
-                {
-                    self.failed(&telemetry::causes(&error));
+                if self.is_over() {
+                    return;
+                }
+                match self.consider(tenant, candidate, since).await {
+                    Ok(()) => {}
+                    Err(StoreError::Contended { .. }) => contended.set(true),
+                    Err(error) => self.failed(&telemetry::causes(&error)),
                 }
             });
             looks.await;
@@ -51,7 +56,7 @@ impl Run<'_> {
             }
             after = page.next;
             if after.is_none() {
-                return Ok(Came::Through);
+                return Ok(if contended.get() { Came::SoFar } else { Came::Through });
             }
         }
     }

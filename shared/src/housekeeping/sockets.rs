@@ -24,6 +24,7 @@ impl Run<'_> {
         // The leases are read before the sockets: what is noted in between is young, and stays.
         let leases = connections.leases(tenant).await?;
         let noted = connections.of_tenant(tenant).await?;
+        let taken = leases.len();
         let mut lost = without_socket(leases, &noted, settled);
 
         let (over, open): (Vec<Connection>, Vec<Connection>) = noted
@@ -40,7 +41,7 @@ impl Run<'_> {
             done.leases_freed += lost.len() as u64;
             done.sockets_closed += closed.len() as u64;
         });
-        connections.settle(due, self.now).await?;
+        connections.settle(due, lost.len() < taken, self.now).await?;
         Ok(Came::Through)
     }
 

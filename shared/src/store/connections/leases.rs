@@ -129,14 +129,15 @@ impl Connections {
         Agenda::new(&self.client, &self.table, |item| TenantId::from_row(item.get("pk")?.as_s().ok()?))
     }
 
-    /// Takes a tenant off the agenda if it has no sockets; otherwise they are looked at again later.
+    /// Takes a tenant off the agenda if it has no sockets; otherwise they are looked at again later, as when it is seen
+    /// that it `has_some`.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when the table does not answer.
-    pub async fn settle(&self, due: &Due<TenantId>, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn settle(&self, due: &Due<TenantId>, has_some: bool, now: Timestamp) -> Result<(), StoreError> {
         let agenda = self.agenda();
-        if !agenda.strike(due, "attribute_not_exists(leases)", None).await? {
+        if has_some || !agenda.strike(due, "attribute_not_exists(leases)", None).await? {
             agenda.put_off(due, now.plus(LOOK_AT_SOCKETS)).await?;
         }
         Ok(())

@@ -52,16 +52,12 @@ impl Tenants {
         Agenda::new(&self.client, &self.table, read)
     }
 
-    /// Notes that a tenant's chats were looked through; that is done again later, if they are not kept for ever.
+    /// Notes that a tenant's chats were looked through; that is done again later.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when the table does not answer.
-    pub async fn settle(&self, due: &Due<TenantId>, now: Timestamp) -> Result<(), StoreError> {
-        let agenda = self.agenda();
-        if !agenda.strike(due, "attribute_not_exists(retention_days)", None).await? {
-            agenda.put_off(due, now.plus(LOOK_THROUGH)).await?;
-        }
-        Ok(())
+    pub async fn note_looked_through(&self, due: &Due<TenantId>, now: Timestamp) -> Result<(), StoreError> {
+        self.agenda().put_off(due, now.plus(LOOK_THROUGH)).await
     }
 }
