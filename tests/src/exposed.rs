@@ -17,14 +17,20 @@ pub struct Exposed {
 }
 
 impl Exposed {
-    /// Starts it, on a calm day.
-    pub async fn start() -> Self {
+    /// Starts it on a calm day, with so many processes a function: whoever waits for one to be free would use up the time
+    /// that the gateway gives to a function.
+    pub async fn start(processes: u8) -> Self {
         let shared = spawn_blocking(Stack::shared).await.expect("the shared stack starts");
         let tables = Proxy::without_delay(shared.dynamodb_endpoint()).await;
         let sockets = Proxy::of_sockets().await;
-        let arguments = ["--no-reload", "--dynamodb-endpoint", &tables.url, "--management-endpoint", &sockets.url]
-            .map(str::to_owned);
-        let options = Options { arguments: arguments.to_vec(), ..Options::binaries() };
+        let processes = processes.to_string();
+        let arguments = [
+            ["--processes", &processes],
+            ["--dynamodb-endpoint", &tables.url],
+            ["--management-endpoint", &sockets.url],
+        ];
+        let arguments = ["--no-reload"].into_iter().chain(arguments.into_iter().flatten());
+        let options = Options { arguments: arguments.map(str::to_owned).collect(), ..Options::binaries() };
         let stack = spawn_blocking(move || Stack::start(&options)).await.expect("the stack starts");
         sockets.lead_to(stack.rest_url());
         Self { stack, tables, sockets }

@@ -57,6 +57,7 @@ struct Ready {
     websocket_url: String,
     dynamodb_endpoint: String,
     invoke_endpoint: String,
+    logs: PathBuf,
     pid: u32,
     /// Known only where the stack itself runs the binaries.
     functions: Option<BTreeMap<String, u32>>,
@@ -166,6 +167,24 @@ impl Stack {
     #[must_use]
     pub fn function_pid(&self, function: &str) -> u32 {
         self.ready.functions.as_ref().expect("this stack runs the binaries")[function]
+    }
+
+    /// What all processes of a function have logged so far, line by line.
+    #[must_use]
+    pub fn log_of(&self, function: &str) -> Vec<Value> {
+        let path = |number: u8| match number {
+            1 => self.ready.logs.join(format!("{function}.log")),
+            _ => self.ready.logs.join(format!("{function}-{number}.log")),
+        };
+        let logs: Vec<String> = (1..).map_while(|number| std::fs::read_to_string(path(number)).ok()).collect();
+        assert!(!logs.is_empty(), "{function} has a log");
+        logs.iter().flat_map(|log| log.lines()).filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The functions, by name.
+    #[must_use]
+    pub fn functions(&self) -> Vec<&str> {
+        self.ready.functions.iter().flat_map(BTreeMap::keys).map(String::as_str).collect()
     }
 
     /// Waits until the stack says that it started this function again, and returns the id of its new process.

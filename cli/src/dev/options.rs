@@ -47,6 +47,11 @@ pub(crate) struct Options {
     #[arg(long, help_heading = "Functions")]
     pub(crate) no_reload: bool,
 
+    /// With --no-reload: run so many processes of each function, as Lambda does when requests come at the same time
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "no_reload", help_heading = "Functions",
+          value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(crate) processes: u8,
+
     /// Build with optimisations
     #[arg(long, help_heading = "Functions")]
     pub(crate) release: bool,

@@ -268,6 +268,7 @@ impl Stack<'_> {
             executables,
             local: &front.local,
             invoke_port: front.invoke_port.number,
+            processes: self.plan.options.processes,
         };
         supervisor.start(&self.plan.functions)
     }

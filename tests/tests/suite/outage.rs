@@ -89,7 +89,7 @@ async fn outage(exposed: &Exposed, weather: Weather) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_dynamodb_cannot_be_reached_everyone_is_told_so_and_afterwards_all_goes_on() {
-    let exposed = Exposed::start().await;
+    let exposed = Exposed::start(1).await;
     outage(&exposed, Weather::Away).await;
     outage(&exposed, Weather::Silent).await;
 }
