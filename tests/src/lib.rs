@@ -7,6 +7,7 @@
 mod clients;
 mod documents;
 mod lambda;
+mod logs;
 mod management;
 mod proxy;
 mod python;

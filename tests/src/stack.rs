@@ -35,6 +35,7 @@ pub struct Stack {
     child: Mutex<Child>,
     events: Mutex<mpsc::Receiver<Value>>,
     ready: Ready,
+    log: PathBuf,
 }
 
 /// How to start a stack.
@@ -53,6 +54,7 @@ struct Ready {
     rest_url: String,
     websocket_url: String,
     dynamodb_endpoint: String,
+    logs: PathBuf,
     pid: u32,
     /// Known only where the stack itself runs the binaries.
     functions: Option<BTreeMap<String, u32>>,
@@ -105,7 +107,7 @@ impl Stack {
         let ready = wait_for(&events, "ready", START_TIMEOUT, |_| true)
             .unwrap_or_else(|| panic!("the stack does not start; {} says why", log.display()));
         let ready = serde_json::from_value(ready).expect("the ready line has the addresses");
-        Self { child: Mutex::new(child), events: Mutex::new(events), ready }
+        Self { child: Mutex::new(child), events: Mutex::new(events), ready, log }
     }
 
     /// The address of the REST API, without a slash at its end.
@@ -118,6 +120,16 @@ impl Stack {
     #[must_use]
     pub fn websocket_url(&self) -> &str {
         &self.ready.websocket_url
+    }
+
+    /// The file with what people would read.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// The folder with the logs of all that runs in the stack.
+    pub(crate) fn logs(&self) -> &Path {
+        &self.ready.logs
     }
 
     /// The address of DynamoDB.
