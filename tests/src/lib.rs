@@ -10,6 +10,7 @@ mod documents;
 mod exposed;
 mod household;
 mod lambda;
+mod logs;
 mod management;
 mod proxy;
 mod python;

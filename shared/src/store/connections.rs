@@ -30,6 +30,7 @@ use crate::{
     api_key::{KeyHash, TicketText},
     id::{ChatId, ConnectionId, TenantId, UserId},
     limits::{FRAME_WINDOW, FRAMES},
+    telemetry,
     time::Timestamp,
 };
 
@@ -314,6 +315,7 @@ impl Connections {
         let output = delete.return_values(ReturnValue::AllOld).send().await?;
         let Some(item) = output.attributes else { return Ok(()) };
         let connection = Connection::from_item(item)?;
+        telemetry::note_tenant(&connection.pass.tenant_id);
         self.delete(tenant_key(&connection)).await?;
         self.release(&connection.pass.tenant_id, &[connection.lease()]).await
     }
