@@ -7,22 +7,19 @@ use serde_json::Value;
 use crate::{Stack, eventually};
 
 impl Stack {
-    /// Everything that was printed so far: the functions' logs, those of what they run on, and what people would read.
+    /// Everything that was printed so far by the functions and by what they run on. What `chat dev` itself tells a
+    /// developer is not among it.
     #[must_use]
     pub fn printed(&self) -> String {
-        let mut files = vec![self.log().to_owned()];
         let folder = fs::read_dir(self.logs()).expect("the logs are there");
-        files.extend(folder.map(|entry| entry.expect("readable").path()));
-        files.iter().map(read).collect()
+        folder.map(|entry| read(&entry.expect("readable").path())).collect()
     }
 
     /// The lines of the functions' logs so far.
     #[must_use]
     pub fn logged(&self) -> Vec<Value> {
-        let folder = fs::read_dir(self.logs()).expect("the logs are there");
-        let texts = folder.map(|entry| read(&entry.expect("readable").path()));
-        let lines = texts.flat_map(|text| text.lines().map(serde_json::from_str).collect::<Vec<_>>());
-        lines.filter_map(Result::ok).filter(Value::is_object).collect()
+        let printed = self.printed();
+        printed.lines().filter_map(|line| serde_json::from_str(line).ok()).filter(Value::is_object).collect()
     }
 
     /// The line with this message about a request, as soon as it is there.

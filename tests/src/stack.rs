@@ -38,7 +38,6 @@ pub struct Stack {
     child: Mutex<Child>,
     events: Mutex<mpsc::Receiver<Value>>,
     ready: Ready,
-    log: PathBuf,
 }
 
 /// How to start a stack.
@@ -111,7 +110,7 @@ impl Stack {
         let ready = wait_for(&events, "ready", START_TIMEOUT, |_| true)
             .unwrap_or_else(|| panic!("the stack does not start; {} says why", log.display()));
         let ready = serde_json::from_value(ready).expect("the ready line has the addresses");
-        Self { child: Mutex::new(child), events: Mutex::new(events), ready, log }
+        Self { child: Mutex::new(child), events: Mutex::new(events), ready }
     }
 
     /// The address of the REST API, without a slash at its end.
@@ -124,11 +123,6 @@ impl Stack {
     #[must_use]
     pub fn websocket_url(&self) -> &str {
         &self.ready.websocket_url
-    }
-
-    /// The file with what people would read.
-    pub(crate) fn log(&self) -> &Path {
-        &self.log
     }
 
     /// The folder with the logs of all that runs in the stack.

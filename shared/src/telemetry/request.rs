@@ -40,7 +40,8 @@ fn line(activity: &Activity, route: String, Answered { status, code }: Answered)
     let connects = route == "$connect";
     let line = activity
         .name(Line::new("answered"))
-        .with("route", route)
+        // A dimension may not be empty.
+        .with_some("route", (!route.is_empty()).then_some(route))
         .with("status", u64::from(status.as_u16()))
         .with_some("error.code", code.map(Code::as_str))
         .with("duration_ms", activity.elapsed_ms());

@@ -98,7 +98,7 @@ async fn a_connection_is_counted_when_it_opens_and_its_greeting_apart() {
     stack.line_that("answered", of("$disconnect")).await;
 
     let refused = tenant.refusal(&format!("api_key={}&user_id=u&chat_id=chat_none", tenant.key)).await;
-    let id = refused.body["request_id"].as_str().expect("refusals name their request");
+    let id = refused.body["requestId"].as_str().expect("refusals name their request");
     assert_eq!(stack.line("answered", id).await["connections_refused"], 1);
 }
 

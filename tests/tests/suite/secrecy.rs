@@ -122,7 +122,7 @@ async fn over_sockets(tenant: &Tenant, marks: &mut Marks, chat: &str) {
     ] {
         let refusal = tenant.refusal(&query).await;
         assert!(refusal.status.is_client_error(), "{}", refusal.body);
-        marks.requests.insert(refusal.body["request_id"].as_str().expect("refusals name their request").to_owned());
+        marks.requests.insert(refusal.body["requestId"].as_str().expect("refusals name their request").to_owned());
     }
 
     let said = json!({ "content": content, "client_message_id": client });
