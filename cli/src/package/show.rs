@@ -27,7 +27,10 @@ pub(super) fn show(
         ]
     });
     terminal.line(render(["FUNCTION", "PROGRAM", "ZIPPED", "FILE"], rows.collect(), terminal));
-    let deploy = format!("sam deploy --guided --template {}", workspace.shown(template));
+    let deploy = format!(
+        "sam deploy --template {} --stack-name NAME --resolve-s3 --capabilities CAPABILITY_IAM",
+        workspace.shown(template)
+    );
     terminal.line(format_args!("Deploy it with: {}", terminal.paint(Colour::Bold, deploy)));
     let functions: Vec<Value> = packed.iter().map(json).collect();
     let (architecture, template) = (architecture.name(), template.display().to_string());

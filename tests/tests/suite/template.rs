@@ -1,9 +1,11 @@
 //! What `template.yaml` says, held against the code, and against what nobody should be able to deploy.
 
 mod access_logs;
+mod cors;
 mod domains;
 mod environment;
 mod functions;
+mod parameters;
 mod policies;
 mod routes;
 
