@@ -18,35 +18,36 @@ def main():
     arguments.add_argument("--decisions", required=True, type=pathlib.Path)
     options = arguments.parse_args()
 
-    roles = roles_of(options.endpoint, options.stack)
-    decisions = [json.loads(line) for line in options.decisions.read_text().splitlines()]
-    asked = set()
-    for decision in decisions:
-        # arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION
-        parts = (decision["by"] or "").split("/")
-        if parts[0].endswith(":assumed-role") and parts[1] in roles:
-            asked.add((parts[1], decision["action"], decision["resource"], decision["denied"]))
+    resources = client("cloudformation", options.endpoint).describe_stack_resources(StackName=options.stack)
+    names = {resource["PhysicalResourceId"]: resource["LogicalResourceId"] for resource in resources["StackResources"]}
+    asked = [json.loads(line) for line in options.decisions.read_text().splitlines()]
+    # arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION
+    asked = [(role_in(decision["by"]), decision) for decision in asked]
+    asked = [(role, decision) for role, decision in asked if role in names]
+    used = {(role, decision["action"], decision["resource"]) for role, decision in asked}
 
-    allowed = [
-        (role, action, resource) for role in roles for action, resource in allowed_to(options.endpoint, role)
-    ]
-    unused = [
-        f"{roles[role]}: {action} on {resource}"
-        for role, action, resource in allowed
-        if not any(by == role and wanted == action and fnmatch.fnmatchcase(on, resource) for by, wanted, on, _ in asked)
-    ]
-    denied = [f"{roles[role]}: {action} on {resource}" for role, action, resource, denied in asked if denied]
-    print(json.dumps({"asked": len(asked), "denied": sorted(denied), "unused": sorted(unused)}))
+    def line(role, action, resource):
+        for physical, logical in names.items():
+            # What is shorter, such as a stage, is as readable as it is.
+            resource = resource.replace(physical, logical) if len(physical) >= 8 else resource
+        return f"{names[role]}: {action} on {resource.split(':', 5)[5]}"
 
-
-def roles_of(endpoint, stack):
-    """The roles of the stack by their names, and the logical ids that they have in the template."""
-    resources = client("cloudformation", endpoint).describe_stack_resources(StackName=stack)["StackResources"]
-    return {
-        resource["PhysicalResourceId"]: resource["LogicalResourceId"]
-        for resource in resources
-        if resource["ResourceType"] == "AWS::IAM::Role"
+    denied = {
+        line(role, decision["action"], decision["resource"]) for role, decision in asked if decision["denied"]
     }
+    unused = {
+        line(role, action, resource)
+        for role in names
+        if names[role].endswith("Role")
+        for action, resource in allowed_to(options.endpoint, role)
+        if not any(by == role and wanted == action and fnmatch.fnmatchcase(on, resource) for by, wanted, on in used)
+    }
+    print(json.dumps({"used": len(used), "denied": sorted(denied), "unused": sorted(unused)}))
+
+
+def role_in(principal):
+    kind, *rest = (principal or "").split("/")
+    return rest[0] if kind.endswith(":assumed-role") else None
 
 
 def allowed_to(endpoint, role):

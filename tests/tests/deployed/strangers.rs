@@ -13,8 +13,11 @@ const BEYOND_THE_EMULATOR: [(&str, &str); 2] = [
     ("of_two_hundred_connects_at_once", "the same"),
 ];
 
-/// Policies that are for what does not happen in these tests.
-const FOR_BAD_DAYS: [(&str, &str); 0] = [];
+/// Policies that are for what does not happen in these tests, with what it is.
+const FOR_BAD_DAYS: [(&str, &str); 1] = [(
+    "WsConnectFunctionRole: execute-api:ManageConnections on WebSocketApi/live/DELETE/@connections/*",
+    "a chat is deleted, or a tenant suspended, between the handshake and the first event",
+)];
 
 #[tokio::test]
 #[ignore = "it takes minutes; .ci/full runs it"]
@@ -25,7 +28,7 @@ async fn see_the_same_as_on_the_local_stack_and_need_each_policy() {
     assert!(outside_tests_pass(&emulator, &stack).await, "what is above");
 
     let used = emulator.policies(&stack).await;
-    println!("the policies were asked {} different questions", used["asked"]);
+    println!("the functions used {} actions on resources", used["used"]);
     assert_eq!(used["denied"], json!([]), "the functions want more than their policies allow");
     let unused: Vec<&str> =
         used["unused"].as_array().expect("a list").iter().filter_map(|line| line.as_str()).collect();

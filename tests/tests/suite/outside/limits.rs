@@ -1,6 +1,8 @@
 //! Limits, exact however many come at once.
 #![expect(clippy::print_stdout, reason = "the counts are printed")]
 
+use std::time::Duration;
+
 use futures_util::{StreamExt, future::join_all, stream};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -111,6 +113,20 @@ async fn of_two_hundred_connects_at_once_fifty_come_through() {
         tenant.connect_with(&query, &[]).await.err(),
         Some(Api::shared().refusal(StatusCode::TOO_MANY_REQUESTS))
     );
+}
+
+/// Before anyone is refused the tenant's sockets are looked at, once they are old enough (12 s): those that are gone make
+/// room, and this one is not.
+#[tokio::test]
+async fn a_socket_that_lives_keeps_its_place() {
+    let tenant = Api::shared().tenant_with("full", Limits { connections: 1, ..Limits::default() }).await;
+    let chat = tenant.chat("u").await;
+    let query = format!("api_key={}&user_id=u&chat_id={chat}", tenant.key);
+    let mut socket = tenant.connect(&chat, "u").await;
+    tokio::time::sleep(Duration::from_secs(13)).await;
+    let refused = tenant.connect_with(&query, &[]).await.err();
+    assert_eq!(refused, Some(Api::shared().refusal(StatusCode::TOO_MANY_REQUESTS)));
+    assert_eq!(socket.say("I am still here").await.last().expect("an end")["finish_reason"], "stop");
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! What those who run the service do to a tenant or a key is felt: on the next request, and on open sockets.
 
 use reqwest::StatusCode;
-use tests::{Api, Customer};
+use serde_json::json;
+use tests::{Api, Customer, eventually};
 
 async fn status(tenant: &Customer) -> StatusCode {
     tenant.get("/api/v1/chats/user/u").await.status
@@ -47,4 +48,19 @@ async fn a_revoked_key_opens_nothing_from_the_next_request_on() {
     assert_eq!(old.next_of("error").await["error"]["code"], "CONNECTION_CLOSING");
     old.closed().await;
     assert_eq!(new.say("still here").await.last().expect("an end")["finish_reason"], "stop");
+}
+
+/// Nobody is told when a key expires; its sockets end when they speak.
+#[tokio::test]
+async fn a_socket_whose_key_has_expired_is_closed_when_it_speaks() {
+    let api = Api::shared();
+    let tenant = api.tenant("expiring").await;
+    let id = tenant.chat("u").await;
+    let made = api.chat(&["key", "create", &tenant.id, "--expires-in", "10s"]).await;
+    let expiring = tenant.with_key(made["api_key"].as_str().expect("a key"));
+    let mut socket = expiring.connect(&id, "u").await;
+    eventually("the key expires", async || status(&expiring).await == StatusCode::UNAUTHORIZED).await;
+    socket.send(&json!({ "content": "Hello?" })).await;
+    assert_eq!(socket.next_of("error").await["error"]["code"], "CONNECTION_CLOSING");
+    socket.closed().await;
 }
