@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use serde_json::json;
 
 use crate::dev::{self, Workspace};
 use crate::terminal::Terminal;
@@ -62,7 +63,14 @@ struct Packed {
 /// Makes a package.
 pub(crate) fn main(options: Options) -> ExitCode {
     let terminal = Terminal::new(options.json);
-    dev::block_on(async { Box::pin(run(options, &terminal)).await.map(|()| ExitCode::SUCCESS) }, &terminal)
+    let work = async {
+        let Err(error) = Box::pin(run(options, &terminal)).await else { return Ok(ExitCode::SUCCESS) };
+        let message = format!("{error:#}");
+        terminal.refusal(&message);
+        terminal.event(&json!({ "error": { "message": message } }));
+        Ok(ExitCode::FAILURE)
+    };
+    dev::block_on(work, &terminal)
 }
 
 async fn run(options: Options, terminal: &Terminal) -> Result<()> {

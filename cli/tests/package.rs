@@ -122,8 +122,10 @@ fn what_lambda_could_not_start_is_not_packed() {
     ] {
         let place = Place::new(&program);
         let output = place.package(&["--architecture", architecture]);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.code() == Some(1) && stderr.contains(says), "{stderr}");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let printed: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+        let message = printed["error"]["message"].as_str().expect("text");
+        assert!(message.starts_with(says), "{message}");
         assert!(!place.path("package/template.json").exists(), "it looks like a package");
     }
 }

@@ -22,7 +22,7 @@ const MODE: u32 = 0o100_755 << 16;
 
 /// The archive of a program.
 pub(super) fn zip(program: &[u8]) -> Result<Vec<u8>> {
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(program)?;
     let compressed = encoder.finish()?;
     let mut crc = Crc::new();
