@@ -38,8 +38,14 @@ impl Admin {
         let part = partial(file);
         let failed = || format!("failed to write {}", part.display());
         let written = create(&part).with_context(failed)?;
-        let Exported { chats, messages } = self.write_user(tenant, user, written, &mut progress).await?;
-        std::fs::rename(&part, file).with_context(failed)?;
+        let exported = match self.write_user(tenant, user, written, &mut progress).await {
+            Ok(exported) => std::fs::rename(&part, file).with_context(failed).map(|()| exported),
+            Err(error) => Err(error),
+        };
+        let Exported { chats, messages } = exported.inspect_err(|_| {
+            // What is half written is of no use, and not to lie about.
+            let _ = std::fs::remove_file(&part);
+        })?;
         progress.done(format_args!("Exported {chats} chats with {messages} messages of {user} to {}", file.display()));
         self.terminal.event(&json!({
             "tenant_id": tenant.tenant_id, "user_id": user, "chats": chats, "messages": messages, "file": file,

@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement
 use crate::harness::{chat, dynamodb, dynamodb_endpoint, message, result, serve};
 
 const TENANTS: &str = "prod-TenantsTable-1ABC";
+const CHATS: &str = "prod-ChatsTable-1ABC";
 const CONNECTIONS: &str = "prod-ConnectionsTable-1ABC";
 const CHATS: &str = "prod-ChatsTable-1ABC";
 
@@ -79,6 +80,11 @@ async fn the_tables_of_a_stack_have_names_of_their_own() {
     result(&on_aws(&["tenant", "create", "Far", "--stack", "prod"], &cloudformation)).expect("made");
     let listed = result(&on_aws(&list, &cloudformation)).expect("listed");
     assert_eq!((listed["tenants"].as_array().map(Vec::len), &listed["tenants"][0]["name"]), (Some(1), &"Far".into()));
+
+    // There is no such table yet; the one of this machine is not meant.
+    let export = ["user", "export", "Far", "u", "--stack", "prod"];
+    let gone = message(result(&on_aws(&export, &cloudformation)));
+    assert!(gone.starts_with("the tables of the stack prod are gone from eu-west-1"), "{gone}");
 }
 
 #[test]

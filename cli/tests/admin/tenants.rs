@@ -60,6 +60,8 @@ fn arguments_out_of_bounds_are_wrong_arguments() {
         &["tenant", "create", "x", "--environment", "Live"],
         &["tenant", "create", ""],
         &["tenant", "list", "--profile", "x"],
+        &["tenant", "set-limits", "x", "--retention-days", "36501"],
+        &["user", "erase", "x", "not a user"],
         &["key", "create", "x", "--expires-in", "1y"],
         &["key", "create", "x", "--expires-in", "1d", "--expires-at", "2099-01-01T00:00:00Z"],
         &["key", "create", "x", "--import", "--environment", "test"],
@@ -77,6 +79,22 @@ fn a_tenant_is_suspended_and_resumed() {
     assert_eq!(suspended["status"], "suspended");
     assert_eq!(suspended["sockets"], json!({"closed": 0, "left": 0, "problem": null}));
     assert_eq!(json(&["tenant", "resume", &name])["status"], "active");
+}
+
+#[test]
+fn chats_are_kept_as_long_as_their_tenant_wants() {
+    let name = unique("Retention");
+    let kept = |arguments: &[&str]| json(arguments)["retention_days"].clone();
+    assert_eq!(kept(&["tenant", "create", &name]), json!(null));
+    assert_eq!(kept(&["tenant", "set-limits", &name, "--retention-days", "90"]), 90);
+    assert_eq!(kept(&["tenant", "set-limits", &name, "--connections", "7"]), 90, "other limits leave it as it is");
+    let text = String::from_utf8(run(&["tenant", "show", &name]).stdout).expect("UTF-8");
+    assert!(text.contains("Chats kept") && text.contains("90 days after their last message"), "{text}");
+    for none in ["0", "none"] {
+        json(&["tenant", "set-limits", &name, "--retention-days", "1"]);
+        assert_eq!(kept(&["tenant", "set-limits", &name, "--retention-days", none]), json!(null));
+    }
+    assert_eq!(kept(&["tenant", "create", &unique("Retaining"), "--retention-days", "7"]), 7);
 }
 
 #[test]
