@@ -20,6 +20,7 @@ pub mod leases;
 pub mod limits;
 pub mod message;
 pub mod page;
+pub mod persistence;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod store;

@@ -2,7 +2,7 @@
 //!
 //! | `pk` | `sk` | item |
 //! |---|---|---|
-//! | `{tenant_id}#user#{user_id}` | `~user` | `chat_count`, `first_connected_at` |
+//! | `{tenant_id}#user#{user_id}` | `~user` | `chat_count`, `first_connected_at` and by which socket, `first_socket` |
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::{Chats, StoreError, transaction};
 use crate::{
-    id::{TenantId, UserId},
+    id::{ConnectionId, TenantId, UserId},
     time::Timestamp,
 };
 
@@ -22,19 +22,26 @@ struct UserItem {
 }
 
 impl Chats {
-    /// Notes that a user has connected. True once in the user's life: the first time.
+    /// Notes that a user has connected. True once in the user's life: for the first socket, however often it is sent.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when the table does not answer.
-    pub async fn greet(&self, tenant: &TenantId, user: &UserId, now: Timestamp) -> Result<bool, StoreError> {
+    pub async fn greet(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        socket: &ConnectionId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let update = self
             .client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(user_key(tenant, user)))
-            .update_expression("SET first_connected_at = :now")
-            .condition_expression("attribute_not_exists(first_connected_at)")
+            .update_expression("SET first_connected_at = :now, first_socket = :socket")
+            .condition_expression("attribute_not_exists(first_connected_at) OR first_socket = :socket")
+            .expression_attribute_values(":socket", AttributeValue::S(socket.to_string()))
             .expression_attribute_values(":now", AttributeValue::S(now.to_string()));
         match transaction::update(update).await {
             Ok(_) => Ok(true),
