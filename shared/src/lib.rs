@@ -21,6 +21,7 @@ pub mod leases;
 pub mod limits;
 pub mod message;
 pub mod page;
+pub mod persistence;
 pub mod scheduled;
 #[cfg(feature = "schema")]
 pub mod schema;

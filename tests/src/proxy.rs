@@ -160,7 +160,8 @@ impl Proxy {
         *lock(&self.log.weather) = weather;
     }
 
-    /// Lets the next calls of an operation go wrong, so many of them. What is injected first comes first.
+    /// Lets the next calls of an operation go wrong, so many of them; all, or only those on one table, such as `Query
+    /// ChatsTable`. What is injected first comes first.
     pub fn inject(&self, operation: &str, times: usize, fault: Fault) {
         lock(&self.log.faults).extend(std::iter::repeat_n((operation.to_owned(), fault), times));
     }
@@ -212,7 +213,7 @@ impl Upstream {
                 None => refusal::gone(),
             }
         };
-        let answer = match self.log.course(&operation) {
+        let answer = match self.log.course(&operation, &self.language.table(&asked)) {
             Course::Undisturbed => Ok(pass.await),
             Course::Vanishes => std::future::pending().await,
             Course::Meets(Fault::Stall) => {
@@ -251,10 +252,11 @@ async fn pass(http: &reqwest::Client, method: Method, url: String, headers: &Hea
 }
 
 impl Log {
-    /// What becomes of the next call of this operation.
-    fn course(&self, operation: &str) -> Course {
+    /// What becomes of the next call of this operation on this table.
+    fn course(&self, operation: &str, table: &str) -> Course {
+        let on_table = format!("{operation} {table}");
         let mut faults = lock(&self.faults);
-        if let Some(place) = faults.iter().position(|(injected, _)| injected == operation) {
+        if let Some(place) = faults.iter().position(|(injected, _)| injected == operation || *injected == on_table) {
             return Course::Meets(faults.remove(place).1);
         }
         match &mut *lock(&self.weather) {

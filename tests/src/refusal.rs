@@ -29,6 +29,12 @@ impl Language {
         }
     }
 
+    /// Which table a call is on, if it is on one.
+    pub(crate) fn table(self, request: &[u8]) -> String {
+        let request: Value = serde_json::from_slice(request).unwrap_or_default();
+        request["TableName"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// How a call is refused that meets this fault.
     pub(crate) fn refusal(self, fault: Fault, request: &[u8]) -> Response<Body> {
         match self {

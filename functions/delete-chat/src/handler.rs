@@ -1,16 +1,22 @@
 //! The handler of `DELETE /api/v1/chats/{chat_id}`.
 
+use std::time::Duration;
+
 use shared::{
     after,
     auth::Tenant,
     error::ApiError,
     http::{self, Request, Response},
     id::{ChatId, TenantId, UserId},
-    store::{Chats, Connections, StoreError},
+    persistence::persist,
+    store::{Chats, Connections},
     telemetry,
     time::Timestamp,
     ws::Publisher,
 };
+
+/// How long it is tried to leave nothing behind, while DynamoDB does not answer.
+const CLEARING: Duration = Duration::from_secs(60);
 
 /// What the function works with.
 #[derive(Clone, Debug)]
@@ -44,15 +50,15 @@ pub(crate) async fn handle(
     }
     let request_id = http::request_id(&request);
     after::spawn(telemetry::work("purge", async move {
-        if let Err(error) = clear_away(&app, &tenant.id, &chat_id, &request_id).await {
-            telemetry::log_cause(&error.into(), &request_id);
+        if let Err(error) = persist(CLEARING, || clear_away(&app, &tenant.id, &chat_id, &request_id)).await {
+            telemetry::log_cause(&error, &request_id);
         }
     }));
     Ok(http::no_content())
 }
 
-async fn clear_away(app: &App, tenant: &TenantId, chat: &ChatId, request_id: &str) -> Result<(), StoreError> {
+async fn clear_away(app: &App, tenant: &TenantId, chat: &ChatId, request_id: &str) -> Result<(), ApiError> {
     let sockets = app.connections.of_chat(tenant, chat, Timestamp::now()).await?;
     app.publisher.close_all(&sockets, &ApiError::chat_not_found(chat.as_str()), request_id).await;
-    app.chats.purge(tenant, chat).await
+    Ok(app.chats.purge(tenant, chat).await?)
 }

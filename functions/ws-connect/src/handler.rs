@@ -1,5 +1,7 @@
 //! The handler of `$connect`.
 
+use std::time::Duration;
+
 use shared::{
     after,
     api_key::{KeyHash, TicketText},
@@ -9,11 +11,15 @@ use shared::{
     input::{Field, Value},
     leases::Leases,
     limits::Limits,
+    persistence::persist,
     store::{Chats, Connection, Connections, LiveStream, Pass, Shut},
     telemetry,
     time::Timestamp,
     ws::{Body, ErrorReport, Event, PostError, Publisher, SocketEvent},
 };
+
+/// How long the greeting of a socket is tried. The function has ten seconds for all.
+const GREETING: Duration = Duration::from_secs(3);
 
 /// What the function works with.
 #[derive(Clone, Debug)]
@@ -125,7 +131,8 @@ async fn welcome(app: &App, connection: &Connection, request_id: &str) {
             tracing::warn!(request_id, error.cause = telemetry::causes(&error), "a new socket was not greeted");
             Ok(())
         }
-        Err(error) if matches!(error.code(), Code::ChatNotFound | Code::ConnectionClosing) => {
+        // Without a greeting its client knows nothing of what is going on in the chat: it is to connect again.
+        Err(error) if matches!(error.code(), Code::ChatNotFound | Code::ConnectionClosing | Code::Unavailable) => {
             turn_away(app, connection, &error, request_id).await
         }
         Err(error) => Err(error),
@@ -142,7 +149,7 @@ async fn welcome(app: &App, connection: &Connection, request_id: &str) {
 /// itself, before it is greeted and once more when it is open for sure: either they find it, or it finds out.
 async fn greet(app: &App, connection: &Connection) -> Result<Result<(), PostError>, ApiError> {
     let Connection { connection_id, pass: Pass { tenant_id, user_id, chat_id, .. }, expires_at, .. } = connection;
-    let active_streams = still_welcome(app, connection).await?;
+    let active_streams = persist(GREETING, || still_welcome(app, connection)).await?;
     let event = |body| Event { body, chat_id: Some(chat_id), timestamp: Timestamp::now() };
 
     let established = Body::ConnectionEstablished {
@@ -154,8 +161,9 @@ async fn greet(app: &App, connection: &Connection) -> Result<Result<(), PostErro
     if let Err(error) = app.publisher.deliver_once_open(connection_id, &event(established)).await {
         return Ok(Err(error));
     }
+    let greet = async || Ok(app.chats.greet(tenant_id, user_id, connection_id, Timestamp::now()).await?);
     let (welcome, is_new) =
-        tokio::join!(still_welcome(app, connection), app.chats.greet(tenant_id, user_id, Timestamp::now()));
+        tokio::join!(persist(GREETING, || still_welcome(app, connection)), persist(GREETING, greet));
     if is_new? {
         let created = app.publisher.deliver(connection_id, &event(Body::UserCreated { user_id })).await;
         if created.is_err() {

@@ -137,11 +137,11 @@ impl App {
         after::spawn(answer::stream(answering, answer));
     }
 
-    /// Posts one event to the socket that spoke, once: whoever does not read would hold up its own function otherwise. If
-    /// it is gone, there is nobody to tell.
+    /// Posts one event to the socket that spoke, and not for long: whoever does not read would hold up its own function
+    /// otherwise. If it is gone, there is nobody to tell.
     pub(crate) async fn post(&self, socket: &ConnectionId, chat_id: Option<&ChatId>, body: Body<'_>, request_id: &str) {
         let event = Event { body, chat_id, timestamp: Timestamp::now() };
-        if let Err(PostError::Failed(cause)) = self.sockets.publisher.post(socket, &event).await {
+        if let Err(PostError::Failed(cause)) = self.sockets.publisher.deliver_soon(socket, &event).await {
             tracing::warn!(request_id, error.cause = telemetry::causes(cause.as_ref()), "an event was not delivered");
         }
     }

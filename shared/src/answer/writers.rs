@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -12,14 +13,17 @@ use super::{
     writer::{self, Beginning},
 };
 use crate::{
-    error::ApiError,
     id::{ChatId, ConnectionId, MessageId, TenantId},
     message::Message,
+    persistence::persist,
     store::{Connection, Connections, Hold},
     telemetry,
     time::Timestamp,
     ws::Publisher,
 };
+
+/// How long it is tried to find the sockets of a chat: they hear nothing of the answer otherwise.
+const FINDING: Duration = Duration::from_secs(10);
 
 /// How sockets are found, reached and forgotten.
 #[derive(Clone, Debug)]
@@ -71,8 +75,9 @@ struct Running {
 impl Sockets {
     /// The open sockets of a chat; none if they cannot be found, which is logged.
     pub(super) async fn of_chat(&self, tenant: &TenantId, chat: &ChatId, request_id: &str) -> Vec<Connection> {
-        self.connections.of_chat(tenant, chat, Timestamp::now()).await.unwrap_or_else(|error| {
-            telemetry::log_cause(&ApiError::from(error), request_id);
+        let find = async || Ok(self.connections.of_chat(tenant, chat, Timestamp::now()).await?);
+        persist(FINDING, find).await.unwrap_or_else(|error| {
+            telemetry::log_cause(&error, request_id);
             Vec::new()
         })
     }

@@ -2,7 +2,7 @@
 //!
 //! | `pk` | `sk` | item |
 //! |---|---|---|
-//! | `{tenant_id}#user#{user_id}` | `~user` | `chat_count`, `first_connected_at` |
+//! | `{tenant_id}#user#{user_id}` | `~user` | `chat_count`, `first_connected_at` and by which socket, `first_socket` |
 //!
 //! Whatever writes a user puts the item into the index `by_tenant`, which costs nothing once it is there.
 
@@ -21,7 +21,7 @@ use super::{
     transaction, unless_refused,
 };
 use crate::{
-    id::{TenantId, UserId},
+    id::{ConnectionId, TenantId, UserId},
     time::Timestamp,
 };
 
@@ -37,21 +37,28 @@ pub struct UserRecord {
 }
 
 impl Chats {
-    /// Notes that a user has connected. True once in the user's life: the first time.
+    /// Notes that a user has connected. True once in the user's life: for the first socket, however often it is sent.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when the table does not answer.
-    pub async fn greet(&self, tenant: &TenantId, user: &UserId, now: Timestamp) -> Result<bool, StoreError> {
+    pub async fn greet(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        socket: &ConnectionId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let update = self
             .client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(user_key(tenant, user)))
-            .update_expression(format!("{SET_VERSION}, first_connected_at = :now, {PLACE}"))
-            .condition_expression("attribute_not_exists(first_connected_at)")
+            .update_expression(format!("{SET_VERSION}, first_connected_at = :now, first_socket = :socket, {PLACE}"))
+            .condition_expression("attribute_not_exists(first_connected_at) OR first_socket = :socket")
             .set_expression_attribute_values(Some(place_values(tenant, user)))
             .expression_attribute_values(":v", version())
+            .expression_attribute_values(":socket", AttributeValue::S(socket.to_string()))
             .expression_attribute_values(":now", AttributeValue::S(now.to_string()));
         Ok(unless_refused(transaction::update(update).await)?.is_some())
     }

@@ -61,7 +61,24 @@ impl Publisher {
     ///
     /// [`PostError`], after [`Patience`] has run out.
     pub async fn deliver(&self, socket: &ConnectionId, event: &Event<'_>) -> Result<(), PostError> {
-        let mut patience = Patience::default();
+        self.deliver_with(Patience::default(), socket, event).await
+    }
+
+    /// As [`deliver`](Self::deliver), for a second: for what somebody waits for, but not for longer.
+    ///
+    /// # Errors
+    ///
+    /// [`PostError`], after the second.
+    pub async fn deliver_soon(&self, socket: &ConnectionId, event: &Event<'_>) -> Result<(), PostError> {
+        self.deliver_with(Patience::short(), socket, event).await
+    }
+
+    async fn deliver_with(
+        &self,
+        mut patience: Patience,
+        socket: &ConnectionId,
+        event: &Event<'_>,
+    ) -> Result<(), PostError> {
         loop {
             match self.post(socket, event).await {
                 Ok(()) => return Ok(()),
@@ -131,15 +148,26 @@ impl Publisher {
 }
 
 /// How long a socket is given that does not take what is posted to it: half a minute, with longer and longer pauses.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Patience {
+    lasts: Duration,
     failures: u32,
     failing_since: Option<Instant>,
 }
 
+impl Default for Patience {
+    fn default() -> Self {
+        Self { lasts: Duration::from_secs(30), failures: 0, failing_since: None }
+    }
+}
+
 impl Patience {
-    const LONGEST: Duration = Duration::from_secs(30);
     const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+    /// A second of it.
+    fn short() -> Self {
+        Self { lasts: Duration::from_secs(1), ..Self::default() }
+    }
 
     /// Waits before the next try.
     ///
@@ -148,7 +176,7 @@ impl Patience {
     /// The failure itself: at once when the socket is gone, otherwise when the time is over.
     pub async fn bear(&mut self, failure: PostError) -> Result<(), PostError> {
         let since = *self.failing_since.get_or_insert_with(Instant::now);
-        if matches!(failure, PostError::Gone) || since.elapsed() > Self::LONGEST {
+        if matches!(failure, PostError::Gone) || since.elapsed() > self.lasts {
             return Err(failure);
         }
         let pause = Duration::from_millis(20 << self.failures.min(10)).min(Self::LONGEST_PAUSE);

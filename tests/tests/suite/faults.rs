@@ -6,12 +6,12 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 use shared::{
     chat::{ChatChange, NewChat},
-    id::{ChatId, IdempotencyKey},
+    id::{ChatId, ConnectionId, IdempotencyKey, UserId},
     input::Fields,
     store::{Appended, Chats, Created, NewMessage, Once, Seen},
     time::Timestamp,
 };
-use tests::{Fault, Options, Proxy, Stack, Tenant, eventually};
+use tests::{Exposed, Fault, Options, Proxy, Stack, Tenant, eventually};
 
 /// The chats, with a proxy between.
 async fn behind_a_proxy() -> (Proxy, Chats) {
@@ -179,4 +179,54 @@ async fn callers_see_the_outcome_and_nothing_of_the_faults() {
         query.expression_attribute_values(":pk", pk).send().await.expect("the table answers").count() == 0
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_user_is_new_once_also_when_the_answer_that_says_so_is_lost() {
+    let tenant = Stack::shared().tenant("new once").await;
+    let (proxy, chats) = behind_a_proxy().await;
+    let user = UserId::parse("u").expect("a user");
+    let [first, second] = ["one=", "two="].map(ConnectionId::from_gateway);
+    proxy.inject("UpdateItem", 1, Fault::LostAnswer);
+    let greeted = async |socket| chats.greet(&tenant.id, &user, socket, Timestamp::now()).await.expect("it answers");
+    assert!(greeted(&first).await, "what the first attempt wrote is not somebody else's");
+    assert!(!greeted(&second).await);
+    assert_eq!(proxy.faults_left(), 0);
+}
+
+/// The SDK tries three times; then it is up to whoever has the time. After the answer nobody waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn work_after_the_answer_is_done_although_dynamodb_has_a_bad_moment() {
+    let exposed = Exposed::start(1).await;
+    let tenant = exposed.stack.tenant("bad moment").await;
+    let chat = tenant.chat("u").await;
+    let (mut one, mut other) = (tenant.connect(&chat, "u").await, tenant.connect(&chat, "u").await);
+    exposed.tables.inject("Query ConnectionsTable", 3, Fault::ServerError);
+    one.say("Hello").await;
+    assert_eq!(other.until_end().await.last().map(|end| &end["content"]), Some(&json!("You said: Hello")));
+
+    exposed.tables.inject("Query ConnectionsTable", 3, Fault::ServerError);
+    assert_eq!(tenant.delete(&format!("/api/v1/chats/{chat}")).await.status, StatusCode::NO_CONTENT);
+    for mut socket in [one, other] {
+        assert_eq!(socket.next_of("error").await["error"]["code"], "CHAT_NOT_FOUND");
+        socket.closed().await;
+    }
+    assert_eq!(exposed.tables.faults_left(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_posted_again_that_api_gateway_does_not_take_at_once() {
+    let exposed = Exposed::start(1).await;
+    let tenant = exposed.stack.tenant("short of capacity").await;
+    let mut socket = tenant.connect(&tenant.chat("u").await, "u").await;
+    socket.next_of("user_created").await;
+    for fault in [Fault::Throttled, Fault::ServerError, Fault::LostRequest] {
+        exposed.sockets.inject("POST", 2, fault);
+        socket.send(&json!({ "type": "ping" })).await;
+        socket.next_of("pong").await;
+        exposed.sockets.inject("POST", 2, fault);
+        socket.send(&json!({ "type": "what?" })).await;
+        assert_eq!(socket.next_of("error").await["error"]["code"], "UNKNOWN_TYPE");
+    }
+    assert_eq!(exposed.sockets.faults_left(), 0);
 }

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -158,4 +158,42 @@ async fn the_lease_stays_when_it_is_not_known_whether_the_socket_is_noted() {
     lambda.send(handshake(&tenant, &chat));
     assert_eq!(lambda.answers(1).await[0]["statusCode"], 503);
     assert_eq!(stack.connections().leases(&tenant.id).await.expect("the table answers").len(), 1);
+}
+
+/// A socket that is noted, while so many reads after that are refused; what it was told, once it was told `kind`.
+async fn told(name: &str, refused_reads: usize, kind: &str) -> (Tenant, Vec<(Method, Value)>) {
+    let stack = Stack::shared();
+    let tenant = stack.tenant(name).await;
+    let chat = tenant.chat("u").await;
+    let (is_noted, reads) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let proxy = Between::start(stack.dynamodb_endpoint(), move |called| {
+        let fate = match called.as_str() {
+            "GetItem" if is_noted.load(Ordering::SeqCst) && reads.fetch_add(1, Ordering::SeqCst) < refused_reads => {
+                Fate::Refused
+            }
+            _ => Fate::Arrives,
+        };
+        is_noted.fetch_or(called == "BatchWriteItem", Ordering::SeqCst);
+        async move { fate }
+    })
+    .await;
+    let lambda = ws_connect(&proxy).await;
+    lambda.send(handshake(&tenant, &chat));
+    assert_eq!(lambda.answers(1).await[0]["statusCode"], 200);
+    eventually("the socket is told", async || proxy.posts().iter().any(|(_, event)| event["type"] == kind)).await;
+    (tenant, proxy.posts())
+}
+
+/// The SDK tries each of the two reads three times.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_is_greeted_although_dynamodb_has_a_bad_moment() {
+    let (_, posts) = told("greeted late", 6, "user_created").await;
+    let events: Vec<Value> = posts.into_iter().map(|(_, event)| event).collect();
+    assert_eq!(types(&events), ["connection_established", "user_created"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_cannot_be_greeted_is_told_so_and_closed() {
+    let (tenant, _) = told("not greeted", usize::MAX, "error").await;
+    eventually("nothing is left of the socket", async || is_clean(&tenant).await).await;
 }

@@ -1,4 +1,4 @@
-//! What processes take up: resident memory and open files, as `/proc` tells.
+//! What processes take up: memory, resident or swapped out, and open files, as `/proc` tells.
 
 use std::{
     fmt::{Display, Formatter, Result},
@@ -64,9 +64,9 @@ impl Process {
     fn look(&self) -> Vitals {
         let lives = format!("{} lives, as process {}", self.name, self.pid);
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).expect(&lives);
-        let memory = field(&status, "VmRSS:").expect(&lives).parse().expect("a number");
+        let kib = |name: &str| field(&status, name).expect(&lives).parse::<u64>().expect("a number");
         let files = fs::read_dir(format!("/proc/{}/fd", self.pid)).expect(&lives).count();
-        Vitals { memory_kib: memory, files }
+        Vitals { memory_kib: kib("VmRSS:") + kib("VmSwap:"), files }
     }
 }
 

@@ -116,7 +116,14 @@ impl Aftermath<'_> {
 
     /// Whatever was left half done in the chat, a new message is answered: at the latest when the leases have lapsed.
     async fn chat_goes_on(&self, chat: &Chat) {
-        let mut socket = self.socket(chat).await.expect("a socket may open");
+        // Leases that got lost may be missed at first, and there may be more chats than sockets.
+        let mut opened = None;
+        eventually("a socket may open", async || {
+            opened = self.socket(chat).await.ok();
+            opened.is_some()
+        })
+        .await;
+        let mut socket = opened.expect("it is open");
         let mut tries = 0;
         'send: loop {
             tries += 1;
