@@ -40,7 +40,7 @@ def main():
     for removal in options.without:
         binary, action = removal.split("/")
         [function] = [function for function in functions.values() if binary_of(function) == binary]
-        take_out(function["Properties"], action)
+        take_out(role_of(template, function), action)
     body = with_local_addresses(json.dumps(template), options.endpoint)
 
     cloudformation = client("cloudformation", options.endpoint)
@@ -92,11 +92,16 @@ def zipped(bootstrap):
     return buffer.getvalue()
 
 
-def take_out(function, action):
-    statements = [statement for policy in function["Policies"] for statement in policy["Statement"]]
+def role_of(template, function):
+    name, _ = function["Properties"]["Role"]["Fn::GetAtt"]
+    return template["Resources"][name]["Properties"]
+
+
+def take_out(role, action):
+    statements = [statement for policy in role["Policies"] for statement in policy["PolicyDocument"]["Statement"]]
     named = [statement for statement in statements if action in statement.get("Action", [])]
     if not named:
-        raise SystemExit(f"no policy of the function allows {action}")
+        raise SystemExit(f"no policy of the role allows {action}")
     for statement in named:
         actions = statement["Action"]
         # A statement has to have an action; this one nobody asks for.

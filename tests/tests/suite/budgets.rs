@@ -102,14 +102,14 @@ async fn every_call_makes_the_round_trips_that_are_written_down_and_no_more() {
 
     let connect = tenant.connect(&chat, "u");
     let connect_trips: &[&[&str]] = &[&["GetItem"], &["UpdateItem"], &["BatchWriteItem"]];
-    let (mut other, _) = expect_first(&proxy, "$connect", connect_trips, connect).await;
+    let (mut other, _) = Box::pin(expect_first(&proxy, "$connect", connect_trips, connect)).await;
     let ticket = format!("ticket={}", made.body["ticket"].as_str().expect("a ticket"));
     let redeemed = async {
         let mut socket = tenant.connect_with(&ticket, &[]).await.expect("the handshake succeeds");
         socket.next_of("connection_established").await;
     };
     let redeem_trips: &[&[&str]] = &[&["DeleteItem"], &["GetItem"], &["UpdateItem"], &["BatchWriteItem"]];
-    expect_first(&proxy, "$connect with a ticket", redeem_trips, redeemed).await;
+    Box::pin(expect_first(&proxy, "$connect with a ticket", redeem_trips, redeemed)).await;
     // Every 30 s a process looks at the key of a socket that speaks, beside what else it reads.
     other.send(&json!({ "type": "ping" })).await;
     other.next_of("pong").await;
