@@ -22,7 +22,7 @@ async fn fifty_sockets_of_a_tenant_stream_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn four_answers_at_once_in_a_chat_are_four_streams() {
     let tenant = Api::shared().tenant("four streams").await;
-    let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "model": "echo@5" } })).await;
+    let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "model": "echo@20" } })).await;
     let mut socket = tenant.connect(&chat, "u").await;
     let contents: Vec<String> = (0..4).map(|number| format!("this is number {number} ").repeat(6)).collect();
     for content in &contents {

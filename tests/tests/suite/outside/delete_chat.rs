@@ -23,3 +23,18 @@ async fn of_two_deletes_at_once_one_wins() {
     assert_eq!(statuses, [204, 404]);
     assert_eq!(tenant.get("/api/v1/chats/user/u").await.body["total"], 0);
 }
+
+#[tokio::test]
+async fn the_sockets_of_a_deleted_chat_hear_of_it_and_are_closed() {
+    let tenant = Api::shared().tenant("delete with a socket").await;
+    let chat = tenant.chat("u").await;
+    let mut socket = tenant.connect(&chat, "u").await;
+    socket.say("Hello").await;
+    let path = format!("/api/v1/chats/{chat}");
+    assert_eq!(tenant.delete(&path).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(socket.next_of("error").await["error"]["code"], "CHAT_NOT_FOUND");
+    socket.closed().await;
+    let query = format!("api_key={}&user_id=u&chat_id={chat}", tenant.key);
+    assert_eq!(tenant.connect_with(&query, &[]).await.err(), Some(Api::shared().refusal(StatusCode::NOT_FOUND)));
+    assert_eq!(tenant.get(&format!("{path}/messages")).await.code(), "CHAT_NOT_FOUND");
+}

@@ -278,5 +278,5 @@ async fn a_client_that_drops_its_socket_anywhere_and_resumes_has_the_exact_answe
     let cuts = futures_util::future::join_all((0..24).map(|number| lossy(api, number))).await;
     let cuts: usize = cuts.into_iter().sum();
     println!("24 answers were cut at {cuts} points and came whole");
-    assert!(cuts > 2 * 24, "so few were hardly anywhere: {cuts}");
+    assert!(cuts > 24, "so few were hardly anywhere: {cuts}");
 }
