@@ -10,7 +10,7 @@ use shared::id::{ChatId, ConnectionId, UserId};
 use shared::store::{Connection, Pass};
 use shared::time::Timestamp;
 
-use crate::harness::{connections, json, json_with, serve, tenants, unique};
+use crate::harness::{connections, json, json_with, refusal, serve, tenants, unique};
 
 /// What API Gateway knows: which sockets are open, and what was posted to them.
 type Sockets = Arc<Mutex<BTreeMap<String, Vec<Value>>>>;
@@ -157,6 +157,24 @@ async fn sockets_of_keys_that_are_over_go_whoever_sweeps() {
     let again = json(&["key", "revoke", id, key, "--management-endpoint", &endpoint]);
     assert_eq!((&again["revoked"], &again["sockets"]["closed"]), (&json!(false), &json!(2)), "{again}");
     assert_eq!(ids(&open), ["swept-live"]);
+}
+
+#[tokio::test]
+async fn a_tenant_whose_sockets_stay_open_is_not_erased_yet() {
+    let tenant = json(&["tenant", "create", &unique("Clinging")]);
+    note(&tenant, &tenant, "clinging").await;
+    let id = tenant["tenant_id"].as_str().expect("an id");
+    let erase = |endpoint: &str| {
+        json_with(&["tenant", "erase", id, "--yes", "--keep-trying", "0", "--management-endpoint", endpoint], "")
+    };
+    let failed = erase("http://127.0.0.1:1").expect_err("it may be open");
+    assert_eq!((&failed["erased"], &failed["sockets"]["left"]), (&json!(false), &json!(1)), "{failed}");
+    assert_eq!(json(&["tenant", "show", id])["status"], "suspended");
+
+    let (endpoint, open, _) = management_api(&["clinging"]);
+    let erased = erase(&endpoint).expect("nothing is in the way any more");
+    assert_eq!((&erased["erased"], ids(&open).len()), (&json!(true), 0), "{erased}");
+    assert!(refusal(&["tenant", "show", id]).starts_with("there is no tenant"));
 }
 
 #[tokio::test]

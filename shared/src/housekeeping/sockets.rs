@@ -4,12 +4,17 @@
 //! that expires closes none, and a socket may stay silent. API Gateway is not asked whether all the others live: those that
 //! are gone without `$disconnect` are over after two hours, and found before when their tenant needs the lease.
 
+use futures_util::future::join_all;
+
 use super::{Run, round::Came};
 use crate::{
     id::TenantId,
     leases::{PROBE_INTERVAL, without_socket},
     store::{Connection, Due, Gate, StoreError},
 };
+
+/// How many sockets of a tenant are closed at once.
+const AT_ONCE: usize = 16;
 
 impl Run<'_> {
     pub(super) async fn sockets(&self) -> Result<(), StoreError> {
@@ -45,16 +50,19 @@ impl Run<'_> {
         Ok(Came::Through)
     }
 
-    /// Closes those sockets that do not open their tenant's gate any more; returns those that are closed for sure.
+    /// Closes those sockets that do not open their tenant's gate any more, as far as there is time: there may be a thousand,
+    /// none of which answers. Returns those that are closed for sure.
     async fn close_shut_out(&self, gate: Option<&Gate>, open: &[Connection]) -> Vec<Connection> {
         let (shut_out, reason) = Gate::shut_out(gate, open, self.now);
         let publisher = &self.house.sockets.publisher;
-        publisher.close_all(&shut_out, &reason.closing(), self.request_id).await;
         let mut closed = Vec::new();
-        for socket in shut_out {
-            if publisher.is_gone(&socket.connection_id).await {
-                closed.push(socket);
+        for some in shut_out.chunks(AT_ONCE) {
+            if self.is_over() {
+                break;
             }
+            publisher.close_all(some, &reason.closing(), self.request_id).await;
+            let gone = join_all(some.iter().map(|socket| publisher.is_gone(&socket.connection_id))).await;
+            closed.extend(some.iter().zip(gone).filter(|(_, gone)| *gone).map(|(socket, _)| socket.clone()));
         }
         closed
     }

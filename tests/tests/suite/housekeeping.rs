@@ -14,7 +14,7 @@ use shared::{
     id::ChatId,
     message::Status,
     page::{Order, PageRequest},
-    store::TenantStatus,
+    store::{Begun, TenantStatus},
     time::Timestamp,
 };
 use tests::{Household, Proxy, Resident, Stack, eventually};
@@ -107,6 +107,23 @@ async fn a_chat_is_looked_at_once_however_many_messages_came() {
     assert_eq!(house.keep_house(now.plus(60 * MINUTE)).await, Done::default());
     house.say(&tenant, &chat, now.plus(60 * MINUTE)).await;
     assert_eq!(house.keep_house(now.plus(80 * MINUTE)).await.answers_ended, 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_was_being_made_anew_is_ended_too() {
+    let house = Household::new().await;
+    let (tenant, now) = (house.tenant().await, Timestamp::now());
+    let chat = house.chat(&tenant, "u", now).await;
+    house.exchange(&tenant, &chat, now).await;
+    house.keep_house(now.plus(16 * MINUTE)).await;
+    assert!(house.agenda("ChatsTable").await.is_empty());
+    let (messages, _) =
+        house.chats().messages(&tenant.id, &chat, PAGE, now).await.expect("the table answers").expect("a chat");
+    let begun = house.chats().regenerate(&tenant.id, &chat, &messages[1], "test", now).await;
+    assert!(matches!(begun.expect("the table answers"), Begun::Draft(_)));
+    assert_eq!(house.keep_house(now.plus(16 * MINUTE)).await.answers_ended, 1);
+    let expected = [(Status::Complete, "Hello".to_owned()), (Status::Complete, "Hello to you".to_owned())];
+    assert_eq!(statuses(&house, &tenant, &chat, now).await, expected, "the old one stays");
 }
 
 /// The message comes between the look at the chat and the write that takes it off the agenda.

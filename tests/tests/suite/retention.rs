@@ -14,7 +14,7 @@ use shared::{
     store::{Appended, Begun},
     time::Timestamp,
 };
-use tests::{Household, Resident, Stack};
+use tests::{Fault, Household, Proxy, Resident, Stack};
 
 use crate::between::{Between, Fate};
 
@@ -112,6 +112,27 @@ async fn a_message_that_comes_too_late_finds_no_chat() {
     keep_for(&house, &tenant, Some(30)).await;
     assert_eq!(house.keep_house(now.plus(DAY / 24)).await.chats_expired, 1);
     assert!(matches!(house.try_to_say(&tenant, &chat, now).await, Appended::NoChat));
+}
+
+/// DynamoDB says so when chats of one user are deleted at the same time: they are counted in one item.
+#[tokio::test]
+async fn a_deletion_that_others_are_in_the_way_of_is_made_by_the_next_run() {
+    let house = Household::new().await;
+    let (tenant, now) = (house.tenant().await, Timestamp::now());
+    for _ in 0..3 {
+        house.chat(&tenant, "u", now.minus(DAY * 40)).await;
+    }
+    keep_for(&house, &tenant, Some(30)).await;
+    let proxy = Proxy::without_delay(Stack::shared().dynamodb_endpoint()).await;
+    // All that are made at first, and one of them until it gives up.
+    proxy.inject("TransactWriteItems", 13, Fault::TransactionConflict);
+    let later = now.plus(DAY / 24);
+    let run = || async { house.keeper(Some(&proxy.url)).run(later, Until::within(DAY), "test").await.0 };
+    let done = run().await;
+    assert!(done.chats_expired < 3 && done.failures == 0 && done.cut_short, "{done:?}");
+    assert_eq!(run().await.chats_expired, 3 - done.chats_expired);
+    assert_eq!(count(&house, &tenant, "u").await, 0);
+    assert_eq!(house.keep_house(later).await.looked_at, 0, "all is done");
 }
 
 #[tokio::test]
