@@ -133,6 +133,7 @@ async fn welcome(app: &App, connection: &Connection, request_id: &str) {
         }
         // Without a greeting its client knows nothing of what is going on in the chat: it is to connect again.
         Err(error) if matches!(error.code(), Code::ChatNotFound | Code::ConnectionClosing | Code::Unavailable) => {
+            telemetry::log_cause(&error, request_id);
             turn_away(app, connection, &error, request_id).await
         }
         Err(error) => Err(error),

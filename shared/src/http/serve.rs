@@ -80,7 +80,7 @@ where
             let handling = async {
                 let key = request::api_key(&request);
                 let (owner, _) = doorkeeper.identify(key).await?;
-                let reading = read(owner.clone(), &request);
+                let reading = caught(read(owner.clone(), &request));
                 let ((admitted, left), found) = tokio::join!(doorkeeper.admit(key, meter, now), reading);
                 quota = left;
                 let tenant = admitted?;

@@ -89,7 +89,7 @@ impl Client {
             }
             assert_eq!((answer.status, answer.code()), (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"), "{answer:?}");
             self.ledger.counts.unavailable += 1;
-            self.ledger.refused.push((function, id.to_str().expect("text").to_owned()));
+            self.ledger.refused.push(id.to_str().expect("text").to_owned());
         }
     }
 
@@ -256,8 +256,7 @@ impl Client {
             "{event}"
         );
         if code == "UNAVAILABLE" && event["message_id"].is_null() {
-            let id = event["request_id"].as_str().expect("an id").to_owned();
-            self.ledger.refused.push(("ws-message", id));
+            self.ledger.refused.push(event["request_id"].as_str().expect("an id").to_owned());
         }
     }
 }

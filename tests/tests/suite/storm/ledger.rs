@@ -11,8 +11,8 @@ use serde_json::Value;
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub(super) chats: Vec<Chat>,
-    /// The ids of requests that were refused, with the function that refused them.
-    pub(super) refused: Vec<(&'static str, String)>,
+    /// The ids of requests that were refused.
+    pub(super) refused: Vec<String>,
     pub(super) counts: Counts,
 }
 
