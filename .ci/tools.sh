@@ -46,3 +46,8 @@ need_sam() {
   fi
   export PATH="$venv/bin:$PATH"
 }
+
+# Python with the packages of the SAM CLI.
+sam_python() {
+  AWS_DEFAULT_REGION=us-east-1 "$tools/sam-1.170.0/bin/python" "$@"
+}

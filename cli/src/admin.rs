@@ -1,29 +1,31 @@
-//! What `chat tenant` and `chat key` have in common: where the tables are, how tenants and keys are found and shown,
+//! What `chat tenant`, `chat key` and `chat user` have in common: where the tables are, how tenants and keys are found and shown,
 //! how errors are told.
 //!
 //! There is no admin API on the network. These commands write to the tables themselves, so whoever may do that on AWS
 //! (IAM says who) is an operator, and nobody else.
 
+mod erase;
 mod explain;
+mod export;
 mod find;
 mod place;
 mod show;
 mod sockets;
-mod table;
 mod values;
 
 use std::process::ExitCode;
 
 use anyhow::{Error, Result, anyhow};
 use serde_json::{Value, json};
-use shared::store::{Connections, TenantRecord, Tenants};
+use shared::store::{Chats, Connections, TenantRecord, Tenants};
 use shared::time::Timestamp;
 
+pub(crate) use erase::Consent;
 pub(crate) use find::{key_of, live_key_of, no_key};
 pub(crate) use place::PlaceOptions;
-pub(crate) use show::{key, keys, keys_table, limits, live_keys, tenant, tenant_lines, tenants_table, when};
+pub(crate) use show::{kept, key, keys, keys_table, limits, live_keys, tenant, tenant_lines, tenants_table, when};
 pub(crate) use sockets::{Closing, Patience};
-pub(crate) use values::{age, connections, environment, field, key_text, moment, name, per_minute};
+pub(crate) use values::{Keep, age, connections, environment, field, keep, key_text, moment, name, per_minute};
 
 use crate::terminal::{Colour, Terminal};
 use place::Place;
@@ -41,6 +43,7 @@ pub(crate) struct Admin {
     pub(crate) terminal: Terminal,
     /// Tenants and keys.
     pub(crate) tenants: Tenants,
+    chats: Chats,
     connections: Connections,
     management: aws_sdk_apigatewaymanagement::Client,
     place: Place,
@@ -52,7 +55,7 @@ pub(crate) fn main(options: &PlaceOptions, work: impl AsyncFnOnce(&Admin) -> Res
     let result =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Into::into).and_then(|runtime| {
             runtime.block_on(async {
-                let admin = options.open(terminal.clone()).await?;
+                let admin = Box::pin(options.open(terminal.clone())).await?;
                 Box::pin(work(&admin)).await.map_err(|error| admin.explain(error))
             })
         });

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{dev, docs, key, process, tenant};
+use crate::{dev, docs, key, package, process, tenant, user};
 
 /// Chats between users and agents over REST and WebSocket.
 #[derive(Debug, Parser)]
@@ -22,6 +22,10 @@ enum Command {
     Tenant(Box<tenant::Options>),
     /// Make, list, replace and revoke the API keys of a tenant, here or on AWS.
     Key(Box<key::Options>),
+    /// Hand out or erase what is stored of a user, here or on AWS.
+    User(Box<user::Options>),
+    /// Build the functions for AWS, and put them into a folder from which `sam deploy` needs no Rust.
+    Package(package::Options),
     /// Print a document that describes the API to programs.
     Docs(docs::Options),
     /// Runs a DynamoDB Local with the template's tables, for tests. Keeps nothing.
@@ -39,6 +43,8 @@ pub fn main() -> ExitCode {
         Command::Dev(options) => dev::main(*options),
         Command::Tenant(options) => tenant::main(*options),
         Command::Key(options) => key::main(*options),
+        Command::User(options) => user::main(*options),
+        Command::Package(options) => package::main(options),
         Command::Docs(options) => docs::main(options),
         Command::Dynamodb(options) => dev::dynamodb(options),
         Command::Guard => process::guard(),

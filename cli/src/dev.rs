@@ -28,9 +28,12 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+pub(crate) use build::compile;
 pub(crate) use database::DynamoDbOptions;
 pub(crate) use environment::{ACCESS_KEY, REGION, SECRET_KEY};
 pub(crate) use options::Options;
+pub(crate) use tools::{CargoLambda, Tools, Zig};
+pub(crate) use workspace::Workspace;
 
 use crate::process::Children;
 use crate::terminal::Terminal;
@@ -52,7 +55,8 @@ pub(crate) fn dynamodb(options: DynamoDbOptions) -> ExitCode {
     block_on(database, &terminal)
 }
 
-fn block_on(work: impl Future<Output = Result<ExitCode>>, terminal: &Terminal) -> ExitCode {
+/// Does some work, and says why if it cannot be done.
+pub(crate) fn block_on(work: impl Future<Output = Result<ExitCode>>, terminal: &Terminal) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

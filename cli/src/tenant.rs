@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 use shared::agent::AgentName;
 use shared::api_key::ApiKey;
 use shared::chat::{ChatConfig, MaxTokens, ModelName, Temperature};
+use shared::id::TenantId;
 use shared::limits::Limits;
 use shared::store::{NewLimits, NewTenant, TenantStatus};
 use shared::time::Timestamp;
 
-use crate::admin::{self, Admin, Patience, PlaceOptions};
+use crate::admin::{self, Admin, Consent, Keep, Patience, PlaceOptions};
 use crate::terminal::Colour;
 
 /// Of how many tenants the open connections are counted at once.
@@ -48,6 +49,19 @@ enum Verb {
     /// Change some of a tenant's limits; the next request feels it.
     #[command(after_help = admin::HELP)]
     SetLimits(SetLimits),
+    /// Delete a tenant with its keys, users and chats, for good. It may be run again until nothing is left.
+    #[command(after_help = admin::HELP)]
+    Erase(Erase),
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct Erase {
+    #[command(flatten)]
+    tenant: Tenant,
+    #[command(flatten)]
+    consent: Consent,
+    #[command(flatten)]
+    patience: Patience,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -77,6 +91,9 @@ struct Create {
     #[command(flatten)]
     limits: SomeLimits,
 
+    #[command(flatten)]
+    retention: Retention,
+
     /// The agent of chats that do not name one [default: the service's]
     #[arg(long, value_parser = admin::field::<AgentName>, help_heading = "Defaults of its chats")]
     agent: Option<AgentName>,
@@ -102,6 +119,27 @@ struct SetLimits {
     tenant: Tenant,
     #[command(flatten)]
     limits: SomeLimits,
+    #[command(flatten)]
+    retention: Retention,
+}
+
+/// How long chats are kept, where that is not to stay as it is.
+#[derive(Debug, Clone, Copy, clap::Args)]
+struct Retention {
+    /// Delete chats this many days after their last message; 0 or none keeps them for ever, as those of a new tenant
+    #[arg(long, value_name = "DAYS", value_parser = admin::keep, allow_negative_numbers = true, help_heading = "Limits")]
+    retention_days: Option<Keep>,
+}
+
+impl Retention {
+    async fn set(self, admin: &Admin, tenant: &TenantId) -> Result<()> {
+        if let Some(Keep(days)) = self.retention_days
+            && !admin.tenants.set_retention(tenant, days, Timestamp::now()).await?
+        {
+            bail!("the tenant {tenant} is gone");
+        }
+        Ok(())
+    }
 }
 
 /// Limits, where they are not to stay as they are.
@@ -148,12 +186,13 @@ pub(crate) fn main(options: Options) -> ExitCode {
         Verb::Suspend(suspend) => suspend.run(admin).await,
         Verb::Resume(tenant) => tenant.resume(admin).await,
         Verb::SetLimits(change) => change.run(admin).await,
+        Verb::Erase(erase) => erase.run(admin).await,
     })
 }
 
 impl Create {
     async fn run(self, admin: &Admin) -> Result<()> {
-        let Self { name, environment, limits, agent, model, temperature, max_tokens } = self;
+        let Self { name, environment, limits, retention, agent, model, temperature, max_tokens } = self;
         let key = ApiKey::generate(&environment);
         let defaults = ChatConfig { agent, model, system_prompt: None, temperature, max_tokens };
         let new = NewTenant { name: &name, key: &key.hash(), limits: limits.or_default(), defaults };
@@ -164,6 +203,7 @@ impl Create {
         admin.done(format_args!("Made the tenant {}", admin.terminal.paint(Colour::Bold, &name)));
         // Whatever fails from here on, the key must be seen.
         admin.reveal(key.reveal());
+        retention.set(admin, &tenant_id).await?;
         let mut event = json!({"tenant_id": tenant_id, "name": name, "api_key": key.reveal()});
         if let Ok(Some(made)) = admin.tenants.find(tenant_id.as_str()).await {
             merge(&mut event, admin::tenant(&made, 0, now));
@@ -236,18 +276,39 @@ impl Suspend {
 impl SetLimits {
     async fn run(self, admin: &Admin) -> Result<()> {
         let tenant = admin.tenant(&self.tenant.tenant).await?;
-        if !self.limits.is_some() {
-            bail!("there is nothing to change; pass --rest-per-minute, --tickets-per-minute or --connections");
+        if !self.limits.is_some() && self.retention.retention_days.is_none() {
+            bail!(
+                "there is nothing to change; pass --rest-per-minute, --tickets-per-minute, --connections or \
+                 --retention-days"
+            );
         }
         let SomeLimits { rest_per_minute, tickets_per_minute, connections } = self.limits;
         let new = NewLimits { rest_per_minute, tickets_per_minute, connections };
-        if !admin.tenants.set_limits(&tenant.tenant_id, new).await? {
+        if self.limits.is_some() && !admin.tenants.set_limits(&tenant.tenant_id, new).await? {
             bail!("the tenant {} is gone", tenant.tenant_id);
         }
+        self.retention.set(admin, &tenant.tenant_id).await?;
         let changed = admin.again(&tenant).await?;
-        admin.done(format_args!("{} may make {}", changed.gate.name, admin::limits(&changed.gate.limits)));
+        let (limits, kept) = (admin::limits(&changed.gate.limits), admin::kept(changed.gate.retention_days));
+        admin.done(format_args!("{} may make {limits}; its chats are kept {kept}", changed.gate.name));
         admin.terminal.event(&admin.shown(&changed).await?);
         Ok(())
+    }
+}
+
+impl Erase {
+    async fn run(self, admin: &Admin) -> Result<()> {
+        let tenant = admin.tenant(&self.tenant.tenant).await?;
+        let what = format!("the tenant {} with all its keys, users and chats", tenant.gate.name);
+        self.consent.ask(admin, &what, &tenant.gate.name)?;
+        self.tenant.set(admin, &tenant, TenantStatus::Suspended).await?;
+        admin.done(format_args!("Suspended {}: its requests are refused", tenant.gate.name));
+        let closing = admin.close_sockets(&tenant.tenant_id, self.patience).await;
+        let event = json!({"tenant_id": tenant.tenant_id, "name": tenant.gate.name, "erased": false});
+        if !closing.is_done() {
+            return admin.conclude(event, &closing);
+        }
+        admin.erase_tenant(&tenant, event).await
     }
 }
 

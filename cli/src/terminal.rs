@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
@@ -119,6 +119,20 @@ impl Terminal {
         }
     }
 
+    /// Where documents go that were asked for.
+    pub(crate) fn stdout(&self) -> impl Write {
+        io::stdout().lock()
+    }
+
+    /// Asks a person, and waits for a line.
+    pub(crate) fn ask(&self, question: &str) -> io::Result<String> {
+        let mut stdout = io::stdout().lock();
+        write!(stdout, "{question}").and_then(|()| stdout.flush())?;
+        let mut line = String::new();
+        io::stdin().read_line(&mut line)?;
+        Ok(line.trim().to_owned())
+    }
+
     /// Begins a step, to be shown while it takes its time.
     pub(crate) fn step(&self, label: impl Into<Cow<'static, str>>) -> Step {
         let label = label.into();
@@ -164,6 +178,40 @@ impl Step {
             bar.finish_and_clear();
         }
         self.terminal.line(format_args!("{mark} {text}"));
+    }
+}
+
+/// A step of which it is told how far it is, once it takes longer than one likes to wait in silence.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    step: Step,
+    begun: Instant,
+    announced: bool,
+}
+
+impl Progress {
+    const SILENCE: Duration = Duration::from_secs(2);
+
+    /// Begins such a step.
+    pub(crate) fn new(terminal: &Terminal, label: &'static str) -> Self {
+        Self { step: terminal.step(label), begun: Instant::now(), announced: false }
+    }
+
+    /// Tells how far it is.
+    pub(crate) fn tell(&mut self, text: String) {
+        if self.begun.elapsed() < Self::SILENCE {
+            return;
+        }
+        if !self.announced {
+            self.step.announce();
+            self.announced = true;
+        }
+        self.step.progress(text);
+    }
+
+    /// Ends the step well.
+    pub(crate) fn done(self, text: impl Display) {
+        self.step.done(text);
     }
 }
 

@@ -20,6 +20,8 @@
 //! # }
 //! ```
 //!
+//! Functions with a `Schedule` are invoked when it says so.
+//!
 //! It behaves as AWS does where a function or a client could tell the difference. What they cannot count on here: there is
 //! no TLS, no authorizer, no CORS configuration, no throttling and no access log but one tracing line a request (target
 //! `gateway`, without query strings and bodies). It is for the loopback interface.
@@ -35,6 +37,7 @@ mod http_api;
 mod invoke;
 mod listener;
 mod management;
+mod schedule;
 mod server;
 mod stamp;
 pub mod template;

@@ -15,15 +15,15 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::connections::Connections;
 use crate::http_api::{HttpApi, gateway_response};
 use crate::invoke::{InvokeError, Invoker};
 use crate::listener::{Remote, SharedListener};
-use crate::template::{self, HttpRoute, Template, TemplateError};
+use crate::template::{self, HttpRoute, Schedule, Template, TemplateError};
 use crate::websocket_api::{Limits, WebSocketApi};
-use crate::{management, warm_up};
+use crate::{management, schedule, warm_up};
 
 /// An emulator may compile a function before it answers.
 const WARM_UP: Duration = Duration::from_secs(600);
@@ -110,6 +110,7 @@ pub struct Gateway {
     address: SocketAddr,
     routes: Vec<HttpRoute>,
     api: Option<template::WebSocketApi>,
+    schedules: Vec<Schedule>,
     invoker: Arc<Invoker>,
     server: Arc<Server>,
 }
@@ -135,6 +136,7 @@ impl Gateway {
         let address = options.listen;
         let routes = template.http_routes()?;
         let api = template.websocket_api()?;
+        let schedules = template.schedules()?;
         let functions = template.functions()?.into_iter().map(|function| function.name);
         let invoker = Invoker::new(&options.invoke_endpoint, functions, options.invocations_in_flight);
         let invoker = Arc::new(invoker.map_err(GatewayError::Client)?);
@@ -171,7 +173,7 @@ impl Gateway {
             tasks,
             shutdown,
         };
-        Ok(Self { listener, address, routes, api, invoker, server: Arc::new(server) })
+        Ok(Self { listener, address, routes, api, schedules, invoker, server: Arc::new(server) })
     }
 
     /// Where the gateway listens.
@@ -204,15 +206,19 @@ impl Gateway {
         Ok(())
     }
 
-    /// Serves until `shutdown` is ready. Then sockets are closed with 1001, without their `$disconnect`, and requests that
-    /// still wait for a function get a 503; this returns within two seconds.
+    /// Serves until `shutdown` is ready, and invokes functions on their schedules. Then sockets are closed with 1001,
+    /// without their `$disconnect`, and requests that still wait for a function get a 503; this returns within two seconds.
     ///
     /// # Errors
     ///
     /// When the listener breaks.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), GatewayError> {
-        let Self { listener, server, .. } = self;
+        let Self { listener, schedules, invoker, server, .. } = self;
         let (stopping, tasks) = (server.shutdown.clone(), server.tasks.clone());
+        for schedule in schedules {
+            let (stopping, invoker) = (stopping.clone(), Arc::clone(&invoker));
+            tasks.spawn(async move { stopping.run_until_cancelled(run(schedule, invoker)).await });
+        }
         let mut serving = pin!(serve(listener, server));
         tokio::select! {
             served = &mut serving => return served,
@@ -228,6 +234,19 @@ impl fmt::Debug for Gateway {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Gateway").field("address", &self.address).finish_non_exhaustive()
     }
+}
+
+async fn run(schedule: Schedule, invoker: Arc<Invoker>) {
+    let invoke = |event| {
+        let (invoker, function) = (Arc::clone(&invoker), schedule.function.clone());
+        async move {
+            match invoker.invoke(&function.name, &event, function.timeout).await {
+                Ok(_) => info!(target: "gateway", function = function.name, "ran on its schedule"),
+                Err(error) => warn!(target: "gateway", function = function.name, %error, "failed on its schedule"),
+            }
+        }
+    };
+    schedule::run(&schedule, invoke).await;
 }
 
 async fn serve(listener: SharedListener, server: Arc<Server>) -> Result<(), GatewayError> {

@@ -8,6 +8,7 @@ mod functions;
 mod parameters;
 mod resolve;
 mod routes;
+mod schedules;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use serde_json::{Map, Value};
 pub use error::TemplateError;
 pub use functions::Function;
 pub use routes::{HttpRoute, WebSocketApi, WebSocketRoute};
+pub use schedules::Schedule;
 
 use resolve::Place;
 
@@ -46,6 +48,15 @@ pub struct Resource {
 }
 
 impl Template {
+    /// A template as JSON, which says the same: CloudFormation takes either. Intrinsics have their long forms.
+    ///
+    /// # Errors
+    ///
+    /// When the text is not a template.
+    pub fn json(yaml: &str) -> Result<Value, TemplateError> {
+        yaml::json(yaml)
+    }
+
     /// Reads and parses the template at `path`. See [`Template::parse`].
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use crate::{
     id::TenantId,
     limits::{Meter, Quota},
     store::{Admission, Gate, Shut, StoreError, Tenants},
+    telemetry,
     time::Timestamp,
 };
 
@@ -91,10 +92,15 @@ impl Doorkeeper {
             }
             let quota = gate.quota(meter);
             if quota.is_used_up(now) {
+                telemetry::note_tenant(&tenant);
                 return Ok(Passed::Limited(quota));
             }
         }
-        Ok(match self.tenants.admit(&tenant, key, meter, now).await? {
+        let admission = self.tenants.admit(&tenant, key, meter, now).await?;
+        if !matches!(admission, Admission::Shut(Shut::InvalidKey)) {
+            telemetry::note_tenant(&tenant);
+        }
+        Ok(match admission {
             Admission::Admitted(quota, defaults) => {
                 Passed::Through(Tenant { id: tenant, key: key.clone(), defaults }, quota)
             }
@@ -133,7 +139,11 @@ impl Doorkeeper {
         now: Timestamp,
     ) -> Result<Result<Gate, Shut>, StoreError> {
         let gate = self.tenants.gate(tenant).await?.ok_or(Shut::InvalidKey);
-        Ok(gate.and_then(|gate| gate.open(key, now).map(|()| gate)))
+        let opened = gate.and_then(|gate| gate.open(key, now).map(|()| gate));
+        if !matches!(opened, Err(Shut::InvalidKey)) {
+            telemetry::note_tenant(tenant);
+        }
+        Ok(opened)
     }
 
     /// Finds out whose key this is, not yet whether it still opens the gate.

@@ -10,6 +10,8 @@ use aws_config::{
 use aws_sdk_secretsmanager::{error::SdkError, operation::get_secret_value::GetSecretValueError};
 use secrecy::SecretString;
 
+use crate::telemetry::{CountCapacity, SendTrace};
+
 /// How long one attempt of a request may take; the SDK makes up to three.
 const ATTEMPT: Duration = Duration::from_secs(3);
 /// How long a request may take with all its attempts. API Gateway gives up on a function after 29 s.
@@ -29,10 +31,11 @@ pub fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build()
 }
 
-/// The client of DynamoDB.
+/// The client of DynamoDB. What it does is counted for the line of the request that it does it for.
 #[must_use]
 pub fn dynamodb(config: &SdkConfig) -> aws_sdk_dynamodb::Client {
-    aws_sdk_dynamodb::Client::new(config)
+    let config = aws_sdk_dynamodb::config::Builder::from(config).interceptor(CountCapacity).build();
+    aws_sdk_dynamodb::Client::from_conf(config)
 }
 
 /// The client that posts to sockets, through the management API at `endpoint`. It tries once: who posts knows better
@@ -60,6 +63,7 @@ pub fn bedrock(config: &SdkConfig) -> aws_sdk_bedrockruntime::Client {
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts)
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .interceptor(SendTrace)
         .build();
     aws_sdk_bedrockruntime::Client::from_conf(config)
 }

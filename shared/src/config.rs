@@ -159,6 +159,12 @@ impl Config {
         self.variables.get("LOG_LEVEL").map_or("info", String::as_str)
     }
 
+    /// The stack that this function is part of, by which its metrics are told from those of other stacks.
+    #[must_use]
+    pub fn stack_name(&self) -> &str {
+        self.optional("STACK_NAME").unwrap_or("unnamed")
+    }
+
     /// Whether work after the answer goes on by itself (`AFTER_ANSWER=detached`), because nothing freezes this process
     /// between two events. True on the local stack, never on Lambda.
     #[must_use]

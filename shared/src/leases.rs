@@ -10,8 +10,9 @@
 //! - a lease without a socket, older than any function may run: whoever took it, or was about to give it back, died in
 //!   between, or DynamoDB's TTL removed the socket's items. Nobody will come for it: it is given back.
 //!
-//! Both are looked for when all leases are taken, before anyone is refused, however many come and go meanwhile. Nothing
-//! else makes room, so there are never more sockets than leases, nor more leases than the limit.
+//! Both are looked for when all leases are taken, before anyone is refused, however many come and go meanwhile.
+//! Housekeeping gives back those without a socket, and of sockets that are over, sooner than anyone needs them. Nothing else
+//! makes room, so there are never more sockets than leases, nor more leases than the limit.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -28,10 +29,16 @@ use crate::{
 
 /// How often a tenant's sockets may be looked at; and how old a socket must be for that, since one that is just being
 /// opened cannot be reached yet, nor need it be noted. Longer than a function that connects or disconnects may run (10 s).
-const PROBE_INTERVAL: Duration = Duration::from_secs(12);
+pub(crate) const PROBE_INTERVAL: Duration = Duration::from_secs(12);
 
 /// How many sockets are looked at at once.
 const PROBES_AT_ONCE: usize = 16;
+
+/// Those of a tenant's leases, read before its sockets, that no socket stands behind; but for young ones.
+pub(crate) fn without_socket(leases: BTreeSet<Lease>, noted: &[Connection], settled: Timestamp) -> Vec<Lease> {
+    let standing: BTreeSet<Lease> = noted.iter().map(Connection::lease).collect();
+    leases.into_iter().filter(|lease| lease.taken_at() <= settled && !standing.contains(lease)).collect()
+}
 
 /// The book of leases.
 #[derive(Clone, Debug)]
@@ -64,9 +71,7 @@ impl Leases {
         let Some(leases) = self.connections.claim_probe(tenant, PROBE_INTERVAL, now).await? else { return Ok(false) };
         let settled = now.minus(PROBE_INTERVAL);
         let noted = self.connections.of_tenant(tenant).await?;
-        let standing: BTreeSet<Lease> = noted.iter().map(Connection::lease).collect();
-        let mut lost: Vec<Lease> =
-            leases.into_iter().filter(|lease| lease.taken_at() <= settled && !standing.contains(lease)).collect();
+        let mut lost = without_socket(leases, &noted, settled);
 
         let mut looks = stream::iter(noted)
             .map(|connection| async move { self.end_if_gone(connection, settled, now).await })

@@ -170,6 +170,17 @@ fn json_of(text: &str) -> Value {
     if text.is_empty() { Value::Null } else { serde_json::from_str(text).expect("bodies are JSON") }
 }
 
+/// What comes from a socket within a time.
+#[derive(Debug)]
+pub enum Heard {
+    /// An event.
+    Event(Value),
+    /// Nothing.
+    Nothing,
+    /// The other side has closed it.
+    Closed,
+}
+
 /// An open WebSocket.
 #[derive(Debug)]
 pub struct Socket {
@@ -205,6 +216,31 @@ impl Socket {
                 _ => {}
             }
         }
+    }
+
+    /// The next event, if one comes within a time. An event has to be one that the documents describe.
+    pub async fn next_within(&mut self, time: Duration) -> Heard {
+        if let Some(event) = self.seen.pop_front() {
+            return Heard::Event(event);
+        }
+        let end = tokio::time::Instant::now() + time;
+        loop {
+            match tokio::time::timeout_at(end, self.stream.next()).await {
+                Err(_) => return Heard::Nothing,
+                Ok(Some(Ok(Message::Text(text)))) => {
+                    let event = serde_json::from_str(&text).expect("events are JSON");
+                    documents::check_event(&event);
+                    return Heard::Event(event);
+                }
+                Ok(Some(Ok(Message::Close(_)) | Err(_)) | None) => return Heard::Closed,
+                Ok(Some(Ok(_))) => {}
+            }
+        }
+    }
+
+    /// Sends a JSON text; false when the socket is closed.
+    pub async fn try_send(&mut self, frame: &Value) -> bool {
+        self.stream.send(Message::text(frame.to_string())).await.is_ok()
     }
 
     /// The next event of a type; others are passed over.

@@ -24,7 +24,18 @@ pub(crate) fn check_answer(method: &Method, path: &str, answer: &Answer) {
     if let Err(why) = described.check(answer) {
         panic!("{method} {path}: this {} is not as described: {why}: {}", answer.status, answer.body);
     }
+    for (name, value) in GUARDS {
+        let sent = answer.headers.get(name).and_then(|value| value.to_str().ok());
+        assert_eq!(sent, Some(value), "{method} {path}: {name} of this {}", answer.status);
+    }
 }
+
+/// What every answer of ours says to browsers (docs/SECURITY.md).
+const GUARDS: [(&str, &str); 3] = [
+    ("cache-control", "no-store"),
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("x-content-type-options", "nosniff"),
+];
 
 /// Panics when no event like this is described.
 pub(crate) fn check_event(event: &Value) {

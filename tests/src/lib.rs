@@ -7,16 +7,24 @@
 mod api;
 mod clients;
 mod documents;
+mod exposed;
+mod household;
 mod lambda;
+mod logs;
 mod management;
 mod proxy;
 mod python;
+mod refusal;
 mod stack;
+mod storm;
 
 pub use api::{Api, Customer};
-pub use clients::{Answer, Socket, Tenant, eventually};
+pub use clients::{Answer, Heard, Socket, Tenant, eventually};
+pub use exposed::Exposed;
+pub use household::{Household, Resident};
 pub use lambda::Lambda;
 pub use management::{Answer as PostAnswer, ManagementApi, Manner, Post, management_client};
-pub use proxy::{Fault, Proxy, pass_on};
+pub use proxy::{Fault, Proxy, Weather, pass_on};
 pub use python::{python_from, python_with};
 pub use stack::{Options, Stack};
+pub use storm::{Luck, Storm, seeds};

@@ -86,7 +86,9 @@ impl ManagementApi {
             (id.clone(), socket)
         });
         let shared = Arc::new(Shared { sockets: Mutex::new(sockets.collect()) });
-        let router = Router::new().route("/@connections/{id}", post(posted).delete(closed)).with_state(shared.clone());
+        let router = Router::new()
+            .route("/@connections/{id}", post(posted).delete(closed).get(looked))
+            .with_state(shared.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -167,6 +169,20 @@ async fn posted(
         _ => "",
     };
     (status, [("x-amzn-errortype", name)])
+}
+
+async fn looked(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+) -> (StatusCode, [(&'static str, &'static str); 1], &'static str) {
+    let sockets = shared.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+    let (status, name) = match sockets.get(&id) {
+        Some(socket) if socket.closed => (StatusCode::GONE, "GoneException"),
+        Some(_) => (StatusCode::OK, ""),
+        // Nobody told of it, so nobody knows.
+        None => (StatusCode::INTERNAL_SERVER_ERROR, ""),
+    };
+    (status, [("x-amzn-errortype", name)], "{}")
 }
 
 async fn closed(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> StatusCode {

@@ -1,5 +1,6 @@
-//! A proxy in front of DynamoDB. It writes down what passes, which is what the functions' SDK clients really send; and
-//! it lets a test say what goes wrong on the way, call by call, so that the same test always meets the same faults.
+//! A proxy in front of DynamoDB, or of `@connections`. It writes down what passes, which is what the functions' SDK
+//! clients really send; and it lets a test say what goes wrong on the way: call by call, so that the same test always
+//! meets the same faults, or by the weather.
 
 use std::{
     collections::BTreeSet,
@@ -9,11 +10,15 @@ use std::{
 
 use axum::{
     body::{Body, Bytes, to_bytes},
-    http::{HeaderMap, Request, Response, StatusCode},
+    http::{HeaderMap, Method, Request, Response},
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
+
+use crate::{
+    refusal::{self, Language},
+    storm::Storm,
+};
 
 /// How much longer an answer takes: calls that are made at once are under way at once, however busy the machine is.
 const DELAY: Duration = Duration::from_millis(100);
@@ -24,6 +29,7 @@ pub struct Proxy {
     /// Its address.
     pub url: String,
     log: Arc<Log>,
+    upstream: Arc<Upstream>,
 }
 
 /// What goes wrong with a call.
@@ -31,14 +37,32 @@ pub struct Proxy {
 pub enum Fault {
     /// Another transaction holds an item. DynamoDB Local never says so.
     TransactionConflict,
-    /// The table has no capacity left.
+    /// The table, or the account, has no capacity left.
     Throttled,
-    /// DynamoDB fails.
+    /// More calls come in than the table was made ready for.
+    TooFast,
+    /// The service fails.
     ServerError,
-    /// The connection ends before the request has reached DynamoDB.
+    /// The answer takes two seconds longer.
+    Stall,
+    /// The connection ends before the request has reached the service.
     LostRequest,
-    /// DynamoDB has done what was asked, but the connection ends before its answer has arrived.
+    /// The service has done what was asked, but the connection ends before its answer has arrived.
     LostAnswer,
+}
+
+/// What goes wrong with the calls for which nothing was injected.
+#[derive(Debug, Default)]
+pub enum Weather {
+    /// Nothing.
+    #[default]
+    Calm,
+    /// Some of them meet a fault.
+    Storm(Storm),
+    /// The service cannot be reached: connections end.
+    Away,
+    /// Nobody ever hears of the service again.
+    Silent,
 }
 
 /// What has passed, and what is to go wrong.
@@ -46,6 +70,17 @@ pub enum Fault {
 struct Log {
     calls: Mutex<Vec<Call>>,
     faults: Mutex<Vec<(String, Fault)>>,
+    weather: Mutex<Weather>,
+}
+
+/// How long a stall lasts: less than the SDK waits for an answer.
+const STALL: Duration = Duration::from_secs(2);
+
+/// What becomes of a call.
+enum Course {
+    Undisturbed,
+    Meets(Fault),
+    Vanishes,
 }
 
 #[derive(Clone, Debug)]
@@ -57,7 +92,9 @@ struct Call {
 
 #[derive(Debug)]
 struct Upstream {
-    url: String,
+    language: Language,
+    /// Nothing stands there until somebody says what.
+    url: Mutex<Option<String>>,
     http: reqwest::Client,
     delay: Duration,
     log: Arc<Log>,
@@ -76,25 +113,32 @@ impl std::fmt::Display for Lost {
 impl std::error::Error for Lost {}
 
 impl Proxy {
-    /// Starts a proxy in front of `url` that takes its time, so that round trips can be told apart.
+    /// Starts a proxy in front of the DynamoDB at `url` that takes its time, so that round trips can be told apart.
     pub async fn start(url: &str) -> Self {
-        Self::with_delay(url, DELAY).await
+        Self::begin(Language::DynamoDb, Some(url.to_owned()), DELAY).await
     }
 
-    /// Starts a proxy in front of `url` that does not.
+    /// Starts a proxy in front of the DynamoDB at `url` that does not.
     pub async fn without_delay(url: &str) -> Self {
-        Self::with_delay(url, Duration::ZERO).await
+        Self::begin(Language::DynamoDb, Some(url.to_owned()), Duration::ZERO).await
     }
 
-    async fn with_delay(url: &str, delay: Duration) -> Self {
+    /// Starts a proxy in front of the management API of a gateway that is still to be started: until it is
+    /// [told](Self::lead_to) where that is, every socket is gone.
+    pub async fn of_sockets() -> Self {
+        Self::begin(Language::Management, None, Duration::ZERO).await
+    }
+
+    async fn begin(language: Language, url: Option<String>, delay: Duration) -> Self {
         let log: Arc<Log> = Arc::default();
-        let upstream = Upstream { url: url.to_owned(), http: reqwest::Client::new(), delay, log: log.clone() };
-        let upstream = Arc::new(upstream);
+        let http = reqwest::Client::new();
+        let upstream = Arc::new(Upstream { language, url: Mutex::new(url), http, delay, log: log.clone() });
+        let serving = upstream.clone();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let upstream = upstream.clone();
+                let upstream = serving.clone();
                 let service = service_fn(move |request| {
                     let upstream = upstream.clone();
                     async move { upstream.forward(request).await }
@@ -103,7 +147,17 @@ impl Proxy {
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
         });
-        Self { url, log }
+        Self { url, log, upstream }
+    }
+
+    /// Says what the proxy stands in front of.
+    pub fn lead_to(&self, url: &str) {
+        *lock(&self.upstream.url) = Some(url.to_owned());
+    }
+
+    /// Lets the weather change. What is under way stays as it is.
+    pub fn turn(&self, weather: Weather) {
+        *lock(&self.log.weather) = weather;
     }
 
     /// Lets the next calls of an operation go wrong, so many of them. What is injected first comes first.
@@ -115,6 +169,12 @@ impl Proxy {
     #[must_use]
     pub fn faults_left(&self) -> usize {
         lock(&self.log.faults).len()
+    }
+
+    /// What has passed since the last call, call by call.
+    #[must_use]
+    pub fn take_all(&self) -> Vec<String> {
+        std::mem::take(&mut *lock(&self.log.calls)).into_iter().map(|call| call.operation).collect()
     }
 
     /// What has passed since the last call: the round trips one after the other, in each the operations that were under
@@ -142,26 +202,29 @@ impl Upstream {
         let began = Instant::now();
         let (parts, body) = request.into_parts();
         let body = to_bytes(Body::new(body), usize::MAX).await.map_err(|_| Lost)?;
-        let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
-        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
-        let answer = match self.log.fault(&operation) {
-            None => Ok(pass_on(&self.http, &self.url, &parts.headers, body).await),
-            Some(Fault::LostRequest) => Err(Lost),
-            Some(Fault::LostAnswer) => {
-                pass_on(&self.http, &self.url, &parts.headers, body).await;
+        let operation = self.language.operation(&parts);
+        let path = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+        let asked = body.clone();
+        let url = lock(&self.url).clone();
+        let pass = async {
+            match url {
+                Some(url) => pass(&self.http, parts.method, format!("{url}{path}"), &parts.headers, body).await,
+                None => refusal::gone(),
+            }
+        };
+        let answer = match self.log.course(&operation) {
+            Course::Undisturbed => Ok(pass.await),
+            Course::Vanishes => std::future::pending().await,
+            Course::Meets(Fault::Stall) => {
+                tokio::time::sleep(STALL).await;
+                Ok(pass.await)
+            }
+            Course::Meets(Fault::LostRequest) => Err(Lost),
+            Course::Meets(Fault::LostAnswer) => {
+                pass.await;
                 Err(Lost)
             }
-            Some(Fault::TransactionConflict) => Ok(conflict(&body)),
-            Some(Fault::Throttled) => Ok(refusal(
-                StatusCode::BAD_REQUEST,
-                "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
-                json!({}),
-            )),
-            Some(Fault::ServerError) => Ok(refusal(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "com.amazonaws.dynamodb.v20120810#InternalServerError",
-                json!({}),
-            )),
+            Course::Meets(fault) => Ok(self.language.refusal(fault, &asked)),
         };
         tokio::time::sleep(self.delay).await;
         lock(&self.log.calls).push(Call { operation, began, ended: Instant::now() });
@@ -171,47 +234,36 @@ impl Upstream {
 
 /// Passes a call on to DynamoDB.
 pub async fn pass_on(http: &reqwest::Client, url: &str, headers: &HeaderMap, body: Bytes) -> Response<Body> {
-    let mut request = http.post(url).body(body);
+    pass(http, Method::POST, url.to_owned(), headers, body).await
+}
+
+async fn pass(http: &reqwest::Client, method: Method, url: String, headers: &HeaderMap, body: Bytes) -> Response<Body> {
+    let mut request = http.request(method, url).body(body);
     for (name, value) in headers.iter().filter(|(name, _)| !matches!(name.as_str(), "host" | "content-length")) {
         request = request.header(name, value);
     }
-    let answer = request.send().await.expect("DynamoDB answers");
+    let answer = request.send().await.expect("the service answers");
     let mut response = Response::builder().status(answer.status());
     for (name, value) in answer.headers().iter().filter(|(name, _)| *name != "transfer-encoding") {
         response = response.header(name, value);
     }
-    response.body(Body::from(answer.bytes().await.expect("DynamoDB answers"))).expect("a response")
+    response.body(Body::from(answer.bytes().await.expect("the service answers"))).expect("a response")
 }
 
 impl Log {
-    /// Takes the next fault that a call of this operation is to meet.
-    fn fault(&self, operation: &str) -> Option<Fault> {
+    /// What becomes of the next call of this operation.
+    fn course(&self, operation: &str) -> Course {
         let mut faults = lock(&self.faults);
-        let place = faults.iter().position(|(injected, _)| injected == operation)?;
-        Some(faults.remove(place).1)
+        if let Some(place) = faults.iter().position(|(injected, _)| injected == operation) {
+            return Course::Meets(faults.remove(place).1);
+        }
+        match &mut *lock(&self.weather) {
+            Weather::Calm => Course::Undisturbed,
+            Weather::Storm(storm) => storm.next().map_or(Course::Undisturbed, Course::Meets),
+            Weather::Away => Course::Meets(Fault::LostRequest),
+            Weather::Silent => Course::Vanishes,
+        }
     }
-}
-
-/// How DynamoDB says that another transaction holds an item: to a transaction in its own way.
-/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
-fn conflict(request: &[u8]) -> Response<Body> {
-    let request: Value = serde_json::from_slice(request).unwrap_or_default();
-    let Some(items) = request["TransactItems"].as_array() else {
-        let kind = "com.amazonaws.dynamodb.v20120810#TransactionConflictException";
-        return refusal(StatusCode::BAD_REQUEST, kind, json!({}));
-    };
-    let reasons: Vec<Value> = (0..items.len())
-        .map(|place| json!({ "Code": if place == 0 { "TransactionConflict" } else { "None" } }))
-        .collect();
-    let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
-    refusal(StatusCode::BAD_REQUEST, kind, json!({ "CancellationReasons": reasons }))
-}
-
-fn refusal(status: StatusCode, kind: &str, mut body: Value) -> Response<Body> {
-    body["__type"] = kind.into();
-    body["message"] = "injected".into();
-    let response = Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");
-    response.body(Body::from(body.to_string())).expect("a response")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::{
+    config::{BehaviorVersion, Credentials, Region},
+    types::AttributeValue,
+};
 use serde::Deserialize;
 use serde_json::Value;
 use shared::{
@@ -53,6 +56,8 @@ struct Ready {
     rest_url: String,
     websocket_url: String,
     dynamodb_endpoint: String,
+    invoke_endpoint: String,
+    logs: PathBuf,
     pid: u32,
     /// Known only where the stack itself runs the binaries.
     functions: Option<BTreeMap<String, u32>>,
@@ -120,10 +125,34 @@ impl Stack {
         &self.ready.websocket_url
     }
 
+    /// The folder with the logs of all that runs in the stack.
+    pub(crate) fn logs(&self) -> &Path {
+        &self.ready.logs
+    }
+
     /// The address of DynamoDB.
     #[must_use]
     pub fn dynamodb_endpoint(&self) -> &str {
         &self.ready.dynamodb_endpoint
+    }
+
+    /// Invokes a function, which does not fail; returns what it answers.
+    pub async fn invoke(&self, function: &str, event: &Value) -> Value {
+        let url = format!("{}/2015-03-31/functions/{function}/invocations", self.ready.invoke_endpoint);
+        let answer = reqwest::Client::new().post(url).json(event).send().await.expect("the emulator answers");
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap_or_default());
+        answer.json().await.expect("JSON")
+    }
+
+    /// Has housekeeping look at a tenant's sockets at its next run.
+    pub async fn make_due(&self, tenant: &Tenant) {
+        let update = self.dynamodb().update_item().table_name("ConnectionsTable");
+        let update = update.key("pk", AttributeValue::S(tenant.id.to_string()));
+        let update = update.key("sk", AttributeValue::S("~leases".to_owned()));
+        let update = update.update_expression("SET due = :now").condition_expression("attribute_exists(due)");
+        let update = update.expression_attribute_values(":now", AttributeValue::S(Timestamp::now().to_string()));
+        // Once there are no sockets, there is nothing to look at.
+        let _ = update.send().await;
     }
 
     /// The ids of all processes that are known: of the stack itself and of its functions.
@@ -143,6 +172,24 @@ impl Stack {
     #[must_use]
     pub fn function_pid(&self, function: &str) -> u32 {
         self.ready.functions.as_ref().expect("this stack runs the binaries")[function]
+    }
+
+    /// What all processes of a function have logged so far, line by line.
+    #[must_use]
+    pub fn log_of(&self, function: &str) -> Vec<Value> {
+        let path = |number: u8| match number {
+            1 => self.ready.logs.join(format!("{function}.log")),
+            _ => self.ready.logs.join(format!("{function}-{number}.log")),
+        };
+        let logs: Vec<String> = (1..).map_while(|number| std::fs::read_to_string(path(number)).ok()).collect();
+        assert!(!logs.is_empty(), "{function} has a log");
+        logs.iter().flat_map(|log| log.lines()).filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The functions, by name.
+    #[must_use]
+    pub fn functions(&self) -> Vec<&str> {
+        self.ready.functions.iter().flat_map(BTreeMap::keys).map(String::as_str).collect()
     }
 
     /// Waits until the stack says that it started this function again, and returns the id of its new process.
@@ -167,6 +214,12 @@ impl Stack {
         let created = self.tenants().create(new, Timestamp::now()).await.expect("the tenants table answers");
         let id = created.expect("the key is new");
         Tenant::new(self.rest_url(), self.websocket_url(), id, key)
+    }
+
+    /// The tenant that a key in the tables belongs to.
+    pub async fn tenant_of(&self, key: &str) -> Tenant {
+        let owner = self.tenants().owner_of(&ApiKey::new(key).hash()).await.expect("the tenants table answers");
+        Tenant::new(self.rest_url(), self.websocket_url(), owner.expect("the key is somebody's"), key.to_owned())
     }
 
     /// A tenant that another stack made in the same tables.

@@ -9,7 +9,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_cloudformation::Client as CloudFormation;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
-use shared::store::{Connections, Tenants};
+use shared::store::{Chats, Connections, Tenants};
 
 use super::Admin;
 use super::explain::root;
@@ -18,6 +18,7 @@ use crate::terminal::Terminal;
 
 /// The names that the template gives its resources. Local tables are named so.
 const TENANTS: &str = "TenantsTable";
+const CHATS: &str = "ChatsTable";
 const CONNECTIONS: &str = "ConnectionsTable";
 const WEBSOCKET_API: &str = "WebSocketApi";
 /// The stage of the WebSocket API.
@@ -64,6 +65,7 @@ pub(super) struct Place {
     pub(super) dynamodb: String,
     pub(super) management: String,
     tenants: String,
+    chats: String,
     connections: String,
 }
 
@@ -71,13 +73,14 @@ impl PlaceOptions {
     /// Finds the tables.
     pub(super) async fn open(&self, terminal: Terminal) -> Result<Admin> {
         let (config, place) = match &self.stack {
-            Some(stack) => self.on_aws(stack).await?,
+            Some(stack) => Box::pin(self.on_aws(stack)).await?,
             None => self.here(),
         };
         let dynamodb = shared::aws::dynamodb(&config);
         Ok(Admin {
             terminal,
             tenants: Tenants::new(dynamodb.clone(), place.tenants.clone()),
+            chats: Chats::new(dynamodb.clone(), place.chats.clone()),
             connections: Connections::new(dynamodb, place.connections.clone()),
             management: shared::aws::management_api(&config, place.management.clone()),
             place,
@@ -97,8 +100,8 @@ impl PlaceOptions {
             .timeout_config(timeouts())
             .build();
         let management = self.management_endpoint.as_deref().unwrap_or(LOCAL_MANAGEMENT).to_owned();
-        let (tenants, connections) = (TENANTS.to_owned(), CONNECTIONS.to_owned());
-        (config, Place { stack: None, dynamodb, management, tenants, connections })
+        let [tenants, chats, connections] = [TENANTS, CHATS, CONNECTIONS].map(str::to_owned);
+        (config, Place { stack: None, dynamodb, management, tenants, chats, connections })
     }
 
     async fn on_aws(&self, stack: &str) -> Result<(SdkConfig, Place)> {
@@ -116,10 +119,11 @@ impl PlaceOptions {
         let region = config.region().context("no region is set; pass --region, or set one in the profile")?.to_string();
         let client = CloudFormation::new(&config);
         let id = |resource| physical_id(&client, stack, &region, resource);
-        let (tenants, connections, api) = tokio::try_join!(id(TENANTS), id(CONNECTIONS), id(WEBSOCKET_API))?;
+        let (tenants, chats, connections, api) =
+            tokio::try_join!(id(TENANTS), id(CHATS), id(CONNECTIONS), id(WEBSOCKET_API))?;
         let management = self.management_endpoint.clone().unwrap_or_else(|| management_endpoint(&api, &region));
         let stack = Some((stack.to_owned(), region));
-        Ok((config, Place { stack, dynamodb: String::new(), management, tenants, connections }))
+        Ok((config, Place { stack, dynamodb: String::new(), management, tenants, chats, connections }))
     }
 }
 
@@ -175,7 +179,7 @@ mod tests {
             resources.into_iter().map(|resource| resource.logical_id).collect()
         };
         let tables = names("AWS::DynamoDB::Table");
-        assert!(tables.iter().any(|name| name == TENANTS) && tables.iter().any(|name| name == CONNECTIONS));
+        assert!([TENANTS, CHATS, CONNECTIONS].iter().all(|name| tables.iter().any(|table| table == name)));
         let text = std::fs::read_to_string(path).expect("readable");
         assert!(text.contains(&format!("  {WEBSOCKET_API}:\n")) && text.contains(&format!("StageName: {STAGE}\n")));
     }

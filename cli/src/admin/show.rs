@@ -6,7 +6,7 @@ use shared::limits::Limits;
 use shared::store::{KeyRecord, TenantRecord, TenantStatus};
 use shared::time::Timestamp;
 
-use super::table::{Cell, render};
+use crate::table::{Cell, render};
 use crate::terminal::{Colour, Terminal};
 
 /// A tenant with so many connections open, for programs.
@@ -18,6 +18,7 @@ pub(crate) fn tenant(tenant: &TenantRecord, connections: usize, now: Timestamp) 
         "status": gate.status,
         "limits": gate.limits,
         "defaults": defaults(&gate.defaults),
+        "retention_days": gate.retention_days,
         "connections": connections,
         "keys": keys(tenant, now),
         "created_at": gate.created_at,
@@ -86,6 +87,7 @@ pub(crate) fn tenant_lines(tenant: &TenantRecord, connections: usize, terminal: 
         [label("Limits"), Cell::new(limits(&gate.limits))],
         [label("Open now"), Cell::new(format!("{connections} connections"))],
         [label("Defaults"), Cell::new(defaults_text(&gate.defaults))],
+        [label("Chats kept"), Cell::new(kept(gate.retention_days))],
         [label("Created"), Cell::new(when(gate.created_at))],
     ];
     render([("Tenant"), tenant.tenant_id.as_str()], rows, terminal)
@@ -97,6 +99,15 @@ pub(crate) fn limits(limits: &Limits) -> String {
         "{} REST requests and {} tickets a minute, {} connections",
         limits.rest_per_minute, limits.tickets_per_minute, limits.connections
     )
+}
+
+/// For people, how long chats are kept.
+pub(crate) fn kept(retention_days: Option<u32>) -> String {
+    match retention_days {
+        None => "for ever".to_owned(),
+        Some(1) => "1 day after their last message".to_owned(),
+        Some(days) => format!("{days} days after their last message"),
+    }
 }
 
 /// A time for people.

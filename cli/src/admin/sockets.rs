@@ -12,7 +12,7 @@ use aws_sdk_apigatewaymanagement::operation::get_connection::GetConnectionError;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use shared::id::{ConnectionId, MessageId, TenantId};
-use shared::store::{Connection, Gate, Shut, StoreError, TenantStatus};
+use shared::store::{Connection, Gate, Shut, StoreError};
 use shared::time::Timestamp;
 use shared::ws::Publisher;
 use tokio::time::Instant;
@@ -85,7 +85,8 @@ impl Closing {
         open
     }
 
-    fn is_done(&self) -> bool {
+    /// Whether all are closed.
+    pub(crate) fn is_done(&self) -> bool {
         self.left.is_empty() && self.problem.is_none()
     }
 
@@ -148,12 +149,7 @@ impl Admin {
     /// The sockets that do not open their tenant's gate any more, and why.
     async fn shut_out(&self, tenant: &TenantId) -> Result<(Vec<Connection>, Shut), StoreError> {
         let (gate, noted) = tokio::try_join!(self.tenants.gate(tenant), self.connections.of_tenant(tenant))?;
-        let now = Timestamp::now();
-        let is_shut =
-            |socket: &Connection| gate.as_ref().is_none_or(|gate: &Gate| gate.open(&socket.pass.key, now).is_err());
-        let shut_out = noted.into_iter().filter(|socket| socket.expires_at > now && is_shut(socket)).collect();
-        let is_suspended = gate.as_ref().is_some_and(|gate| gate.status == TenantStatus::Suspended);
-        Ok((shut_out, if is_suspended { Shut::Suspended } else { Shut::InvalidKey }))
+        Ok(Gate::shut_out(gate.as_ref(), &noted, Timestamp::now()))
     }
 
     async fn look(&self, sockets: Vec<Connection>, ends: Instant) -> Vec<Look> {

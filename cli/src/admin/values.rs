@@ -14,6 +14,7 @@ const MAX_PER_MINUTE: u32 = 1_000_000;
 const MAX_NAME_CHARS: usize = 100;
 const MAX_KEY_CHARS: usize = 256;
 const MAX_AGE_DAYS: u64 = 3650;
+const MAX_RETENTION_DAYS: u32 = 36_500;
 
 /// A tenant's name.
 pub(crate) fn name(text: &str) -> Result<String, String> {
@@ -48,6 +49,20 @@ pub(crate) fn connections(text: &str) -> Result<u32, String> {
 fn number(text: &str, most: u32) -> Result<u32, String> {
     let number = text.parse().ok().filter(|number| *number <= most);
     number.ok_or_else(|| format!("expected a whole number from 0 to {most}"))
+}
+
+/// For how many days chats are kept in which nothing happens; `None` is for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Keep(pub(crate) Option<u32>);
+
+/// How long chats are kept.
+pub(crate) fn keep(text: &str) -> Result<Keep, String> {
+    if text == "none" {
+        return Ok(Keep(None));
+    }
+    let days = text.parse().ok().filter(|days| *days <= MAX_RETENTION_DAYS);
+    let days = days.ok_or_else(|| format!("expected a number of days, at most {MAX_RETENTION_DAYS}, or none"))?;
+    Ok(Keep(Some(days).filter(|days| *days > 0)))
 }
 
 /// A value of a chat's configuration, held to the same bounds as over the API.
@@ -131,6 +146,14 @@ mod tests {
         assert!(environment("live").is_ok() && environment("test2").is_ok());
         for bad in ["", "Live", "a_b", "seventeen-letters", "abcdefghijklmnopq"] {
             assert!(environment(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn chats_are_kept_for_days_or_for_ever() {
+        assert_eq!((keep("90"), keep("0"), keep("none")), (Ok(Keep(Some(90))), Ok(Keep(None)), Ok(Keep(None))));
+        for bad in ["-1", "1d", "36501", "", "never"] {
+            assert!(keep(bad).is_err(), "{bad:?}");
         }
     }
 

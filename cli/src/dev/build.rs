@@ -11,7 +11,7 @@ use tokio::process::Command;
 use super::state::State;
 use super::workspace::{Workspace, cargo};
 use crate::process::{Children, Log, without_colours};
-use crate::terminal::Terminal;
+use crate::terminal::{Step, Terminal};
 
 /// A message of `cargo build --message-format json`, as far as it matters here.
 #[derive(Debug, Deserialize)]
@@ -66,9 +66,6 @@ fn diagnostics(output: &str) -> String {
 }
 
 /// Builds the binaries of these names. Returns where they lie.
-///
-/// They are named to cargo exactly as `cargo lambda watch` will name them: with `--package` cargo would choose other
-/// features for what they share, and the watcher would compile all of it again at the first request.
 pub(super) async fn build(
     workspace: &Workspace,
     state: &State,
@@ -80,18 +77,36 @@ pub(super) async fn build(
     let step = terminal.step("Building the functions");
     step.announce();
     let mut command = Command::new(cargo());
-    command.args(["build", "--message-format", "json-render-diagnostics", "--manifest-path", "Cargo.toml"]);
-    for name in names {
-        command.args(["--bin", name]);
-    }
+    command.args(["build", "--manifest-path", "Cargo.toml"]);
     if release {
         command.arg("--release");
+    }
+    command.current_dir(&workspace.root);
+    let log = Log::create(state.log("build"))?;
+    let executables = compile(command, names, &log, children, &step, terminal).await?;
+    step.done(format_args!("Built {} functions{}", names.len(), if release { " with optimisations" } else { "" }));
+    Ok(executables)
+}
+
+/// Runs `cargo build`, or what takes its arguments, for the binaries of these names, and shows how far it is.
+///
+/// They are named to cargo exactly as `cargo lambda watch` will name them: with `--package` cargo would choose other
+/// features for what they share, and the watcher would compile all of it again at the first request.
+pub(crate) async fn compile(
+    mut command: Command,
+    names: &[String],
+    log: &Log,
+    children: &Children,
+    step: &Step,
+    terminal: &Terminal,
+) -> Result<BTreeMap<String, PathBuf>> {
+    command.args(["--message-format", "json-render-diagnostics"]);
+    for name in names {
+        command.args(["--bin", name]);
     }
     if terminal.is_coloured() {
         command.args(["--color", "always"]);
     }
-    command.current_dir(&workspace.root);
-    let log = Log::create(state.log("build"))?;
     let mut child = children.spawn(command)?;
     let outcome = Arc::new(Mutex::new(Outcome::default()));
     let seen = Arc::clone(&outcome);
@@ -113,12 +128,10 @@ pub(super) async fn build(
     }
     let outcome = std::mem::take(&mut *outcome.lock().unwrap_or_else(PoisonError::into_inner));
     if !status.success() {
-        drop(step);
         let output = std::fs::read(log.path()).unwrap_or_default();
         terminal.line(diagnostics(&String::from_utf8_lossy(&output)).trim_end());
         bail!("the functions do not compile; correct that and start again");
     }
-    step.done(format_args!("Built {} functions{}", names.len(), if release { " with optimisations" } else { "" }));
     Ok(outcome.executables)
 }
 

@@ -16,6 +16,8 @@ pub(crate) const ACCESS_KEY: &str = "local";
 /// As [`ACCESS_KEY`].
 pub(crate) const SECRET_KEY: &str = "local";
 
+/// The variable that says where sockets are posted to.
+pub(super) const MANAGEMENT_ENDPOINT: &str = "MANAGEMENT_ENDPOINT";
 /// The variable that says where the agent openai asks.
 const BASE_URL: &str = "OPENAI_BASE_URL";
 /// The variable that holds its key, in the developer's shell as in a function.
@@ -35,7 +37,7 @@ pub(super) fn local(dynamodb_endpoint: &str, gateway: &str, model: Option<&str>)
         ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
         ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
         ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_endpoint),
-        ("MANAGEMENT_ENDPOINT", &management_endpoint),
+        (MANAGEMENT_ENDPOINT, &management_endpoint),
         ("WEBSOCKET_URL", &websocket_url),
         // A process is never frozen here, so it need not hold its next call back until its work is done.
         ("AFTER_ANSWER", "detached"),

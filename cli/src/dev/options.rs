@@ -47,6 +47,11 @@ pub(crate) struct Options {
     #[arg(long, help_heading = "Functions")]
     pub(crate) no_reload: bool,
 
+    /// With --no-reload: run so many processes of each function, as Lambda does when requests come at the same time
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "no_reload", help_heading = "Functions",
+          value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(crate) processes: u8,
+
     /// Build with optimisations
     #[arg(long, help_heading = "Functions")]
     pub(crate) release: bool,
@@ -62,6 +67,10 @@ pub(crate) struct Options {
     /// One JSON object a line on stdout; what people read goes to stderr
     #[arg(long, help_heading = "For programs")]
     pub(crate) json: bool,
+
+    /// Where the functions find @connections, such as a proxy in front of this stack's [default: at the API's own port]
+    #[arg(long, value_name = "URL", help_heading = "For programs")]
+    pub(crate) management_endpoint: Option<String>,
 
     /// Stop when stdin is closed
     #[arg(long, help_heading = "For programs")]

@@ -233,7 +233,10 @@ impl Stack<'_> {
                 bound => bound?,
             };
             let model = model.map(|model| model.base_url.as_str());
-            let local = environment::local(dynamodb, &gateway.address().to_string(), model);
+            let mut local = environment::local(dynamodb, &gateway.address().to_string(), model);
+            if let Some(endpoint) = &options.management_endpoint {
+                local.insert(environment::MANAGEMENT_ENDPOINT.to_owned(), endpoint.clone());
+            }
             let started = if options.no_reload {
                 setup.apis(&invoke_port).await
             } else {
@@ -265,6 +268,7 @@ impl Stack<'_> {
             executables,
             local: &front.local,
             invoke_port: front.invoke_port.number,
+            processes: self.plan.options.processes,
         };
         supervisor.start(&self.plan.functions)
     }

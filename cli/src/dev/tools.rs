@@ -4,6 +4,7 @@ mod cargo_lambda;
 mod dynamodb_local;
 mod local_llm;
 mod pip;
+mod zig;
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -13,23 +14,24 @@ use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-pub(super) use cargo_lambda::CargoLambda;
+pub(crate) use cargo_lambda::CargoLambda;
 pub(super) use dynamodb_local::DynamoDbLocal;
 pub(super) use local_llm::LocalLlm;
+pub(crate) use zig::Zig;
 
 use crate::process::{Children, Log};
 use crate::terminal::Step;
 
 /// The folder of the tools, and what fetching them takes.
 #[derive(Debug, Clone)]
-pub(super) struct Tools {
+pub(crate) struct Tools {
     folder: PathBuf,
     children: Children,
     log: Log,
 }
 
 impl Tools {
-    pub(super) fn new(target: &Path, children: Children, log: Log) -> Self {
+    pub(crate) fn new(target: &Path, children: Children, log: Log) -> Self {
         Self { folder: target.join("tools"), children, log }
     }
 

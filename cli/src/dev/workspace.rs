@@ -12,11 +12,11 @@ const TEMPLATE: &str = "template.yaml";
 
 /// The folder of the template, and cargo's view of it.
 #[derive(Debug)]
-pub(super) struct Workspace {
-    pub(super) root: PathBuf,
-    pub(super) template: PathBuf,
+pub(crate) struct Workspace {
+    pub(crate) root: PathBuf,
+    pub(crate) template: PathBuf,
     /// Everything that is written lies below it: what git does not ignore would make the functions reload.
-    pub(super) target: PathBuf,
+    pub(crate) target: PathBuf,
     binaries: BTreeSet<String>,
 }
 
@@ -40,7 +40,7 @@ struct Target {
 
 impl Workspace {
     /// Finds the workspace of a template, or of the nearest one upwards from the current folder.
-    pub(super) async fn find(template: Option<&Path>) -> Result<Self> {
+    pub(crate) async fn find(template: Option<&Path>) -> Result<Self> {
         let current = std::env::current_dir().context("failed to find the current folder")?;
         let template = match template {
             Some(path) => current.join(path),
@@ -60,7 +60,7 @@ impl Workspace {
     }
 
     /// Checks that each function of the template has a binary of its name.
-    pub(super) fn require_binaries<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    pub(crate) fn require_binaries<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<()> {
         let missing: Vec<&str> = names.into_iter().filter(|name| !self.binaries.contains(*name)).collect();
         if !missing.is_empty() {
             bail!("{TEMPLATE} names functions that no crate of this workspace builds: {}", missing.join(", "));
@@ -69,7 +69,7 @@ impl Workspace {
     }
 
     /// A path as a person in the workspace would write it.
-    pub(super) fn shown(&self, path: &Path) -> String {
+    pub(crate) fn shown(&self, path: &Path) -> String {
         path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
     }
 }

@@ -8,6 +8,7 @@ use crate::harness::{chat, dynamodb, dynamodb_endpoint, message, result, serve};
 
 const TENANTS: &str = "prod-TenantsTable-1ABC";
 const CONNECTIONS: &str = "prod-ConnectionsTable-1ABC";
+const CHATS: &str = "prod-ChatsTable-1ABC";
 
 /// Runs a command on a stack.
 fn on_aws(arguments: &[&str], cloudformation: &str) -> Output {
@@ -36,6 +37,8 @@ fn cloudformation() -> String {
         }
         let id = if is("LogicalResourceId", "TenantsTable") {
             TENANTS
+        } else if is("LogicalResourceId", "ChatsTable") {
+            CHATS
         } else if is("LogicalResourceId", "ConnectionsTable") {
             CONNECTIONS
         } else {
@@ -71,6 +74,7 @@ async fn the_tables_of_a_stack_have_names_of_their_own() {
     assert!(gone.starts_with("the tables of the stack prod are gone from eu-west-1"), "{gone}");
 
     table(TENANTS, &["pk"]).await;
+    table(CHATS, &["pk", "sk"]).await;
     table(CONNECTIONS, &["pk", "sk"]).await;
     result(&on_aws(&["tenant", "create", "Far", "--stack", "prod"], &cloudformation)).expect("made");
     let listed = result(&on_aws(&list, &cloudformation)).expect("listed");

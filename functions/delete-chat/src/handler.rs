@@ -43,11 +43,11 @@ pub(crate) async fn handle(
         return Err(ApiError::chat_not_found(chat_id.as_str()));
     }
     let request_id = http::request_id(&request);
-    after::spawn(async move {
+    after::spawn(telemetry::work("purge", async move {
         if let Err(error) = clear_away(&app, &tenant.id, &chat_id, &request_id).await {
             telemetry::log_cause(&error.into(), &request_id);
         }
-    });
+    }));
     Ok(http::no_content())
 }
 

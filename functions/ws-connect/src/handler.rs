@@ -44,7 +44,7 @@ pub(crate) async fn handle(app: App, event: SocketEvent) -> Result<(), ApiError>
         app.connections.end(&connection).await?;
         return Err(error.into());
     }
-    after::spawn(async move { welcome(&app, &connection, &event.request_id).await });
+    after::spawn(telemetry::work("greet", async move { welcome(&app, &connection, &event.request_id).await }));
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use lambda_runtime::Error;
 use shared::{
     auth::Doorkeeper,
     aws,
+    budget::in_time,
     config::Config,
     leases::Leases,
     store::{Chats, Connections, Tenants},
@@ -31,5 +32,5 @@ async fn main() -> Result<(), Error> {
         connections,
         publisher,
     };
-    ws::serve(&config, move |event| handler::handle(app.clone(), event)).await
+    ws::serve(&config, move |event| in_time(handler::handle(app.clone(), event))).await
 }

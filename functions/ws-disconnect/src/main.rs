@@ -3,7 +3,7 @@
 mod handler;
 
 use lambda_runtime::Error;
-use shared::{aws, config::Config, store::Connections, telemetry, ws};
+use shared::{aws, budget::in_time, config::Config, store::Connections, telemetry, ws};
 
 use crate::handler::App;
 
@@ -13,5 +13,5 @@ async fn main() -> Result<(), Error> {
     telemetry::init(&config, env!("CARGO_CRATE_NAME"));
     let dynamodb = aws::dynamodb(&aws::sdk_config().await);
     let app = App { connections: Connections::new(dynamodb, config.connections_table()?) };
-    ws::serve(&config, move |event| handler::handle(app.clone(), event)).await
+    ws::serve(&config, move |event| in_time(handler::handle(app.clone(), event))).await
 }

@@ -38,16 +38,16 @@ pub(crate) async fn cancel(
     let asked = app.chats.ask_to_cancel(tenant_id, chat_id, &id, &connection.connection_id).await?;
     let wish = Wish { app: app.clone(), id, connection, request_id: event.request_id.clone() };
     if asked {
-        after::spawn(async move { wish.see_cancelled().await });
+        after::spawn(telemetry::work("cancel", async move { wish.see_cancelled().await }));
         return Ok(());
     }
     let answer = wish.stored().await?;
-    after::spawn(async move {
+    after::spawn(telemetry::work("replay", async move {
         let told_at = answer.message.completed_at.map(|ended| ended.plus(LAST_WORD));
         let wait = told_at.map_or(0, |told_at| told_at.millis_since(Timestamp::now()));
         tokio::time::sleep(Duration::from_millis(wait)).await;
         wish.replay(answer, Beginning::End).await;
-    });
+    }));
     Ok(())
 }
 
@@ -65,11 +65,11 @@ pub(crate) async fn resume(
     let asked = app.chats.ask_to_resume(tenant_id, chat_id, &id, &resume).await?;
     let wish = Wish { app: app.clone(), id, connection, request_id: event.request_id.clone() };
     if asked {
-        after::spawn(async move { wish.see_resumed(&resume).await });
+        after::spawn(telemetry::work("resume", async move { wish.see_resumed(&resume).await }));
         return Ok(());
     }
     let answer = wish.stored().await?;
-    after::spawn(async move { wish.replay(answer, Beginning::Offset(offset)).await });
+    after::spawn(telemetry::work("replay", async move { wish.replay(answer, Beginning::Offset(offset)).await }));
     Ok(())
 }
 
@@ -155,7 +155,8 @@ impl Wish {
     async fn tell_others(&self, answer: Answer, record: Option<StreamRecord>) {
         let Some(record) = record else { return };
         let Self { app, connection, request_id, .. } = self;
-        answer::tell_end(&app.sockets, &connection.pass, answer, &record.waiting(), request_id).await;
+        let Pass { tenant_id, chat_id, .. } = &connection.pass;
+        answer::tell_end(&app.sockets, (tenant_id, chat_id), answer, &record.waiting(), request_id).await;
     }
 
     /// The answer, which does not run.

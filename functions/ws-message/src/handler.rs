@@ -7,6 +7,7 @@ use shared::{
     agent::{Agent, AgentName, Bedrock, Deltas, Echo, OpenAi},
     answer::{self, Answering, Sockets},
     auth::Doorkeeper,
+    budget::in_time,
     error::{ApiError, Code},
     http,
     id::{ChatId, ConnectionId},
@@ -51,16 +52,8 @@ pub(crate) struct Beginning {
 
 /// Hears a message. API Gateway shows a client nothing of what this function returns, so errors are posted too.
 pub(crate) async fn handle(app: Arc<App>, event: SocketEvent) -> Result<(), ApiError> {
-    let heard = app.sockets.connections.hear(&event.connection_id, event.received_at()).await;
-    let (chat_id, result) = match heard {
-        Ok(Heard::Allowed(connection)) => {
-            let chat_id = connection.pass.chat_id.clone();
-            (Some(chat_id), http::caught(Box::pin(obey(&app, &event, connection))).await)
-        }
-        Ok(Heard::TooOften(connection)) => (Some(connection.pass.chat_id), Err(limits::too_many_frames())),
-        Ok(Heard::Unknown) => (None, Err(unknown_connection())),
-        Err(error) => (None, Err(error.into())),
-    };
+    let mut chat_id = None;
+    let result = http::caught(in_time(Box::pin(hear(&app, &event, &mut chat_id)))).await;
     if let Err(error) = &result {
         let report = Body::Error(ErrorReport::new(error, &event.request_id, None));
         app.post(&event.connection_id, chat_id.as_ref(), report, &event.request_id).await;
@@ -75,6 +68,23 @@ pub(crate) async fn handle(app: Arc<App>, event: SocketEvent) -> Result<(), ApiE
         }
     }
     result
+}
+
+/// Finds out who speaks, and for which `chat`; then does what they say, unless they say too much.
+async fn hear(app: &Arc<App>, event: &SocketEvent, chat: &mut Option<ChatId>) -> Result<(), ApiError> {
+    match app.sockets.connections.hear(&event.connection_id, event.received_at()).await? {
+        Heard::Allowed(connection) => {
+            telemetry::note_tenant(&connection.pass.tenant_id);
+            *chat = Some(connection.pass.chat_id.clone());
+            obey(app, event, connection).await
+        }
+        Heard::TooOften(connection) => {
+            telemetry::note_tenant(&connection.pass.tenant_id);
+            *chat = Some(connection.pass.chat_id);
+            Err(limits::too_many_frames())
+        }
+        Heard::Unknown => Err(unknown_connection()),
+    }
 }
 
 async fn obey(app: &Arc<App>, event: &SocketEvent, connection: Connection) -> Result<(), ApiError> {
@@ -140,9 +150,10 @@ impl App {
     pub(crate) fn tell_ends(&self, ended: Vec<(Answer, StreamRecord)>, pass: &Pass, event: &SocketEvent) {
         for (answer, record) in ended {
             let (sockets, pass, request_id) = (self.sockets.clone(), pass.clone(), event.request_id.clone());
-            after::spawn(async move {
-                answer::tell_end(&sockets, &pass, answer, &record.waiting(), &request_id).await;
-            });
+            after::spawn(telemetry::work("tell_end", async move {
+                answer::tell_end(&sockets, (&pass.tenant_id, &pass.chat_id), answer, &record.waiting(), &request_id)
+                    .await;
+            }));
         }
     }
 }

@@ -203,7 +203,7 @@ impl Template {
     fn attribute(&self, name: &str, attribute: &str, place: &Place) -> Result<String, TemplateError> {
         self.check_resource(name, place)?;
         let kind = self.resource(name).and_then(|resource| resource.get("Type")?.as_str()).unwrap_or_default();
-        if attribute.ends_with("Arn") {
+        if attribute.ends_with("Arn") || attribute.ends_with("ARN") {
             Ok(arn(kind, name))
         } else if attribute.ends_with("Name") || attribute.ends_with("Id") {
             Ok(name.to_owned())

@@ -9,14 +9,23 @@ pub(super) struct Document {
     sections: Vec<(String, Vec<(String, Value)>)>,
 }
 
+/// The whole template.
+pub(super) fn json(yaml: &str) -> Result<Value, TemplateError> {
+    convert(&root(yaml)?, "the root")
+}
+
+fn root(yaml: &str) -> Result<Yaml<'_>, TemplateError> {
+    let documents = Yaml::load_from_str(yaml).map_err(|error| TemplateError::Yaml(error.to_string()))?;
+    documents.into_iter().next().filter(Yaml::is_mapping).ok_or_else(|| malformed("the root", "a mapping"))
+}
+
 impl Document {
     pub(super) fn parse(yaml: &str) -> Result<Self, TemplateError> {
-        let documents = Yaml::load_from_str(yaml).map_err(|error| TemplateError::Yaml(error.to_string()))?;
-        let Some(Yaml::Mapping(root)) = documents.first() else {
+        let Yaml::Mapping(root) = root(yaml)? else {
             return Err(malformed("the root", "a mapping"));
         };
         let mut sections = Vec::new();
-        for (name, section) in root {
+        for (name, section) in &root {
             // What is no mapping (Description, Transform, …) says nothing to a gateway.
             if let Yaml::Mapping(section) = section {
                 let name = key(name)?;

@@ -9,7 +9,7 @@ mod tokens;
 use std::{io, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
-use http::{HeaderMap, HeaderValue, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -21,12 +21,18 @@ use sse_stream::SseStream;
 use tokio::sync::OnceCell;
 
 use super::{Agent, AgentError, Conversation, Deltas, Failure, patience};
-use crate::chat::{ChatConfig, ModelName};
+use crate::{
+    chat::{ChatConfig, ModelName},
+    telemetry,
+};
 use complaint::Complaint;
 use question::Question;
 
 /// OpenAI itself.
 const OPENAI: &str = "https://api.openai.com/v1";
+
+/// W3C's header of the trace that a request is part of.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// How much of an error is read.
 const MAX_COMPLAINT_BYTES: usize = 64 * 1024;
@@ -98,6 +104,9 @@ impl Endpoint {
         let mut request = Request::post(format!("{}/chat/completions", base_url.trim_end_matches('/')))
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "text/event-stream");
+        if let Some(trace) = telemetry::current_trace() {
+            request = request.header(TRACEPARENT, trace.traceparent());
+        }
         if let Some(key) = key {
             let mut bearer = HeaderValue::try_from(format!("Bearer {}", key.expose_secret()))
                 .map_err(|_| AgentError::new(Failure::Denied, "the key has characters that no header may have"))?;

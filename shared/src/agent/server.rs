@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use http::Uri;
+use http::{StatusCode, Uri};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -11,10 +11,12 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::{Agent, Conversation, Delta, Failure, Turn};
+use super::{Agent, Conversation, Delta, Deltas, Failure, Turn};
 use crate::{
+    answer,
     chat::ChatConfig,
     message::{FinishReason, Role, Usage},
+    telemetry::{self, Answered, Asked, Trace},
 };
 
 /// A server that sends `pieces` to whoever asks, each in a segment of its own, and then hangs up.
@@ -103,8 +105,24 @@ pub(super) struct Heard {
 
 /// Says hello to an agent.
 pub(super) async fn ask(agent: &impl Agent) -> Heard {
+    hear(hello(agent)).await
+}
+
+/// The same for a request that is part of a trace, before anyone hears the answer.
+pub(super) async fn ask_traced(agent: &impl Agent, trace: &str) -> Heard {
+    let asked = Asked { request_id: String::new(), route: String::new(), trace: Trace::parse(trace) };
+    let answer = telemetry::answering(asked, async {
+        (answer::ahead(hello(agent)), Answered { status: StatusCode::OK, code: None })
+    });
+    hear(answer.await).await
+}
+
+fn hello(agent: &impl Agent) -> Deltas {
     let turns = vec![Turn { role: Role::User, content: "Hello".to_owned() }];
-    let mut answer = agent.answer(Conversation { turns, config: ChatConfig::default() });
+    agent.answer(Conversation { turns, config: ChatConfig::default() })
+}
+
+async fn hear(mut answer: Deltas) -> Heard {
     let mut heard = Heard::default();
     while let Some(delta) = answer.next().await {
         match delta {

@@ -9,6 +9,8 @@ use futures_util::{
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::telemetry;
+
 /// How much of a stream is taken before anyone asks for it.
 const ROOM: usize = 64;
 
@@ -16,13 +18,13 @@ const ROOM: usize = 64;
 /// stream; a panic in it comes to whoever reads.
 pub fn ahead<T: Send + 'static>(mut inner: BoxStream<'static, T>) -> BoxStream<'static, T> {
     let (sender, receiver) = mpsc::channel(ROOM);
-    let taking = AbortOnDropHandle::new(tokio::spawn(async move {
+    let taking = AbortOnDropHandle::new(tokio::spawn(telemetry::carried(async move {
         while let Some(item) = inner.next().await {
             if sender.send(item).await.is_err() {
                 break;
             }
         }
-    }));
+    })));
     let taken = stream::unfold((receiver, taking), async |(mut receiver, taking)| match receiver.recv().await {
         Some(item) => Some((item, (receiver, taking))),
         None => match taking.await {

@@ -7,24 +7,30 @@ use super::{
 };
 use crate::{
     error::{ApiError, Code},
-    id::ConnectionId,
+    id::{ChatId, ConnectionId, TenantId},
     message::Status,
-    store::{Answer, Connection, Pass},
+    store::{Answer, Connection},
     ws::Timing,
 };
 
 /// Tells a socket of an answer that has ended.
 pub async fn replay(sockets: &Sockets, connection: Connection, answer: Answer, beginning: Beginning, request_id: &str) {
-    let Some(writers) = writers(sockets, &connection.pass, answer, request_id) else { return };
+    let Some(writers) = writers(sockets, &connection.pass.chat_id, answer, request_id) else { return };
     writers.begin(connection, beginning);
     writers.done().await;
 }
 
 /// Tells the sockets of a chat that an answer has ended whose streamer could not say so; but not those that are told
 /// otherwise.
-pub async fn tell_end(sockets: &Sockets, pass: &Pass, answer: Answer, but: &[ConnectionId], request_id: &str) {
-    let Some(writers) = writers(sockets, pass, answer, request_id) else { return };
-    for socket in sockets.of_chat(&pass.tenant_id, &pass.chat_id, request_id).await {
+pub async fn tell_end(
+    sockets: &Sockets,
+    (tenant, chat): (&TenantId, &ChatId),
+    answer: Answer,
+    but: &[ConnectionId],
+    request_id: &str,
+) {
+    let Some(writers) = writers(sockets, chat, answer, request_id) else { return };
+    for socket in sockets.of_chat(tenant, chat, request_id).await {
         if !but.contains(&socket.connection_id) {
             writers.begin(socket, Beginning::End);
         }
@@ -33,12 +39,12 @@ pub async fn tell_end(sockets: &Sockets, pass: &Pass, answer: Answer, but: &[Con
 }
 
 /// The writers of an answer that has ended; `None` for one that has not, which nobody here has to tell of.
-fn writers(sockets: &Sockets, pass: &Pass, answer: Answer, request_id: &str) -> Option<Writers> {
+fn writers(sockets: &Sockets, chat: &ChatId, answer: Answer, request_id: &str) -> Option<Writers> {
     let Answer { message, replaces, model, first_token_ms } = answer;
     let (Some(finish_reason), Some(completed_at), Some(in_reply_to)) =
         (message.finish_reason, message.completed_at, message.in_reply_to)
     else {
-        tracing::error!(request_id, chat_id = %pass.chat_id, "an answer is not what it should be");
+        tracing::error!(request_id, chat_id = %chat, "an answer is not what it should be");
         return None;
     };
     let total_ms = completed_at.millis_since(message.created_at);
@@ -54,7 +60,7 @@ fn writers(sockets: &Sockets, pass: &Pass, answer: Answer, request_id: &str) -> 
     };
     Some(Writers::new(Telling {
         sockets: sockets.clone(),
-        chat_id: pass.chat_id.clone(),
+        chat_id: chat.clone(),
         message: None,
         answer: Subject { message_id: message.message_id, seq: message.seq, in_reply_to, replaces, model },
         request_id: request_id.to_owned(),

@@ -21,7 +21,7 @@ use crate::{
     error::{ApiError, Code},
     message::{FinishReason, Message, Status, Usage},
     store::{Chats, Connection, Finished, Hold, Outcome, Pass, Reply, StoreError, StreamRecord},
-    telemetry,
+    telemetry::{self, StreamEnd, StreamLine, Streamed},
     time::Timestamp,
     ws::Timing,
 };
@@ -72,7 +72,12 @@ pub(super) enum Ending {
 ///
 /// The socket that asked hears of it at once; the others as soon as they are found. They are looked up after the
 /// message was stored, and a new socket looks for live streams after it was stored itself, so no socket misses both.
-pub async fn stream(answering: Answering, answer: Deltas) {
+pub fn stream(answering: Answering, answer: Deltas) -> impl Future<Output = ()> + Send {
+    let tenant_id = answering.connection.pass.tenant_id.clone();
+    Streamed::telling(&tenant_id, |line| run(answering, answer, line))
+}
+
+async fn run(answering: Answering, answer: Deltas, line: StreamLine) {
     let Pass { tenant_id, chat_id, .. } = &answering.connection.pass;
     let hold = Arc::new(answering.chats.hold(tenant_id, chat_id, &answering.reply));
     let writers = Writers::new(answering.telling(hold.clone()));
@@ -84,14 +89,15 @@ pub async fn stream(answering: Answering, answer: Deltas) {
             }
         }
     };
-    tokio::join!(generate(&answering, &hold, &writers, answer), finding);
+    let (streamed, ()) = tokio::join!(generate(&answering, &hold, &writers, answer), finding);
+    line.say(streamed);
     writers.done().await;
     dismiss_unwelcome(&answering).await;
 }
 
 /// Feeds the agent's text to the writers, then stores how it ended, then lets the writers say so: whoever hears that an
 /// answer has ended can read it.
-async fn generate(answering: &Answering, hold: &Hold, writers: &Writers, answer: Deltas) {
+async fn generate(answering: &Answering, hold: &Hold, writers: &Writers, answer: Deltas) -> Streamed {
     let feed = &writers.telling().feed;
     let mut told = Told::default();
     let over = CancellationToken::new();
@@ -118,13 +124,21 @@ async fn generate(answering: &Answering, hold: &Hold, writers: &Writers, answer:
         }
     };
 
+    let first_token_ms = told.first_token_ms;
+    let streamed = |end, code| {
+        let total_ms = Timestamp::now().millis_since(answering.received_at);
+        Streamed { end, code, first_token_ms, total_ms: Some(total_ms), tokens: told.usage.output_tokens.into() }
+    };
+    let lost = || {
+        feed.lose();
+        streamed(StreamEnd::Lost, None)
+    };
     let (status, finish_reason, error) = match ending {
         Ending::Said(reason) => (Status::Complete, reason, None),
         Ending::Cancelled => (Status::Cancelled, FinishReason::Cancelled, None),
         Ending::Failed(error) => (Status::Failed, FinishReason::Error, Some(error)),
-        Ending::Lost => return feed.lose(),
+        Ending::Lost => return lost(),
     };
-    let first_token_ms = told.first_token_ms;
     let outcome = Outcome { content: feed.text_from(0), status, finish_reason, usage: told.usage, first_token_ms };
     if let Some(error) = &error {
         telemetry::log_cause(error, &answering.request_id);
@@ -133,16 +147,18 @@ async fn generate(answering: &Answering, hold: &Hold, writers: &Writers, answer:
         Ok(Finished::Stored) => tidy(answering, hold, writers).await,
         // Nobody else tells the sockets of a chat that is gone.
         Ok(Finished::Lost) if error.as_ref().is_some_and(|error| error.code() == Code::ChatNotFound) => {}
-        Ok(Finished::Lost) => return feed.lose(),
+        Ok(Finished::Lost) => return lost(),
         // By now the lease has lapsed, and whoever looks next ends the answer with what is saved.
         Err(failure) => {
             telemetry::log_cause(&failure.into(), &answering.request_id);
-            return feed.lose();
+            return lost();
         }
     }
-    let total_ms = Timestamp::now().millis_since(answering.received_at);
+    let streamed = streamed(StreamEnd::Finished(finish_reason), error.as_ref().map(ApiError::code));
+    let total_ms = streamed.total_ms.unwrap_or_default();
     let timing = Timing { first_token_ms: first_token_ms.unwrap_or(total_ms), total_ms };
     feed.end(End { error, finish_reason, usage: told.usage, timing });
+    streamed
 }
 
 /// What an agent has told beside its text.

@@ -103,14 +103,14 @@ impl Writers {
         let before = running.remove(&id);
         let stop = CancellationToken::new();
         let (telling, stopped) = (self.telling.clone(), stop.clone());
-        let task = AbortOnDropHandle::new(tokio::spawn(async move {
+        let task = AbortOnDropHandle::new(tokio::spawn(telemetry::carried(async move {
             if let Some(before) = before {
                 before.stop.cancel();
                 // Its panic, if any, was its own.
                 let _ = before.task.await;
             }
             writer::write(&telling, &connection, beginning, &stopped).await;
-        }));
+        })));
         running.insert(id, Running { stop, task });
     }
 

@@ -1,6 +1,6 @@
 //! Running a handler as a Lambda function.
 
-use std::{future::Future, panic::AssertUnwindSafe, time::Instant};
+use std::{future::Future, panic::AssertUnwindSafe};
 
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue};
@@ -10,11 +10,12 @@ use super::{Request, Response, request, response};
 use crate::{
     after::AfterAnswer,
     auth::{Doorkeeper, Tenant},
+    budget::in_time,
     config::Config,
     error::ApiError,
     id::TenantId,
     limits::Meter,
-    telemetry,
+    telemetry::{self, Answered, Asked, Trace},
     time::Timestamp,
 };
 
@@ -28,18 +29,20 @@ use crate::{
 /// When the runtime cannot be reached.
 pub async fn serve<H, F>(config: &Config, doorkeeper: Doorkeeper, meter: Meter, handler: H) -> Result<(), Error>
 where
-    H: Fn(Tenant, Request) -> F + Clone + Send + 'static,
+    H: Fn(Tenant, Request) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response, ApiError>> + Send + 'static,
 {
     run(config, move |request: Request| {
         let (doorkeeper, handler) = (doorkeeper.clone(), handler.clone());
         async move {
             let now = Timestamp::now();
-            let (admitted, quota) = doorkeeper.admit(request::api_key(&request), meter, now).await;
-            let result = match admitted {
-                Ok(tenant) => caught(handler(tenant, request)).await,
-                Err(error) => Err(error),
+            let mut quota = None;
+            let handling = async {
+                let (admitted, left) = doorkeeper.admit(request::api_key(&request), meter, now).await;
+                quota = left;
+                handler(admitted?, request).await
             };
+            let result = caught(in_time(handling)).await;
             (result, quota.map(|quota| quota.headers(now)).into_iter().flatten().collect())
         }
     })
@@ -73,20 +76,19 @@ where
         let (doorkeeper, read, handler) = (doorkeeper.clone(), read.clone(), handler.clone());
         async move {
             let now = Timestamp::now();
-            let key = request::api_key(&request);
-            let owner = match doorkeeper.identify(key).await {
-                Ok((owner, _)) => owner,
-                Err(error) => return (Err(error), Vec::new()),
-            };
-            let reading = caught(read(owner.clone(), &request));
-            let ((admitted, quota), found) = tokio::join!(doorkeeper.admit(key, meter, now), reading);
+            let mut quota = None;
             let handling = async {
+                let key = request::api_key(&request);
+                let (owner, _) = doorkeeper.identify(key).await?;
+                let reading = read(owner.clone(), &request);
+                let ((admitted, left), found) = tokio::join!(doorkeeper.admit(key, meter, now), reading);
+                quota = left;
                 let tenant = admitted?;
                 // The key may have moved to another tenant since this process last saw it.
                 let found = if tenant.id == owner { found? } else { read(tenant.id.clone(), &request).await? };
                 handler(tenant, request, found).await
             };
-            let result = caught(handling).await;
+            let result = caught(in_time(handling)).await;
             (result, quota.map(|quota| quota.headers(now)).into_iter().flatten().collect())
         }
     })
@@ -132,24 +134,23 @@ where
     H: Fn(Request) -> F,
     F: Future<Output = Handled>,
 {
-    let begun = Instant::now();
-    let (request_id, route) = (request::request_id(&request), route(&request));
-    let (result, headers) = handle(request).await;
-
-    let mut code = None;
-    let mut response = result.unwrap_or_else(|error| {
-        telemetry::log_cause(&error, &request_id);
-        code = Some(error.code().as_str());
-        response::error(&error, &request_id)
-    });
-    tracing::info!(
-        request_id,
-        route,
-        status = response.status().as_u16(),
-        error.code = code,
-        duration_ms = begun.elapsed().as_secs_f64() * 1e3,
-        "answered"
-    );
+    let request_id = request::request_id(&request);
+    let trace = request.lambda_context().xray_trace_id.as_deref().and_then(Trace::parse);
+    let asked = Asked { request_id: request_id.clone(), route: route(&request), trace };
+    let handling = handle(request);
+    let (mut response, headers) = telemetry::answering(asked, async {
+        let (result, headers) = handling.await;
+        let mut code = None;
+        let response = result.unwrap_or_else(|error| {
+            telemetry::log_cause(&error, &request_id);
+            code = Some(error.code());
+            response::error(&error, &request_id)
+        });
+        let answered = Answered { status: response.status(), code };
+        ((response, headers), answered)
+    })
+    .await;
+    response::guard(&mut response);
     response.headers_mut().extend(headers.into_iter().map(|(name, value)| (HeaderName::from_static(name), value)));
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert("x-request-id", value);

@@ -10,7 +10,8 @@
 //!
 //! An update is billed by the size of the whole item, hence two items. Both sort above the messages, and all else below
 //! them, so that one descending query brings them and the newest messages. The index `by_owner`
-//! (`{tenant_id}#{user_id}`, `active_at`) holds a user's chats by last activity; only the state item is in it.
+//! (`{tenant_id}#{user_id}`, `active_at`) holds a user's chats by last activity; `by_tenant` all that a tenant has, see
+//! `places`; `by_due` what housekeeping has to look at, see `due`. Of a chat only the state item is in them.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     StoreError,
+    item::{self, Item},
     messages::{MessageItem, STREAMS_AT_ONCE},
     streams::{LiveStream, StreamRecord},
     transaction,
@@ -34,11 +36,19 @@ use crate::{
 
 mod create;
 mod delete;
+mod idle;
 mod list;
+mod places;
+mod remains;
 mod update;
 
 pub use create::{Created, Once};
-pub use list::Listed;
+pub use idle::{Candidate, Candidates, Idle, Idleness};
+pub use list::{Listed, UserChats};
+pub use places::{Kind, Owned, OwnedPage, Record};
+pub(super) use places::{placed, user_place};
+pub(super) use remains::LOOK_AT_ANSWERS;
+pub use remains::Remains;
 
 const PROFILE: &str = "~profile";
 const STATE: &str = "~state";
@@ -203,7 +213,7 @@ impl Chats {
             return Ok(None);
         };
         let recent = items.into_iter().rev().map(|item| {
-            let item: MessageItem = serde_dynamo::from_item(item)?;
+            let item: MessageItem = item::from_item(item)?;
             Ok::<_, StoreError>(item.shown(chat, now))
         });
         Ok(Some(Conversation {
@@ -222,7 +232,7 @@ impl Chats {
             .consistent_read(true)
             .send()
             .await?;
-        let state: Option<State> = output.item.map(serde_dynamo::from_item).transpose()?;
+        let state: Option<State> = output.item.map(item::from_item).transpose()?;
         Ok(state.filter(|state| state.deleted_at.is_none()))
     }
 
@@ -238,8 +248,6 @@ impl Chats {
         TransactWriteItem::builder().put(put).build()
     }
 }
-
-pub(super) type Item = HashMap<String, AttributeValue>;
 
 /// The two items that make a chat.
 struct Head {
@@ -258,7 +266,7 @@ impl Head {
         let (Some(profile), Some(state)) = (take(PROFILE), take(STATE)) else {
             return Ok(None);
         };
-        Ok(Some(Self { profile: serde_dynamo::from_item(profile)?, state: serde_dynamo::from_item(state)? }))
+        Ok(Some(Self { profile: item::from_item(profile)?, state: item::from_item(state)? }))
     }
 }
 
@@ -291,6 +299,12 @@ pub(super) fn chat_key(tenant: &TenantId, chat: &ChatId, sk: &str) -> Item {
 /// The key of a chat's state item.
 pub(super) fn state_key(tenant: &TenantId, chat: &ChatId) -> Item {
     chat_key(tenant, chat, STATE)
+}
+
+/// The chat that an item belongs to, if it belongs to one of this tenant.
+fn chat_of(tenant: &TenantId, item: &Item) -> Option<ChatId> {
+    let pk = item.get("pk")?.as_s().ok()?;
+    ChatId::parse(pk.strip_prefix(tenant.as_str())?.strip_prefix('#')?)
 }
 
 fn owner(tenant: &TenantId, user: &UserId) -> String {

@@ -20,11 +20,17 @@ use aws_sdk_dynamodb::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{StoreError, transaction::next_attempt, unless_refused};
+use super::{
+    StoreError,
+    item::{self, Item},
+    transaction::next_attempt,
+    unless_refused,
+};
 use crate::{
     api_key::{KeyHash, TicketText},
     id::{ChatId, ConnectionId, TenantId, UserId},
     limits::{FRAME_WINDOW, FRAMES},
+    telemetry,
     time::Timestamp,
 };
 
@@ -142,11 +148,11 @@ impl Connection {
     fn to_item(&self) -> Result<Item, StoreError> {
         let Self { connection_id, pass, opened_at, expires_at, greeted } = self.clone();
         let item = ConnectionItem { connection_id, pass: pass.into(), opened_at, expires_at, greeted };
-        Ok(serde_dynamo::to_item(item)?)
+        item::to_item(item)
     }
 
     fn from_item(item: Item) -> Result<Self, StoreError> {
-        let ConnectionItem { connection_id, pass, opened_at, expires_at, greeted } = serde_dynamo::from_item(item)?;
+        let ConnectionItem { connection_id, pass, opened_at, expires_at, greeted } = item::from_item(item)?;
         Ok(Self { connection_id, pass: pass.into(), opened_at, expires_at, greeted })
     }
 }
@@ -309,6 +315,7 @@ impl Connections {
         let output = delete.return_values(ReturnValue::AllOld).send().await?;
         let Some(item) = output.attributes else { return Ok(()) };
         let connection = Connection::from_item(item)?;
+        telemetry::note_tenant(&connection.pass.tenant_id);
         self.delete(tenant_key(&connection)).await?;
         self.release(&connection.pass.tenant_id, &[connection.lease()]).await
     }
@@ -340,13 +347,22 @@ impl Connections {
         Ok(())
     }
 
+    /// Forgets that a tenant ever had sockets.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn forget_tenant(&self, tenant: &TenantId) -> Result<(), StoreError> {
+        self.delete(leases::leases_key(tenant)).await
+    }
+
     /// Keeps a ticket until it is used, or too old.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when the table does not answer.
     pub async fn put_ticket(&self, ticket: &TicketText, pass: Pass, expires_at: Timestamp) -> Result<(), StoreError> {
-        let mut item: Item = serde_dynamo::to_item(TicketItem { pass: pass.into(), expires_at })?;
+        let mut item = item::to_item(TicketItem { pass: pass.into(), expires_at })?;
         item.extend(ticket_key(ticket));
         item.extend([ttl(expires_at)]);
         self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await?;
@@ -377,12 +393,10 @@ impl Connections {
             }
             Err(error) => return Err(error.into()),
         };
-        let ticket: Option<TicketItem> = item.map(serde_dynamo::from_item).transpose()?;
+        let ticket: Option<TicketItem> = item.map(item::from_item).transpose()?;
         Ok(ticket.map(|ticket| ticket.pass.into()))
     }
 }
-
-type Item = HashMap<String, AttributeValue>;
 
 fn own_key(id: &ConnectionId) -> Item {
     key(id.to_string(), CONNECTION.to_owned())

@@ -21,6 +21,14 @@ pub enum StoreError {
     /// An item is not what this version of the code can read.
     #[error("failed to read an item")]
     Unreadable(#[source] Cause),
+    /// An item's layout is one of a later release: while a stack is being upgraded, trying again may help.
+    #[error("failed to read an item: its layout is version {found}, and this release knows {known}")]
+    Newer {
+        /// The item's version.
+        found: u32,
+        /// The newest version that this release reads.
+        known: u32,
+    },
     /// Others changed the same item each time that we tried.
     #[error("failed to get a word in: the item was changed by others at each of {attempts} attempts")]
     Contended {
@@ -72,7 +80,9 @@ impl From<serde_json::Error> for StoreError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(_) | StoreError::Contended { .. } => Self::unavailable(error),
+            StoreError::Unavailable(_) | StoreError::Newer { .. } | StoreError::Contended { .. } => {
+                Self::unavailable(error)
+            }
             StoreError::Refused(_) | StoreError::Unreadable(_) => Self::internal(error),
         }
     }
@@ -100,7 +110,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::{message::Status, telemetry};
+    use crate::{message::Status, store::item, telemetry};
 
     #[derive(Debug, Deserialize)]
     #[expect(dead_code, reason = "it is never read")]
@@ -118,8 +128,7 @@ mod tests {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), AttributeValue::S((*value).to_owned())))
             .collect();
-        let error = serde_dynamo::from_item::<_, Item>(item).expect_err("it is not such an item");
-        logged(error.into())
+        logged(item::from_item::<Item>(item).expect_err("it is not such an item"))
     }
 
     #[test]

@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Chats, StoreError,
-    chats::{Item, Seen, State, chat_key, chat_pk, state_key},
+    chats::{LOOK_AT_ANSWERS, Seen, State, chat_key, chat_pk, state_key},
+    due, item,
     streams::{Lease, Reply, StreamRecord},
     transaction::{self, Written, next_attempt},
 };
@@ -128,8 +129,8 @@ impl Chats {
             let reply = MessageItem::answer_to(&message, new.model, now);
             let mut items = vec![
                 self.advance(tenant, chat, &seen, &reply, now)?,
-                self.put_new(tenant, chat, &sk(message.seq), serde_dynamo::to_item(&message)?),
-                self.put_new(tenant, chat, &sk(reply.seq), serde_dynamo::to_item(&reply)?),
+                self.put_new(tenant, chat, &sk(message.seq), item::to_item(&message)?),
+                self.put_new(tenant, chat, &sk(reply.seq), item::to_item(&reply)?),
             ];
             if let Some(client_id) = new.client_id {
                 items.push(self.put_client_id(tenant, chat, client_id, message.seq, now)?);
@@ -143,9 +144,9 @@ impl Chats {
                 Written::Refused { item: Some(item) } => item,
             };
             if refusal.contains_key("known_seq") {
-                return self.known(tenant, chat, serde_dynamo::from_item(refusal)?, now).await;
+                return self.known(tenant, chat, item::from_item(refusal)?, now).await;
             }
-            let state: State = serde_dynamo::from_item(refusal)?;
+            let state: State = item::from_item(refusal)?;
             if state.deleted_at.is_some() {
                 return Ok(Appended::NoChat);
             }
@@ -178,7 +179,7 @@ impl Chats {
         now: Timestamp,
     ) -> Result<TransactWriteItem, StoreError> {
         let expires_at = now.plus(CLIENT_ID_LIFETIME);
-        let mut item: Item = serde_dynamo::to_item(ClientIdRecord { known_seq: seq })?;
+        let mut item = item::to_item(ClientIdRecord { known_seq: seq })?;
         item.extend(chat_key(tenant, chat, &format!("c#{client_id}")));
         item.extend([
             ("expires_at".to_owned(), AttributeValue::S(expires_at.to_string())),
@@ -197,7 +198,7 @@ impl Chats {
     }
 
     /// Part of a transaction: the chat's counter goes on by two, if it is where the caller saw it, and if there is room
-    /// for one more stream.
+    /// for one more stream. Housekeeping is to look at the chat, unless it is already.
     fn advance(
         &self,
         tenant: &TenantId,
@@ -206,12 +207,17 @@ impl Chats {
         reply: &MessageItem,
         now: Timestamp,
     ) -> Result<TransactWriteItem, StoreError> {
-        let update = Update::builder()
+        let mut update = Update::builder();
+        for (name, value) in due::mark(&chat_pk(tenant, chat), now.plus(LOOK_AT_ANSWERS)) {
+            update = update.expression_attribute_values(name, value);
+        }
+        let update = update
             .table_name(&self.table)
             .set_key(Some(state_key(tenant, chat)))
-            .update_expression(
-                "SET message_count = :next, last_message_at = :now, active_at = :now, streams.#reply = :stream",
-            )
+            .update_expression(format!(
+                "SET message_count = :next, last_message_at = :now, active_at = :now, streams.#reply = :stream, {}",
+                due::MARK_ONCE
+            ))
             .condition_expression(
                 "message_count = :seen AND attribute_not_exists(deleted_at) AND size(streams) < :streams",
             )
@@ -289,7 +295,7 @@ impl Chats {
             .consistent_read(true);
         let mut items = query.into_paginator().items().send();
         while let Some(item) = items.try_next().await? {
-            let item = serde_dynamo::from_item(item)?;
+            let item = item::from_item(item)?;
             let message = self.with_saved(tenant, chat, item).await?.shown(chat, now);
             bytes += bytes_in_answer(&message);
             if bytes > MAX_PAGE_BYTES && !messages.is_empty() {

@@ -5,15 +5,21 @@
 
 mod chats;
 mod connections;
+mod due;
 mod error;
+mod item;
 mod messages;
 mod streams;
 mod tenants;
 mod transaction;
 mod users;
 
-pub use chats::{Chats, Conversation, Created, Listed, Once, Seen};
+pub use chats::{
+    Candidate, Candidates, Chats, Conversation, Created, Idle, Idleness, Kind, Listed, Once, Owned, OwnedPage, Record,
+    Remains, Seen, UserChats,
+};
 pub use connections::{Connection, Connections, Heard, Lease, Pass};
+pub use due::{After, Agenda, Due, DuePage, Shard};
 pub use error::StoreError;
 use error::unless_refused;
 pub use messages::{Appended, Exchange, NewMessage};
@@ -21,3 +27,4 @@ pub use streams::{Answer, Begun, Finished, Hold, Lapsed, LiveStream, Look, Outco
 pub use tenants::{
     Admission, Gate, KeyRecord, NewKey, NewLimits, NewTenant, Shut, TenantRecord, TenantStatus, Tenants,
 };
+pub use users::UserRecord;

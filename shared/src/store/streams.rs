@@ -21,7 +21,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Chats, StoreError,
-    chats::{Item, State, chat_key, state_key},
+    chats::{State, chat_key, state_key},
+    item::{self, Item},
     messages::{MessageItem, sk},
     transaction, unless_refused,
 };
@@ -152,6 +153,10 @@ impl StreamRecord {
         self.message_id == *answer
     }
 
+    pub(super) fn id(self) -> MessageId {
+        self.message_id
+    }
+
     /// The socket that has had enough.
     #[must_use]
     pub fn cancelled_by(&self) -> Option<&ConnectionId> {
@@ -255,7 +260,7 @@ impl Chats {
             Ok(_) => Ok(Ended::Stored),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
-                    Ok(Ended::Refused(refusal.item().cloned().map(serde_dynamo::from_item).transpose()?.map(Box::new)))
+                    Ok(Ended::Refused(refusal.item().cloned().map(item::from_item).transpose()?.map(Box::new)))
                 }
                 _ => Err(error.into()),
             },
@@ -280,7 +285,7 @@ impl Chats {
             .expression_attribute_names("#answer", answer.as_str())
             .return_values(ReturnValue::AllOld);
         let Some(output) = unless_refused(transaction::update(update).await)? else { return Ok(None) };
-        let before: Option<State> = output.attributes.map(serde_dynamo::from_item).transpose()?;
+        let before: Option<State> = output.attributes.map(item::from_item).transpose()?;
         Ok(before.and_then(|mut state| state.streams.remove(answer.as_str())))
     }
 
@@ -294,7 +299,7 @@ impl Chats {
             .consistent_read(true)
             .send()
             .await?;
-        Ok(output.item.map(serde_dynamo::from_item).transpose()?)
+        output.item.map(item::from_item).transpose()
     }
 }
 

@@ -19,7 +19,7 @@ use aws_sdk_dynamodb::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    StoreError,
+    Connection, StoreError, item,
     transaction::{ATTEMPTS, back_off},
 };
 use crate::{
@@ -30,7 +30,9 @@ use crate::{
     time::Timestamp,
 };
 
+mod erase;
 mod manage;
+mod retention;
 
 pub use manage::{NewKey, NewLimits, NewTenant, TenantRecord};
 
@@ -54,6 +56,9 @@ pub struct Gate {
     pub limits: Limits,
     /// What chats are given that do not say otherwise. No system prompt: it would not fit.
     pub defaults: ChatConfig,
+    /// For how many days chats are kept in which nothing happens; for ever, unless it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_days: Option<u32>,
     /// When the tenant was made.
     pub created_at: Timestamp,
     rest_count: u32,
@@ -127,6 +132,16 @@ impl Gate {
         }
     }
 
+    /// Of a tenant's sockets those that do not open its gate any more, and why; a gate that is gone nobody opens. Not those
+    /// that must have ended by now.
+    #[must_use]
+    pub fn shut_out(gate: Option<&Self>, sockets: &[Connection], now: Timestamp) -> (Vec<Connection>, Shut) {
+        let is_shut = |socket: &&Connection| gate.is_none_or(|gate| gate.open(&socket.pass.key, now).is_err());
+        let shut_out = sockets.iter().filter(|socket| socket.expires_at > now).filter(is_shut).cloned().collect();
+        let is_suspended = gate.is_some_and(|gate| gate.status == TenantStatus::Suspended);
+        (shut_out, if is_suspended { Shut::Suspended } else { Shut::InvalidKey })
+    }
+
     /// The window of a meter, as it stands.
     #[must_use]
     pub fn quota(&self, meter: Meter) -> Quota {
@@ -159,7 +174,7 @@ impl Tenants {
             .consistent_read(true)
             .send()
             .await?;
-        let owner: Option<KeyOwner> = output.item.map(serde_dynamo::from_item).transpose()?;
+        let owner: Option<KeyOwner> = output.item.map(item::from_item).transpose()?;
         Ok(owner.map(|owner| owner.tenant_id))
     }
 
@@ -177,7 +192,7 @@ impl Tenants {
             .consistent_read(true)
             .send()
             .await?;
-        Ok(output.item.map(serde_dynamo::from_item).transpose()?)
+        output.item.map(item::from_item).transpose()
     }
 
     /// Lets a request in and counts it: one conditional write; two at the turn of a window. Should the answer get lost,
@@ -253,12 +268,10 @@ impl Tenants {
 
     async fn pass(&self, update: UpdateItemFluentBuilder) -> Result<Passage, StoreError> {
         match update.send().await {
-            Ok(output) => {
-                Ok(Passage::Through(Box::new(serde_dynamo::from_item(output.attributes.unwrap_or_default())?)))
-            }
+            Ok(output) => Ok(Passage::Through(Box::new(item::from_item(output.attributes.unwrap_or_default())?))),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => match refusal.item() {
-                    Some(item) => Ok(Passage::Refused(Box::new(serde_dynamo::from_item(item.clone())?))),
+                    Some(item) => Ok(Passage::Refused(Box::new(item::from_item(item.clone())?))),
                     None => Ok(Passage::Nobody),
                 },
                 _ => Err(error.into()),

@@ -3,22 +3,37 @@
 //! | `pk` | `sk` | item |
 //! |---|---|---|
 //! | `{tenant_id}#user#{user_id}` | `~user` | `chat_count`, `first_connected_at` |
+//!
+//! Whatever writes a user puts the item into the index `by_tenant`, which costs nothing once it is there.
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+use aws_sdk_dynamodb::{
+    operation::delete_item::DeleteItemError,
+    types::{AttributeValue, TransactWriteItem, Update},
+};
 use serde::Deserialize;
 
-use super::{Chats, StoreError, transaction};
+use super::{
+    Chats, StoreError,
+    chats::{placed, user_place},
+    item::{self, SET_VERSION, version},
+    transaction, unless_refused,
+};
 use crate::{
     id::{TenantId, UserId},
     time::Timestamp,
 };
 
-#[derive(Deserialize)]
-struct UserItem {
+/// A user, as the table knows one.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct UserRecord {
+    /// How many chats there are.
     #[serde(default)]
-    chat_count: u32,
+    pub chat_count: u32,
+    /// When the user first connected.
+    #[serde(default)]
+    pub first_connected_at: Option<Timestamp>,
 }
 
 impl Chats {
@@ -33,16 +48,12 @@ impl Chats {
             .update_item()
             .table_name(&self.table)
             .set_key(Some(user_key(tenant, user)))
-            .update_expression("SET first_connected_at = :now")
+            .update_expression(format!("{SET_VERSION}, first_connected_at = :now, {PLACE}"))
             .condition_expression("attribute_not_exists(first_connected_at)")
+            .set_expression_attribute_values(Some(place_values(tenant, user)))
+            .expression_attribute_values(":v", version())
             .expression_attribute_values(":now", AttributeValue::S(now.to_string()));
-        match transaction::update(update).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
-                Ok(false)
-            }
-            Err(error) => Err(error.into()),
-        }
+        Ok(unless_refused(transaction::update(update).await)?.is_some())
     }
 
     /// How many chats a user has: exact at once, since making and deleting a chat count it in the same transaction.
@@ -51,17 +62,47 @@ impl Chats {
     ///
     /// [`StoreError`] when the table does not answer.
     pub async fn chat_count(&self, tenant: &TenantId, user: &UserId) -> Result<u32, StoreError> {
+        Ok(self.user(tenant, user).await?.unwrap_or_default().chat_count)
+    }
+
+    /// What is known of a user; `None` for one who never had a chat, nor connected.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn user(&self, tenant: &TenantId, user: &UserId) -> Result<Option<UserRecord>, StoreError> {
         let output = self
             .client
             .get_item()
             .table_name(&self.table)
             .set_key(Some(user_key(tenant, user)))
-            .projection_expression("chat_count")
             .consistent_read(true)
             .send()
             .await?;
-        let user: Option<UserItem> = output.item.map(serde_dynamo::from_item).transpose()?;
-        Ok(user.map_or(0, |user| user.chat_count))
+        output.item.map(item::from_item).transpose()
+    }
+
+    /// Removes a user who has no chats, or all the same when no chat can be made any more. False when the user has some.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn forget_user(&self, tenant: &TenantId, user: &UserId, all_the_same: bool) -> Result<bool, StoreError> {
+        let mut delete = self.client.delete_item().table_name(&self.table).set_key(Some(user_key(tenant, user)));
+        if !all_the_same {
+            delete = delete
+                .condition_expression("attribute_not_exists(chat_count) OR chat_count <= :none")
+                .expression_attribute_values(":none", AttributeValue::N("0".to_owned()));
+        }
+        match delete.send().await {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error.as_service_error().is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Part of a transaction: the user has one chat more (1) or one less (-1).
@@ -69,12 +110,21 @@ impl Chats {
         let update = Update::builder()
             .table_name(&self.table)
             .set_key(Some(user_key(tenant, user)))
-            .update_expression("ADD chat_count :change")
+            .update_expression(format!("{SET_VERSION}, {PLACE} ADD chat_count :change"))
+            .set_expression_attribute_values(Some(place_values(tenant, user)))
+            .expression_attribute_values(":v", version())
             .expression_attribute_values(":change", AttributeValue::N(change.to_string()))
             .build()
             .expect("table, key and expression are set");
         TransactWriteItem::builder().update(update).build()
     }
+}
+
+/// The assignments that put a user into the index.
+const PLACE: &str = "tenant = :tenant, place = :place";
+
+fn place_values(tenant: &TenantId, user: &UserId) -> HashMap<String, AttributeValue> {
+    placed(tenant, user_place(user)).map(|(name, value)| (format!(":{name}"), value)).into()
 }
 
 fn user_key(tenant: &TenantId, user: &UserId) -> HashMap<String, AttributeValue> {

@@ -49,14 +49,10 @@ impl Publisher {
     /// [`PostError`].
     pub async fn post(&self, socket: &ConnectionId, event: &Event<'_>) -> Result<(), PostError> {
         let data = serde_json::to_vec(event).map_err(|error| PostError::Failed(error.into()))?;
-        self.client
-            .post_to_connection()
-            .connection_id(socket.as_str())
-            .data(Blob::new(data))
-            .send()
-            .await
-            .map(drop)
-            .map_err(PostError::from)
+        let bytes = data.len();
+        self.client.post_to_connection().connection_id(socket.as_str()).data(Blob::new(data)).send().await?;
+        telemetry::count_frame(bytes);
+        Ok(())
     }
 
     /// Posts one event until it arrives: API Gateway is short of capacity at times, and a client may read slowly.
@@ -157,6 +153,7 @@ impl Patience {
         }
         let pause = Duration::from_millis(20 << self.failures.min(10)).min(Self::LONGEST_PAUSE);
         self.failures += 1;
+        telemetry::count_retried_post();
         tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
         Ok(())
     }

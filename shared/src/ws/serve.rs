@@ -1,24 +1,42 @@
 //! Running a handler of a WebSocket route as a Lambda function.
 
-use std::{convert::Infallible, future::Future, time::Instant};
+use std::{convert::Infallible, fmt, future::Future};
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
+use http::StatusCode;
 use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
 use serde_json::{Value, json};
 
 use crate::{
-    after::AfterAnswer, api_key::TicketText, auth::API_KEY_HEADER, config::Config, error::ApiError, http::caught,
-    id::ConnectionId, input::Fields, telemetry, time::Timestamp,
+    after::AfterAnswer,
+    api_key::TicketText,
+    auth::API_KEY_HEADER,
+    config::Config,
+    error::ApiError,
+    http::caught,
+    id::ConnectionId,
+    input::Fields,
+    telemetry::{self, Answered, Asked, Trace},
+    time::Timestamp,
 };
 
 /// What API Gateway says of a socket: it wants to connect, it sent a message, it is gone.
-#[derive(Debug)]
 pub struct SocketEvent {
     /// The socket.
     pub connection_id: ConnectionId,
     /// API Gateway's id of this event.
     pub request_id: String,
+    trace: Option<Trace>,
     request: ApiGatewayWebsocketProxyRequest,
+}
+
+/// Which event it is; what it carries holds keys, tickets and content.
+impl fmt::Debug for SocketEvent {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { connection_id, request_id, .. } = self;
+        let mut event = formatter.debug_struct("SocketEvent");
+        event.field("connection_id", connection_id).field("request_id", request_id).finish_non_exhaustive()
+    }
 }
 
 impl SocketEvent {
@@ -26,7 +44,8 @@ impl SocketEvent {
         let context = &event.payload.request_context;
         let connection_id = ConnectionId::from_gateway(context.connection_id.clone().unwrap_or_default());
         let request_id = context.request_id.clone().unwrap_or(event.context.request_id);
-        Self { connection_id, request_id, request: event.payload }
+        let trace = event.context.xray_trace_id.as_deref().and_then(Trace::parse);
+        Self { connection_id, request_id, trace, request: event.payload }
     }
 
     /// When API Gateway received it, by its own clock; now, if it does not say.
@@ -87,29 +106,21 @@ where
     H: Fn(SocketEvent) -> F,
     F: Future<Output = Result<(), ApiError>>,
 {
-    let begun = Instant::now();
     let request_id = event.request_id.clone();
-    let route = event.request.request_context.route_key.clone();
-    let result = caught(handler(event)).await;
-
-    let mut code = None;
-    // Without a body: API Gateway puts its own in the place of a refusal's, and what a message is answered goes nowhere,
-    // or, past our events, to the socket.
-    let response = match result {
-        Ok(()) => json!({ "statusCode": 200 }),
-        Err(error) => {
-            telemetry::log_cause(&error, &request_id);
-            code = Some(error.code().as_str());
-            json!({ "statusCode": error.code().status().as_u16() })
+    let route = event.request.request_context.route_key.clone().unwrap_or_default();
+    let asked = Asked { request_id: request_id.clone(), route, trace: event.trace.clone() };
+    let handling = handler(event);
+    telemetry::answering(asked, async {
+        // Without a body: API Gateway puts its own in the place of a refusal's, and what a message is answered goes
+        // nowhere, or, past our events, to the socket.
+        match caught(handling).await {
+            Ok(()) => (json!({ "statusCode": 200 }), Answered { status: StatusCode::OK, code: None }),
+            Err(error) => {
+                telemetry::log_cause(&error, &request_id);
+                let status = error.code().status();
+                (json!({ "statusCode": status.as_u16() }), Answered { status, code: Some(error.code()) })
+            }
         }
-    };
-    tracing::info!(
-        request_id,
-        route,
-        status = response["statusCode"].as_u64(),
-        error.code = code,
-        duration_ms = begun.elapsed().as_secs_f64() * 1e3,
-        "answered"
-    );
-    response
+    })
+    .await
 }

@@ -159,6 +159,7 @@ async fn a_streamer_that_comes_back_after_another_has_ended_its_answer_says_noth
     first.send(event(&one, &"word ".repeat(200)));
     let posted = first.posted("message_stream_token").await;
     first.stop();
+    let stopped = json!(Timestamp::now());
     let answer = posted.last().expect("a token")["message_id"].clone();
     let said = first.posted_so_far().len();
 
@@ -171,8 +172,10 @@ async fn a_streamer_that_comes_back_after_another_has_ended_its_answer_says_noth
     first.go_on();
     // It is heard when the first event is over.
     first.send(frame(&one, &json!({ "type": "ping" })));
-    let after: Vec<_> = first.posted("pong").await.split_off(said);
-    assert!(after.iter().all(|event| event["type"] == "pong"), "{after:#?}");
+    let mut after = first.posted("pong").await.split_off(said);
+    // What was on its way when the process was stopped may still arrive.
+    after.retain(|event| event["timestamp"].as_str() > stopped.as_str());
+    assert!(after.iter().all(|event| event["type"] == "pong") && !after.is_empty(), "{after:#?}");
     let stored = tenant.get(&format!("/api/v1/chats/{chat}/messages")).await.body["messages"][1].clone();
     assert_eq!((&stored["status"], &stored["message_id"]), (&json!("interrupted"), &answer));
 }

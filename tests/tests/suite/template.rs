@@ -1,40 +1,71 @@
-//! What the code says twice, held against `template.yaml`.
+//! What `template.yaml` says, held against the code, and against what nobody should be able to deploy.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+mod access_logs;
+mod cors;
+mod domains;
+mod environment;
+mod functions;
+mod parameters;
+mod policies;
+mod routes;
 
-use gateway::template::Template;
-use shared::http::ROUTES;
+use std::path::Path;
 
+use gateway::template::{Resource, Template};
+use serde_json::Value;
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const FUNCTION: &str = "AWS::Serverless::Function";
+
+/// What brings in every part that a parameter leaves out.
+const EVERYTHING: [(&str, &str); 11] = [
+    ("BedrockModel", "model"),
+    ("ConnectConcurrency", "50"),
+    ("CorsOrigins", "https://app.example.com"),
+    ("DomainCertificateArn", "certificate"),
+    ("HostedZoneId", "Z1"),
+    ("MessageConcurrency", "500"),
+    ("OpenAiSecretName", "secret"),
+    ("RestConcurrency", "20"),
+    ("RestDomainName", "api.example.com"),
+    ("WebSocketAccessLog", "new-account-role"),
+    ("WebSocketDomainName", "ws.example.com"),
+];
+
+/// The template as it is deployed by default.
 fn template() -> Template {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
-    Template::load(&path, &BTreeMap::new()).expect("the template is readable")
+    template_with(&[])
 }
 
-#[test]
-fn the_fallback_knows_every_route() {
-    let routes = template().http_routes().expect("routes are readable");
-    let deployed: BTreeSet<String> = routes
-        .into_iter()
-        .map(|route| route.route_key)
-        .filter(|key| key != "$default" && !key.ends_with("/{proxy+}"))
-        .collect();
-    let known: BTreeSet<String> = ROUTES
-        .iter()
-        .flat_map(|(path, methods)| methods.iter().map(move |method| format!("{method} {path}")))
-        .collect();
-    assert_eq!(deployed, known);
+/// The template with all its optional parts.
+fn whole_template() -> Template {
+    template_with(&EVERYTHING)
 }
 
-#[test]
-fn every_function_is_a_crate_and_the_other_way_round() {
-    let functions = template().functions().expect("functions are readable");
-    let named: BTreeSet<String> = functions.into_iter().map(|function| function.name).collect();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions");
-    let crates = std::fs::read_dir(folder).expect("there are functions");
-    let crates: BTreeSet<String> =
-        crates.map(|entry| entry.expect("readable").file_name().into_string().expect("text")).collect();
-    assert_eq!(named, crates);
+fn template_with(parameters: &[(&str, &str)]) -> Template {
+    let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Template::load(&Path::new(ROOT).join("template.yaml"), &parameters).expect("the template is readable")
+}
+
+fn resources(template: &Template, kind: &str) -> Vec<Resource> {
+    template.resources(kind).expect("every value has a local meaning")
+}
+
+fn resource(template: &Template, kind: &str, logical_id: &str) -> Resource {
+    let found = resources(template, kind).into_iter().find(|resource| resource.logical_id == logical_id);
+    found.unwrap_or_else(|| panic!("the template has no {kind} {logical_id:?}"))
+}
+
+/// A string property, empty if it is not there.
+fn text<'a>(resource: &'a Resource, pointer: &str) -> &'a str {
+    resource.properties.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The items of a list, or the one value that stands for a list of it.
+fn items(value: &Value) -> Vec<&Value> {
+    match value {
+        Value::Array(items) => items.iter().collect(),
+        Value::Null => Vec::new(),
+        value => vec![value],
+    }
 }

@@ -32,9 +32,11 @@ pub(in crate::dev) struct Supervisor<'a> {
     /// What all functions get from this stack.
     pub(in crate::dev) local: &'a Environment,
     pub(in crate::dev) invoke_port: u16,
+    /// How many processes a function has.
+    pub(in crate::dev) processes: u8,
 }
 
-/// One function: all that it takes to start it.
+/// One process of a function: all that it takes to start it.
 #[derive(Debug)]
 struct Supervised {
     name: String,
@@ -47,26 +49,32 @@ struct Supervised {
 }
 
 impl Supervisor<'_> {
-    /// Starts the functions and looks after each from then on. Returns their process ids by name.
+    /// Starts the functions and looks after each from then on. Returns the ids of their first processes by name.
     pub(in crate::dev) fn start(&self, functions: &[Function]) -> Result<BTreeMap<String, i32>> {
         let mut ids = BTreeMap::new();
         for function in functions {
-            let name = &function.name;
-            let executable = self.executables.get(name).with_context(|| format!("cargo built no {name}"))?;
-            let supervised = Supervised {
-                name: name.clone(),
-                executable: executable.clone(),
-                environment: environment::of_function(function, self.local),
-                invoke_port: self.invoke_port,
-                log: Log::create(self.state.log(name))?,
-                children: self.children.clone(),
-                output: self.output.clone(),
-            };
-            let child = supervised.spawn()?;
-            ids.insert(name.clone(), child.id());
-            tokio::spawn(supervised.keep(child, self.terminal.clone()));
+            for number in 1..=self.processes {
+                let supervised = self.supervised(function, number)?;
+                let child = supervised.spawn()?;
+                ids.entry(function.name.clone()).or_insert(child.id());
+                tokio::spawn(supervised.keep(child, self.terminal.clone()));
+            }
         }
         Ok(ids)
+    }
+
+    fn supervised(&self, function: &Function, number: u8) -> Result<Supervised> {
+        let name = &function.name;
+        let log = if number == 1 { name.clone() } else { format!("{name}-{number}") };
+        Ok(Supervised {
+            name: name.clone(),
+            executable: self.executables.get(name).with_context(|| format!("cargo built no {name}"))?.clone(),
+            environment: environment::of_function(function, self.local),
+            invoke_port: self.invoke_port,
+            log: Log::create(self.state.log(&log))?,
+            children: self.children.clone(),
+            output: self.output.clone(),
+        })
     }
 }
 

@@ -59,6 +59,13 @@ impl CargoLambda {
         Ok(Self { program: folder.join(PROGRAM) })
     }
 
+    /// `cargo lambda build`, without arguments of its own.
+    pub(crate) fn build(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(["lambda", "build"]);
+        command
+    }
+
     /// `cargo lambda watch`, without arguments of its own.
     pub(crate) fn watch(&self) -> Command {
         let mut command = Command::new(&self.program);

@@ -65,6 +65,16 @@ fn ends(reason: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
+async fn the_model_is_told_of_the_trace() {
+    let mut server = Server::start(server::streamed(KIND, [says("Hi"), ends("end_turn")])).await;
+    let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+    let heard = server::ask_traced(&agent(&server, Some("m")), trace).await;
+    assert_eq!(heard.text, "Hi");
+    let request = server.asked.recv().await.expect("a request");
+    assert!(request.contains(&format!("x-amzn-trace-id: {trace}\r\n")), "{request}");
+}
+
+#[tokio::test]
 async fn an_answer_from_its_start_to_the_usage() {
     let thinks = json!({ "contentBlockIndex": 0, "delta": { "reasoningContent": { "text": "Hm." } } });
     let answer = [

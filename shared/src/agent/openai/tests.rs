@@ -55,6 +55,20 @@ fn whole(text: &str) -> Heard {
 }
 
 #[tokio::test]
+async fn the_model_is_told_of_the_trace_if_there_is_one() {
+    let mut server = Server::start(streamed([says("Hi".into()), ends("stop")])).await;
+    let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+    assert_eq!(server::ask_traced(&agent(&server), trace).await, whole("Hi"));
+    let request = server.asked.recv().await.expect("a request");
+    let traceparent = "traceparent: 00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01\r\n";
+    assert!(request.contains(traceparent), "{request}");
+
+    ask(&server).await;
+    let request = server.asked.recv().await.expect("a request");
+    assert!(!request.contains("traceparent"), "{request}");
+}
+
+#[tokio::test]
 async fn an_answer_from_the_first_delta_to_the_usage() {
     let usage =
         event(&json!({ "choices": [], "usage": { "prompt_tokens": 37, "completion_tokens": 8, "total_tokens": 45 } }));

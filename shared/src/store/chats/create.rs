@@ -6,7 +6,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValuesOnConditionCheckF
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Chats, Item, PROFILE, Profile, STATE, State, StoreError, assemble, owner,
+    Chats, PROFILE, Profile, STATE, State, StoreError, assemble, item, owner,
+    places::{chat_place, once_place, placed},
     transaction::{self, Written},
 };
 use crate::{
@@ -100,12 +101,13 @@ impl Chats {
             streams: BTreeMap::new(),
             deleted_at: None,
         };
-        let mut state_item: Item = serde_dynamo::to_item(&state)?;
+        let mut state_item = item::to_item(&state)?;
         state_item.insert("owner".to_owned(), AttributeValue::S(owner(tenant, &profile.user_id)));
         state_item.insert("active_at".to_owned(), AttributeValue::S(now.to_string()));
+        state_item.extend(placed(tenant, chat_place(now)));
 
         let mut items = vec![
-            self.put_new(tenant, &chat_id, PROFILE, serde_dynamo::to_item(&profile)?),
+            self.put_new(tenant, &chat_id, PROFILE, item::to_item(&profile)?),
             self.put_new(tenant, &chat_id, STATE, state_item),
             self.count_chat(tenant, &profile.user_id, 1),
         ];
@@ -115,7 +117,7 @@ impl Chats {
         }
         match transaction::write(&self.client, items).await? {
             Written::Committed => Ok(Created::Made(Box::new(chat))),
-            Written::Refused { item: Some(record) } => Created::replay(serde_dynamo::from_item(record)?, once),
+            Written::Refused { item: Some(record) } => Created::replay(item::from_item(record)?, once),
             // A ULID that was drawn twice.
             Written::Refused { item: None } => Err(StoreError::Contended { attempts: 1 }),
         }
@@ -134,13 +136,14 @@ impl Chats {
             answer: serde_json::to_string(chat)?,
         };
         let expires_at = now.plus(ONCE);
-        let mut item: Item = serde_dynamo::to_item(record)?;
+        let mut item = item::to_item(record)?;
         item.extend([
             ("pk".to_owned(), AttributeValue::S(format!("{tenant}#once#{}", once.key))),
             ("sk".to_owned(), AttributeValue::S("~answer".to_owned())),
             ("expires_at".to_owned(), AttributeValue::S(expires_at.to_string())),
             ("ttl".to_owned(), AttributeValue::N(expires_at.as_seconds().to_string())),
         ]);
+        item.extend(placed(tenant, once_place(&chat.user_id, now)));
         let put = Put::builder()
             .table_name(&self.table)
             .set_item(Some(item))

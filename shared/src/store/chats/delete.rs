@@ -4,10 +4,13 @@ use aws_sdk_dynamodb::types::{AttributeValue, Delete, DeleteRequest, TransactWri
 
 use super::{
     Chats, PROFILE, STATE, StoreError, chat_key, chat_pk,
+    places::gone_place,
+    remains::LOOK_AT_DELETED,
     transaction::{self, ATTEMPTS, Written},
 };
 use crate::{
     id::{ChatId, TenantId, UserId},
+    store::due,
     time::Timestamp,
 };
 
@@ -27,7 +30,8 @@ impl Chats {
     }
 
     /// As [`delete`](Self::delete), by a caller who knows whose the chat is: the chat goes and its owner has one less,
-    /// in one transaction, so that a list is right from then on.
+    /// in one transaction, so that a list is right from then on. The same write puts it on housekeeping's agenda, in case
+    /// that nobody gets round to purging it.
     ///
     /// # Errors
     ///
@@ -39,16 +43,37 @@ impl Chats {
         owner: &UserId,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let mark = Update::builder()
+        self.mark_deleted(tenant, chat, owner, None, now).await
+    }
+
+    /// Deletes a chat, also on the condition that nothing has happened in it since it was seen idle.
+    pub(super) async fn mark_deleted(
+        &self,
+        tenant: &TenantId,
+        chat: &ChatId,
+        owner: &UserId,
+        idle_since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut mark = Update::builder()
             .table_name(&self.table)
             .set_key(Some(chat_key(tenant, chat, STATE)))
             // `owner` is a reserved word in expressions.
-            .update_expression("SET deleted_at = :now REMOVE #owner, active_at")
-            .condition_expression("attribute_exists(pk) AND attribute_not_exists(deleted_at)")
+            .update_expression(format!("SET deleted_at = :now, place = :gone, {} REMOVE #owner, active_at", due::MARK))
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
-            .build()
-            .expect("table, key and expression are set");
+            .expression_attribute_values(":gone", AttributeValue::S(gone_place(owner, now)));
+        for (name, value) in due::mark(&chat_pk(tenant, chat), now.plus(LOOK_AT_DELETED)) {
+            mark = mark.expression_attribute_values(name, value);
+        }
+        let mut condition = "attribute_exists(pk) AND attribute_not_exists(deleted_at)".to_owned();
+        if let Some(idle_since) = idle_since {
+            condition += " AND active_at = :idle_since AND size(streams) = :none";
+            mark = mark
+                .expression_attribute_values(":idle_since", AttributeValue::S(idle_since.to_string()))
+                .expression_attribute_values(":none", AttributeValue::N("0".to_owned()));
+        }
+        let mark = mark.condition_expression(condition).build().expect("table, key and expression are set");
         let profile = Delete::builder()
             .table_name(&self.table)
             .set_key(Some(chat_key(tenant, chat, PROFILE)))
@@ -69,37 +94,46 @@ impl Chats {
     ///
     /// [`StoreError`] when the table does not answer.
     pub async fn purge(&self, tenant: &TenantId, chat: &ChatId) -> Result<(), StoreError> {
+        while self.purge_some(tenant, chat).await? {}
+        Ok(())
+    }
+
+    /// One step of [`purge`](Self::purge). False when it was the last.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn purge_some(&self, tenant: &TenantId, chat: &ChatId) -> Result<bool, StoreError> {
         /// What one `BatchWriteItem` takes.
         const BATCH: i32 = 25;
-        loop {
-            let output = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .key_condition_expression("pk = :pk AND sk < :top")
-                .expression_attribute_values(":pk", AttributeValue::S(chat_pk(tenant, chat)))
-                .expression_attribute_values(":top", AttributeValue::S("~".to_owned()))
-                .projection_expression("pk, sk")
-                .limit(BATCH)
-                .consistent_read(true)
-                .send()
-                .await?;
-            let keys = output.items.unwrap_or_default();
-            if keys.is_empty() {
-                break;
-            }
-            let deletes = keys.into_iter().map(|key| {
-                let delete = DeleteRequest::builder().set_key(Some(key)).build().expect("the key is set");
-                WriteRequest::builder().delete_request(delete).build()
-            });
-            let request = self.client.batch_write_item().request_items(&self.table, deletes.collect());
-            let unprocessed = request.send().await?.unprocessed_items.unwrap_or_default();
-            // What is left is still there for the next round, but the table is short of capacity.
-            if !unprocessed.is_empty() {
-                transaction::back_off(ATTEMPTS).await;
-            }
+        let output = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :pk AND sk < :top")
+            .expression_attribute_values(":pk", AttributeValue::S(chat_pk(tenant, chat)))
+            .expression_attribute_values(":top", AttributeValue::S("~".to_owned()))
+            .projection_expression("pk, sk")
+            .limit(BATCH)
+            .consistent_read(true)
+            .send()
+            .await?;
+        let keys = output.items.unwrap_or_default();
+        if keys.is_empty() {
+            let mark = chat_key(tenant, chat, STATE);
+            self.client.delete_item().table_name(&self.table).set_key(Some(mark)).send().await?;
+            return Ok(false);
         }
-        self.client.delete_item().table_name(&self.table).set_key(Some(chat_key(tenant, chat, STATE))).send().await?;
-        Ok(())
+        let deletes = keys.into_iter().map(|key| {
+            let delete = DeleteRequest::builder().set_key(Some(key)).build().expect("the key is set");
+            WriteRequest::builder().delete_request(delete).build()
+        });
+        let request = self.client.batch_write_item().request_items(&self.table, deletes.collect());
+        let unprocessed = request.send().await?.unprocessed_items.unwrap_or_default();
+        // What is left is still there for the next step, but the table is short of capacity.
+        if !unprocessed.is_empty() {
+            transaction::back_off(ATTEMPTS).await;
+        }
+        Ok(true)
     }
 }

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use futures_util::future::try_join_all;
 
-use super::{Chats, Head, Item, PROFILE, STATE, StoreError, assemble, owner, transaction::next_attempt};
+use super::{Chats, Head, Item, PROFILE, STATE, StoreError, assemble, chat_of, owner, transaction::next_attempt};
 use crate::{
     chat::Chat,
     id::{ChatId, TenantId, UserId},
     page::{Order, PageRequest, fitting},
+    store::due::After,
 };
 
 /// What one `BatchGetItem` takes.
@@ -24,7 +25,43 @@ pub struct Listed {
     pub has_more: bool,
 }
 
+/// A part of all chats of a user.
+#[derive(Debug)]
+pub struct UserChats {
+    /// The chats, the longest unused first.
+    pub ids: Vec<ChatId>,
+    /// Where to go on.
+    pub next: Option<After>,
+}
+
 impl Chats {
+    /// The chats of a user by their ids, for whoever wants them all. The index follows the table a moment later.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn ids_of_user(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        after: Option<After>,
+    ) -> Result<UserChats, StoreError> {
+        let output = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name("by_owner")
+            .key_condition_expression("#owner = :owner")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", AttributeValue::S(owner(tenant, user)))
+            .limit(i32::try_from(BATCH).unwrap_or(i32::MAX))
+            .set_exclusive_start_key(after.map(|after| after.0))
+            .send()
+            .await?;
+        let ids = output.items.unwrap_or_default().iter().filter_map(|item| chat_of(tenant, item)).collect();
+        Ok(UserChats { ids, next: output.last_evaluated_key.map(After) })
+    }
+
     /// A page of a user's chats.
     ///
     /// The index is read from its end up to the page, so the cost grows with the offset: 1,000 chats to skip are about
@@ -112,9 +149,4 @@ impl Chats {
         }
         Ok(chats)
     }
-}
-
-fn chat_of(tenant: &TenantId, item: &Item) -> Option<ChatId> {
-    let pk = item.get("pk")?.as_s().ok()?;
-    ChatId::parse(pk.strip_prefix(tenant.as_str())?.strip_prefix('#')?)
 }

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::{
 use futures_util::future::try_join;
 use serde::Serialize;
 
-use super::{Chats, PROFILE, StoreError, assemble, chat_key, transaction};
+use super::{Chats, PROFILE, StoreError, assemble, chat_key, item, transaction};
 use crate::{
     chat::{Chat, ChatChange},
     id::{ChatId, TenantId},
@@ -59,7 +59,7 @@ impl Chats {
             }
         };
         let (Some(profile), Some(state)) = try_join(updated, self.state(tenant, chat)).await? else { return Ok(None) };
-        assemble(chat.clone(), serde_dynamo::from_item(profile)?, &state).map(Some)
+        assemble(chat.clone(), item::from_item(profile)?, &state).map(Some)
     }
 }
 

@@ -13,12 +13,22 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use sha2::{Digest, Sha256};
 
 use super::{Connection, Connections, Item, StoreError, key, unless_refused};
-use crate::{id::TenantId, time::Timestamp};
+use crate::{
+    id::TenantId,
+    store::{
+        due::{self, Agenda, Due},
+        item::{SET_VERSION, version},
+    },
+    time::Timestamp,
+};
 
 const LEASES: &str = "~leases";
 
 /// Decimal digits of a name that tell apart what was taken in the same millisecond.
 const DIGITS: u64 = 1_000_000;
+
+/// How often housekeeping looks at the sockets of a tenant that has some.
+const LOOK_AT_SOCKETS: Duration = Duration::from_secs(4 * 60);
 
 /// The name of a socket's lease: a number that says when it was taken, in milliseconds since the epoch, and then, in six
 /// digits, by which socket.
@@ -52,7 +62,8 @@ impl Connection {
 }
 
 impl Connections {
-    /// Takes the lease of a socket, unless its tenant has so many already. True when it is taken.
+    /// Takes the lease of a socket, unless its tenant has so many already. True when it is taken. From then on housekeeping
+    /// looks at the tenant's sockets.
     ///
     /// # Errors
     ///
@@ -67,11 +78,15 @@ impl Connections {
             .update_item()
             .table_name(&self.table)
             .set_key(Some(leases_key(&connection.pass.tenant_id)))
-            .update_expression("ADD leases :leases")
+            .update_expression(format!("{SET_VERSION}, {} ADD leases :leases", due::MARK_ONCE))
+            .expression_attribute_values(":v", version())
             .condition_expression("attribute_not_exists(leases) OR size(leases) < :limit OR contains(leases, :lease)")
             .expression_attribute_values(":leases", AttributeValue::Ns(vec![lease.clone()]))
             .expression_attribute_values(":lease", AttributeValue::N(lease))
             .expression_attribute_values(":limit", AttributeValue::N(limit.to_string()));
+        let due = due::mark(connection.pass.tenant_id.as_str(), connection.opened_at.plus(LOOK_AT_SOCKETS));
+        let update =
+            due.into_iter().fold(update, |update, (name, value)| update.expression_attribute_values(name, value));
         Ok(unless_refused(update.send().await)?.is_some())
     }
 
@@ -108,6 +123,26 @@ impl Connections {
         Ok(output.item.map(|item| leases_of(&item)).unwrap_or_default())
     }
 
+    /// The tenants whose sockets housekeeping has to look at.
+    #[must_use]
+    pub fn agenda(&self) -> Agenda<TenantId> {
+        Agenda::new(&self.client, &self.table, |item| TenantId::from_row(item.get("pk")?.as_s().ok()?))
+    }
+
+    /// Takes a tenant off the agenda if it has no sockets; otherwise they are looked at again later, as when it is seen
+    /// that it `has_some`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the table does not answer.
+    pub async fn settle(&self, due: &Due<TenantId>, has_some: bool, now: Timestamp) -> Result<(), StoreError> {
+        let agenda = self.agenda();
+        if has_some || !agenda.strike(due, "attribute_not_exists(leases)", None).await? {
+            agenda.put_off(due, now.plus(LOOK_AT_SOCKETS)).await?;
+        }
+        Ok(())
+    }
+
     /// Claims the right to look for a tenant's dead sockets, so that one at a time does, and not all the time. Returns
     /// the leases; `None` when someone has looked within `interval`.
     ///
@@ -126,7 +161,8 @@ impl Connections {
             .update_item()
             .table_name(&self.table)
             .set_key(Some(leases_key(tenant)))
-            .update_expression("SET probed_at = :now")
+            .update_expression(format!("{SET_VERSION}, probed_at = :now"))
+            .expression_attribute_values(":v", version())
             .condition_expression("attribute_not_exists(probed_at) OR probed_at <= :not_since")
             .expression_attribute_values(":now", millis(now))
             .expression_attribute_values(":not_since", millis(now.minus(interval)))
@@ -136,7 +172,7 @@ impl Connections {
     }
 }
 
-fn leases_key(tenant: &TenantId) -> Item {
+pub(super) fn leases_key(tenant: &TenantId) -> Item {
     key(tenant.to_string(), LEASES.to_owned())
 }
 

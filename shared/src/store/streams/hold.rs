@@ -8,7 +8,7 @@ use std::sync::{
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 
 use super::{
-    Chats, End, Ended, HELD, Item, LEASE, MessageItem, Outcome, RENEW, Reply, StoreError, StreamRecord, chat_key,
+    Chats, End, Ended, HELD, Item, LEASE, MessageItem, Outcome, RENEW, Reply, StoreError, StreamRecord, chat_key, item,
     lease_names, pieces, sk,
 };
 use crate::{
@@ -88,7 +88,7 @@ impl Hold {
             .expect("table, key and expression are set");
         let piece = Put::builder()
             .table_name(&self.chats.table)
-            .set_item(Some(pieces::item(&self.tenant, &self.chat, &self.reply.message_id, number, text)))
+            .set_item(Some(pieces::piece(&self.tenant, &self.chat, &self.reply.message_id, number, text)?))
             .build()
             .expect("table and item are set");
         let items =
@@ -188,7 +188,7 @@ impl Hold {
             lease: None,
             ..draft
         };
-        let mut item: Item = serde_dynamo::to_item(answer)?;
+        let mut item = item::to_item(answer)?;
         item.extend(chat_key(&self.tenant, &self.chat, &sk(self.reply.seq)));
         let put = Put::builder()
             .table_name(&self.chats.table)

@@ -9,6 +9,7 @@ use crate::{
     id::{ChatId, MessageId, TenantId},
     message::{FinishReason, Message, Role, Status},
     store::Conversation,
+    telemetry,
     time::Timestamp,
 };
 
@@ -103,6 +104,7 @@ impl Chats {
             };
             match self.end(tenant, chat, &reply, UNTOUCHED, &end).await? {
                 Ended::Stored => {
+                    telemetry::interrupted(tenant);
                     item.status = status;
                     item.finish_reason = Some(finish_reason);
                     item.completed_at = Some(reply.lease.lapses_at);

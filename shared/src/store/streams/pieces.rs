@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, WriteRequest};
 
-use super::{Chats, Item, MessageItem, StoreError, chat_key, place_sk};
+use serde::{Deserialize, Serialize};
+
+use super::{Chats, Item, MessageItem, StoreError, chat_key, item, place_sk};
 use crate::{
     id::{ChatId, MessageId, TenantId},
     message::Status,
@@ -14,10 +16,21 @@ use crate::{
 /// What one `BatchWriteItem` takes.
 const BATCH: usize = 25;
 
-pub(super) fn item(tenant: &TenantId, chat: &ChatId, answer: &MessageId, number: u32, text: &str) -> Item {
-    let mut item = chat_key(tenant, chat, &sk(answer, number));
-    item.insert("said".to_owned(), AttributeValue::S(text.to_owned()));
-    item
+#[derive(Serialize, Deserialize)]
+struct Piece {
+    said: String,
+}
+
+pub(super) fn piece(
+    tenant: &TenantId,
+    chat: &ChatId,
+    answer: &MessageId,
+    number: u32,
+    text: &str,
+) -> Result<Item, StoreError> {
+    let mut item = item::to_item(Piece { said: text.to_owned() })?;
+    item.extend(chat_key(tenant, chat, &sk(answer, number)));
+    Ok(item)
 }
 
 impl Chats {
@@ -62,11 +75,9 @@ impl Chats {
             .consistent_read(true);
         let mut items = query.into_paginator().items().send();
         while let Some(item) = items.try_next().await? {
-            if let Some(piece) = item.get("said").and_then(|said| said.as_s().ok()) {
-                said.push_str(piece);
-            }
             let number = item.get("sk").and_then(|sk| sk.as_s().ok()?.rsplit('#').next()?.parse::<u32>().ok());
             pieces = number.map_or(pieces, |number| number + 1);
+            said.push_str(&item::from_item::<Piece>(item)?.said);
         }
         Ok((said, pieces))
     }

@@ -2,11 +2,15 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 
-use super::{Chats, MessageItem, Reply, StoreError, StreamRecord, draft_sk, state_key, transaction};
+use super::{Chats, MessageItem, Reply, StoreError, StreamRecord, draft_sk, item, state_key, transaction};
 use crate::{
     id::{ChatId, TenantId},
     message::Message,
-    store::transaction::Written,
+    store::{
+        chats::{LOOK_AT_ANSWERS, chat_pk},
+        due,
+        transaction::Written,
+    },
     time::Timestamp,
 };
 
@@ -36,10 +40,14 @@ impl Chats {
         now: Timestamp,
     ) -> Result<Begun, StoreError> {
         let draft = MessageItem::instead_of(old, model, now);
-        let list = Update::builder()
+        let mut list = Update::builder();
+        for (name, value) in due::mark(&chat_pk(tenant, chat), now.plus(LOOK_AT_ANSWERS)) {
+            list = list.expression_attribute_values(name, value);
+        }
+        let list = list
             .table_name(&self.table)
             .set_key(Some(state_key(tenant, chat)))
-            .update_expression("SET streams.#draft = :stream")
+            .update_expression(format!("SET streams.#draft = :stream, {}", due::MARK_ONCE))
             .condition_expression(
                 "message_count = :count AND size(streams) = :none AND attribute_not_exists(deleted_at)",
             )
@@ -52,7 +60,7 @@ impl Chats {
             .expect("table, key and expression are set");
         let items = vec![
             TransactWriteItem::builder().update(list).build(),
-            self.put_new(tenant, chat, &draft_sk(&draft.message_id), serde_dynamo::to_item(&draft)?),
+            self.put_new(tenant, chat, &draft_sk(&draft.message_id), item::to_item(&draft)?),
         ];
         Ok(match transaction::write(&self.client, items).await? {
             Written::Committed => Begun::Draft(Box::new(Reply::of(&draft).expect("a new draft has all that it takes"))),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::{operation::update_item::builders::UpdateItemFluentBuilder, types::AttributeValue};
 use serde::{Deserialize, Serialize};
 
-use super::{Chats, Hold, StoreError, StreamRecord, state_key, transaction};
+use super::{Chats, Hold, StoreError, StreamRecord, item, state_key, transaction};
 use crate::{
     id::{ChatId, ConnectionId, MessageId, TenantId},
     store::unless_refused,
@@ -176,6 +176,6 @@ impl Hold {
             .consistent_read(consistent)
             .send()
             .await?;
-        Ok(output.item.map(serde_dynamo::from_item).transpose()?)
+        output.item.map(item::from_item).transpose()
     }
 }

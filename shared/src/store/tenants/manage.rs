@@ -1,13 +1,13 @@
 //! Managing tenants and keys: for those who run the service, never on the path of a request.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::{
     operation::{delete_item::DeleteItemError, put_item::PutItemError, update_item::UpdateItemError},
     types::{AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
 };
 
-use super::{Gate, KeyOwner, KeyRecord, TenantStatus, Tenants, gate_pk, key_pk};
+use super::{Gate, KeyOwner, KeyRecord, TenantStatus, Tenants, gate_pk, item, key_pk};
 use crate::{
     api_key::KeyHash,
     chat::ChatConfig,
@@ -15,6 +15,7 @@ use crate::{
     limits::Limits,
     store::{
         StoreError,
+        item::Item,
         transaction::{self, Written},
         unless_refused,
     },
@@ -94,14 +95,14 @@ impl Tenants {
             keys: BTreeMap::from([(new.key.as_str().to_owned(), KeyRecord::new(None, now))]),
             limits: new.limits,
             defaults: ChatConfig { system_prompt: None, ..new.defaults },
+            retention_days: None,
             created_at: now,
             rest_count: 0,
             rest_ends: never,
             tickets_count: 0,
             tickets_ends: never,
         };
-        let items =
-            vec![self.put_owner(new.key, &tenant)?, self.put_new(gate_pk(&tenant), serde_dynamo::to_item(gate)?)];
+        let items = vec![self.put_owner(new.key, &tenant)?, self.put_new(gate_pk(&tenant), item::to_item(gate)?)];
         match transaction::write(&self.client, items).await? {
             Written::Committed => Ok(Some(tenant)),
             Written::Refused { .. } => Ok(None),
@@ -131,7 +132,7 @@ impl Tenants {
                 let Some(tenant_id) = pk.and_then(|pk| TenantId::from_row(pk.strip_prefix("tenant#")?)) else {
                     continue;
                 };
-                tenants.push(TenantRecord { tenant_id, gate: serde_dynamo::from_item(item)? });
+                tenants.push(TenantRecord { tenant_id, gate: item::from_item(item)? });
             }
             after = output.last_evaluated_key;
             if after.is_none() {
@@ -231,7 +232,7 @@ impl Tenants {
             return Ok(None);
         };
         // When the answer to the first try got lost, the second one is refused because of the first.
-        let gate: Gate = serde_dynamo::from_item(gate.clone())?;
+        let gate: Gate = item::from_item(gate.clone())?;
         let is_ours = gate.keys.get(new.key.as_str()).is_some_and(|there| there.key_id == record.key_id);
         Ok(is_ours.then_some(record))
     }
@@ -277,7 +278,7 @@ impl Tenants {
 
     /// Notes whose key it is. False when it is another tenant's.
     async fn claim_key(&self, key: &KeyHash, tenant: &TenantId) -> Result<bool, StoreError> {
-        let mut item: HashMap<_, _> = serde_dynamo::to_item(KeyOwner { tenant_id: tenant.clone() })?;
+        let mut item = item::to_item(KeyOwner { tenant_id: tenant.clone() })?;
         item.insert("pk".to_owned(), AttributeValue::S(key_pk(key)));
         let put = self
             .client
@@ -296,7 +297,7 @@ impl Tenants {
     }
 
     /// Forgets whose key it is, if it is this tenant's.
-    async fn disclaim_key(&self, key: &KeyHash, tenant: &TenantId) -> Result<(), StoreError> {
+    pub(super) async fn disclaim_key(&self, key: &KeyHash, tenant: &TenantId) -> Result<(), StoreError> {
         let delete = self
             .client
             .delete_item()
@@ -316,10 +317,10 @@ impl Tenants {
     }
 
     fn put_owner(&self, key: &KeyHash, tenant: &TenantId) -> Result<TransactWriteItem, StoreError> {
-        Ok(self.put_new(key_pk(key), serde_dynamo::to_item(KeyOwner { tenant_id: tenant.clone() })?))
+        Ok(self.put_new(key_pk(key), item::to_item(KeyOwner { tenant_id: tenant.clone() })?))
     }
 
-    fn put_new(&self, pk: String, mut item: HashMap<String, AttributeValue>) -> TransactWriteItem {
+    fn put_new(&self, pk: String, mut item: Item) -> TransactWriteItem {
         item.insert("pk".to_owned(), AttributeValue::S(pk));
         let put = Put::builder()
             .table_name(&self.table)

@@ -1,13 +1,14 @@
-//! Logs: one JSON object a line on standard output, where Lambda picks them up. `docs/LOGGING.md` says what may be in
-//! them: never a key, a ticket, the content of a message or a whole event.
+//! Logs: one JSON object a line on standard output, where Lambda picks them up.
 
 use tracing_subscriber::EnvFilter;
 
+use super::line;
 use crate::{config::Config, error::ApiError};
 
 /// Begins to log what `function`, named by `env!("CARGO_CRATE_NAME")`, and this library say, at the configured level.
 /// What other libraries say below a warning is left out.
 pub fn init(config: &Config, function: &str) {
+    line::name_stack(config.stack_name());
     let level = config.log_level();
     tracing_subscriber::fmt()
         .json()

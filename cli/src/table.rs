@@ -6,23 +6,23 @@ use crate::terminal::{Colour, Terminal};
 
 /// One cell.
 #[derive(Debug)]
-pub(super) struct Cell {
+pub(crate) struct Cell {
     text: String,
     colour: Option<Colour>,
 }
 
 impl Cell {
-    pub(super) fn new(text: impl Into<String>) -> Self {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), colour: None }
     }
 
-    pub(super) fn coloured(text: impl Into<String>, colour: Colour) -> Self {
+    pub(crate) fn coloured(text: impl Into<String>, colour: Colour) -> Self {
         Self { text: text.into(), colour: Some(colour) }
     }
 }
 
 /// The lines of a table under a line of titles.
-pub(super) fn render<const N: usize>(titles: [&str; N], rows: Vec<[Cell; N]>, terminal: &Terminal) -> String {
+pub(crate) fn render<const N: usize>(titles: [&str; N], rows: Vec<[Cell; N]>, terminal: &Terminal) -> String {
     let titles = titles.map(|title| Cell::coloured(title, Colour::Dim));
     let rows: Vec<[Cell; N]> = std::iter::once(titles).chain(rows).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].text.width()).max().unwrap_or_default();

@@ -1,0 +1,119 @@
+"""Starts each function that `sam build` has built as Lambda does, in AWS's own Runtime Interface Emulator, and has it answer
+one request. Needs the SAM CLI's Python, which the emulator comes with, and the command line (target/debug/chat), which
+runs a DynamoDB Local."""
+
+import json
+import pathlib
+import platform
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import samcli
+from samcli.yamlhelper import yaml_parse
+
+MACHINE = platform.machine().replace("aarch64", "arm64")
+EMULATOR = pathlib.Path(samcli.__file__).parent / "local" / "rapid" / f"aws-lambda-rie-{MACHINE}"
+ATTEMPTS = 100
+
+
+def environment(dynamodb):
+    """What AWS gives all functions, and what the template gives one or another."""
+    return {
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_DYNAMODB": dynamodb,
+        "TENANTS_TABLE": "TenantsTable",
+        "CHATS_TABLE": "ChatsTable",
+        "CONNECTIONS_TABLE": "ConnectionsTable",
+        "MANAGEMENT_ENDPOINT": "http://127.0.0.1:9",
+        "WEBSOCKET_URL": "wss://example.com/live",
+        "DEFAULT_AGENT": "echo",
+        "ECHO_TOKENS_PER_SECOND": "0",
+        "CONTEXT_TOKENS": "8000",
+    }
+
+
+def rest(function):
+    """A request without a key, on a path that no route has."""
+    http = {"method": "GET", "path": "/", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": function}
+    context = {"accountId": "0", "apiId": "a", "domainName": "d", "domainPrefix": "d", "http": http, "requestId": "r",
+               "routeKey": "$default", "stage": "$default", "time": "", "timeEpoch": 0}
+    return {"version": "2.0", "routeKey": "$default", "rawPath": "/", "rawQueryString": "", "headers": {},
+            "requestContext": context, "isBase64Encoded": False}
+
+
+def websocket(kind):
+    """A socket that nobody knows."""
+    route = "$default" if kind == "MESSAGE" else f"${kind.lower()}"
+    context = {"routeKey": route, "eventType": kind, "connectionId": "unknown", "requestId": "r", "stage": "live",
+               "apiId": "a", "domainName": "d", "requestTimeEpoch": 1, "connectedAt": 1, "identity": {"sourceIp": "::1"}}
+    return {"requestContext": context, "body": '{"type":"ping"}', "isBase64Encoded": False}
+
+
+# What each kind of function answers, from which one sees that it has read its environment, the event, and the tables.
+EXPECTED = {
+    "fallback": (rest, 404),
+    "ws-connect": (lambda _: websocket("CONNECT"), 401),
+    "ws-disconnect": (lambda _: websocket("DISCONNECT"), 200),
+    "ws-message": (lambda _: websocket("MESSAGE"), 403),
+}
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def invoke(port, event):
+    url = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
+    for attempt in range(ATTEMPTS):
+        try:
+            with urllib.request.urlopen(url, json.dumps(event).encode(), timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.URLError as error:
+            # It does not listen yet.
+            if attempt + 1 == ATTEMPTS or not isinstance(error.reason, ConnectionRefusedError):
+                raise
+            time.sleep(0.1)
+
+
+def answer(function, bootstrap, dynamodb):
+    port = free_port()
+    command = [EMULATOR, "--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
+    command += ["--runtime-api-address", f"127.0.0.1:{free_port()}", bootstrap]
+    emulator = subprocess.Popen(command, env=environment(dynamodb), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        event, _ = EXPECTED.get(function, (rest, 401))
+        return invoke(port, event(function))
+    finally:
+        emulator.kill()
+        emulator.wait()
+
+
+def main(build):
+    template = yaml_parse((build / "template.yaml").read_text())
+    functions = {name: resource for name, resource in template["Resources"].items()
+                 if resource["Type"] == "AWS::Serverless::Function"}
+    database = subprocess.Popen(["target/debug/chat", "dynamodb"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    dynamodb = json.loads(database.stdout.readline())["dynamodb_endpoint"]
+    wrong = 0
+    for name, resource in functions.items():
+        function = resource["Metadata"]["BuildProperties"]["Binary"]
+        bootstrap = build / name / "bootstrap"
+        _, expected = EXPECTED.get(function, (rest, 401))
+        status = answer(function, bootstrap, dynamodb).get("statusCode")
+        wrong += status != expected
+        note = "" if status == expected else f", not {expected}"
+        print(f"{function:16} {bootstrap.stat().st_size / 1e6:5.1f} MB, answers {status}{note}")
+    database.stdin.close()
+    database.wait()
+    sys.exit(f"{wrong} functions are wrong" if wrong else 0)
+
+
+main(pathlib.Path(sys.argv[1]).absolute())

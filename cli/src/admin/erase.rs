@@ -1,0 +1,244 @@
+//! Erasing what is stored of a tenant, or of one of its users.
+//!
+//! Each step is one that may break off and be made again, and what the rest is found by goes last: a command that was killed
+//! is run again, and finishes. It is looked once more until nothing is found, since what the indexes list follows the
+//! tables a moment later.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, bail};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::{Value, json};
+use shared::error::ApiError;
+use shared::id::{ChatId, MessageId, TenantId, UserId};
+use shared::store::{After, Connection, Kind, Owned, StoreError, TenantRecord};
+use shared::time::Timestamp;
+use shared::ws::Publisher;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::{Admin, HalfDone};
+use crate::terminal::Progress;
+
+/// How long a function may still write that was let in before its tenant was suspended: as long as it may run until its
+/// answer, and a little more.
+const LAST_WORDS: Duration = Duration::from_secs(12);
+
+/// How long the indexes may follow the tables later, as a rule.
+const INDEXES: Duration = Duration::from_secs(1);
+
+/// How often it is looked for more of a user, for whom new chats may be made meanwhile.
+const LOOKS: u32 = 20;
+
+/// How many chats are purged at once.
+const AT_ONCE: usize = 8;
+
+/// Whether it is really wanted.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Consent {
+    /// Do not ask whether it is really wanted
+    #[arg(long)]
+    yes: bool,
+}
+
+/// What was erased.
+#[derive(Debug, Default)]
+struct Erased {
+    chats: u64,
+    users: u64,
+    records: u64,
+}
+
+impl Consent {
+    /// Has the name typed of what is to be erased, unless the flag says that it is wanted.
+    ///
+    /// # Errors
+    ///
+    /// When it is not, or there is nobody to ask.
+    pub(crate) fn ask(self, admin: &Admin, what: &str, name: &str) -> Result<()> {
+        if self.yes {
+            return Ok(());
+        }
+        if admin.terminal.is_for_programs() || !std::io::stdin().is_terminal() {
+            bail!("this erases {what}, and nothing brings it back; pass --yes if that is wanted");
+        }
+        admin.terminal.warning(format_args!("This erases {what}, and nothing brings it back."));
+        if admin.terminal.ask(&format!("Type {name} to go on: "))? != name {
+            bail!("nothing was erased, since that is not {name}");
+        }
+        Ok(())
+    }
+}
+
+impl Admin {
+    /// Erases all of a suspended tenant that has no open socket, and last the tenant itself.
+    pub(crate) async fn erase_tenant(&self, tenant: &TenantRecord, mut event: Value) -> Result<()> {
+        let (id, name) = (&tenant.tenant_id, &tenant.gate.name);
+        let mut progress = Progress::new(&self.terminal, "Erasing");
+        let settled = Instant::now() + LAST_WORDS;
+        let mut erased = Erased::default();
+        loop {
+            let is_settled = Instant::now() >= settled;
+            if self.erase_owned(id, is_settled, &mut erased, &mut progress).await? > 0 {
+                sleep(INDEXES).await;
+            } else if is_settled {
+                break;
+            } else {
+                sleep_until(settled).await;
+            }
+        }
+        for socket in self.connections.of_tenant(id).await? {
+            self.connections.remove(&socket).await?;
+        }
+        self.connections.forget_tenant(id).await?;
+        self.tenants.erase(id).await?;
+        progress.done(format_args!("Erased {name}: {} chats of {} users, and its keys", erased.chats, erased.users));
+        event["erased"] = true.into();
+        event["chats"] = erased.chats.into();
+        event["users"] = erased.users.into();
+        self.terminal.event(&event);
+        Ok(())
+    }
+
+    /// Looks once for what a tenant has, chats first, and erases it. Returns how much was found.
+    async fn erase_owned(
+        &self,
+        tenant: &TenantId,
+        is_settled: bool,
+        erased: &mut Erased,
+        progress: &mut Progress,
+    ) -> Result<usize, StoreError> {
+        let mut found = 0;
+        let mut after = None;
+        loop {
+            let page = self.chats.owned(tenant, &Kind::All, after).await?;
+            found += page.items.len();
+            let (mut chats, mut others) = (Vec::new(), Vec::new());
+            for item in page.items {
+                match item {
+                    Owned::Chat(chat) => chats.push(chat),
+                    other => others.push(other),
+                }
+            }
+            erased.chats += self.erase_chats(tenant, chats).await?;
+            for other in others {
+                match other {
+                    Owned::User(user) => {
+                        erased.users += u64::from(self.chats.forget_user(tenant, &user, is_settled).await?);
+                    }
+                    Owned::Once(record) => {
+                        self.chats.forget_once(record).await?;
+                        erased.records += 1;
+                    }
+                    Owned::Chat(_) => {}
+                }
+            }
+            progress.tell(format!("{} chats, {} users", erased.chats, erased.users));
+            after = page.next;
+            if after.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Deletes chats and purges them. Returns how many there were; one that others were faster at is found again.
+    async fn erase_chats(&self, tenant: &TenantId, chats: Vec<ChatId>) -> Result<u64, StoreError> {
+        let erasing = stream::iter(chats).map(async |chat| match self.erase_chat(tenant, &chat).await {
+            Err(StoreError::Contended { .. }) => Ok(0),
+            erased => erased.map(|()| 1),
+        });
+        erasing.buffer_unordered(AT_ONCE).try_fold(0, async |sum, one| Ok(sum + one)).await
+    }
+
+    async fn erase_chat(&self, tenant: &TenantId, chat: &ChatId) -> Result<(), StoreError> {
+        self.chats.delete(tenant, chat, Timestamp::now()).await?;
+        self.chats.purge(tenant, chat).await
+    }
+
+    /// Erases all of a user: chats, records of requests, sockets, and last the user.
+    pub(crate) async fn erase_user(&self, tenant: &TenantRecord, user: &UserId) -> Result<()> {
+        let id = &tenant.tenant_id;
+        let mut progress = Progress::new(&self.terminal, "Erasing");
+        let mut erased = Erased::default();
+        let mut event = json!({"tenant_id": id, "user_id": user, "erased": false});
+        for _ in 0..LOOKS {
+            let found = self.erase_of_user(id, user, &mut erased, &mut progress).await?;
+            let left = self.close_sockets_of(id, user).await?;
+            event["chats"] = erased.chats.into();
+            if left > 0 {
+                let error = anyhow!("{left} sockets of {user} are open still, or may be; run this again");
+                return Err(HalfDone { event, error }.into());
+            }
+            if found == 0 && self.chats.forget_user(id, user, false).await? {
+                progress.done(format_args!("Erased {user} of {}: {} chats", tenant.gate.name, erased.chats));
+                event["erased"] = true.into();
+                self.terminal.event(&event);
+                return Ok(());
+            }
+            sleep(INDEXES).await;
+        }
+        let error =
+            anyhow!("chats of {user} are being made all the time; stop whoever makes them, then run this again");
+        Err(HalfDone { event, error }.into())
+    }
+
+    /// Looks once for what there is of a user, and erases it. Returns how much was found.
+    async fn erase_of_user(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        erased: &mut Erased,
+        progress: &mut Progress,
+    ) -> Result<usize> {
+        let mut found = 0;
+        let mut after: Option<After> = None;
+        loop {
+            let page = self.chats.ids_of_user(tenant, user, after).await?;
+            found += page.ids.len();
+            erased.chats += self.erase_chats(tenant, page.ids).await?;
+            progress.tell(format!("{} chats", erased.chats));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        for kind in [Kind::Gone(user), Kind::Once(user)] {
+            let mut after = None;
+            loop {
+                let page = self.chats.owned(tenant, &kind, after).await?;
+                found += page.items.len();
+                for item in page.items {
+                    match item {
+                        Owned::Chat(chat) => self.chats.purge(tenant, &chat).await?,
+                        Owned::Once(record) => self.chats.forget_once(record).await?,
+                        Owned::User(_) => {}
+                    }
+                }
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Closes and forgets the sockets of a user, whose chats are gone. Returns how many may be open still.
+    async fn close_sockets_of(&self, tenant: &TenantId, user: &UserId) -> Result<usize> {
+        let noted = self.connections.of_tenant(tenant).await?;
+        let sockets: Vec<Connection> = noted.into_iter().filter(|socket| socket.pass.user_id == *user).collect();
+        let publisher = Publisher::new(self.management.clone());
+        let request_id = MessageId::generate().as_str().replacen("msg_", "chat-cli-", 1);
+        let mut left = 0;
+        for socket in &sockets {
+            let reason = ApiError::chat_not_found(socket.pass.chat_id.as_str());
+            publisher.close_all(std::slice::from_ref(socket), &reason, &request_id).await;
+            if socket.expires_at <= Timestamp::now() || publisher.is_gone(&socket.connection_id).await {
+                self.connections.end(socket).await?;
+            } else {
+                left += 1;
+            }
+        }
+        Ok(left)
+    }
+}

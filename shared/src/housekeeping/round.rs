@@ -1,0 +1,115 @@
+//! Going round what is due.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, future::join_all, stream};
+use tokio::time::Instant;
+
+use super::Run;
+use crate::{
+    store::{Agenda, Due, Shard, StoreError},
+    telemetry,
+    time::Timestamp,
+};
+
+/// How many items of a shard are looked at at once: a long one holds up few others.
+const AT_ONCE: usize = 4;
+
+/// After how long something is tried again that failed: what always fails is not in the way of each run.
+const TRY_AGAIN: Duration = Duration::from_secs(15 * 60);
+
+/// Until when a run may begin something.
+#[derive(Clone, Copy, Debug)]
+pub struct Until(Instant);
+
+impl Until {
+    /// So long from now.
+    #[must_use]
+    pub fn within(time: Duration) -> Self {
+        Self(Instant::now() + time)
+    }
+
+    pub(super) fn is_over(self) -> bool {
+        Instant::now() >= self.0
+    }
+}
+
+/// How far a look at something came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// To its end.
+    Through,
+    /// As far as there was time; the next run goes on.
+    SoFar,
+}
+
+impl Run<'_> {
+    /// Looks at each item of an agenda that is due. One that fails is logged, counted and put off.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it could not be read what is due.
+    pub(super) async fn round<T>(
+        &self,
+        agenda: &Agenda<T>,
+        look: impl AsyncFn(&Due<T>) -> Result<Came, StoreError>,
+    ) -> Result<(), StoreError> {
+        let shards = Shard::all().map(async |shard| self.round_shard(agenda, shard, &look).await);
+        join_all(shards).await.into_iter().collect()
+    }
+
+    async fn round_shard<T>(
+        &self,
+        agenda: &Agenda<T>,
+        shard: Shard,
+        look: &impl AsyncFn(&Due<T>) -> Result<Came, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let page = agenda.page(shard, self.now, after).await?;
+            for _ in 0..page.unreadable {
+                self.failed(&"the key of an item that is due cannot be read");
+            }
+            let looks = stream::iter(&page.items).for_each_concurrent(AT_ONCE, async |due| {
+                if self.is_over() {
+                    return;
+                }
+                self.tally.count(|done| done.looked_at += 1);
+                match look(due).await {
+                    Ok(Came::Through) => {}
+                    Ok(Came::SoFar) => self.tally.count(|done| done.cut_short = true),
+                    Err(error) => {
+                        self.failed(&telemetry::causes(&error));
+                        self.put_off(agenda, due).await;
+                    }
+                }
+            });
+            looks.await;
+            after = page.next;
+            if after.is_none() || self.is_over() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn put_off<T>(&self, agenda: &Agenda<T>, due: &Due<T>) {
+        if let Err(error) = agenda.put_off(due, Timestamp::now().plus(TRY_AGAIN)).await {
+            self.failed(&telemetry::causes(&error));
+        }
+    }
+
+    /// Whether nothing may be begun any more.
+    pub(super) fn is_over(&self) -> bool {
+        let is_over = self.until.is_over();
+        if is_over {
+            self.tally.count(|done| done.cut_short = true);
+        }
+        is_over
+    }
+
+    /// Logs and counts what could not be done.
+    pub(super) fn failed(&self, cause: &dyn std::fmt::Display) {
+        self.tally.count(|done| done.failures += 1);
+        tracing::error!(request_id = self.request_id, error.cause = %cause, "a part of the housekeeping failed");
+    }
+}

@@ -1,0 +1,129 @@
+//! The trace that a request is part of, from X-Ray's header to the log and to those that are asked.
+
+use aws_sdk_bedrockruntime::{
+    config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextMut},
+    error::BoxError,
+};
+
+use super::activity::current;
+
+/// X-Ray's header, which services of AWS understand.
+const X_RAY_HEADER: &str = "x-amzn-trace-id";
+
+/// A place in a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    header: String,
+    id: String,
+    parent: u64,
+    sampled: bool,
+}
+
+impl Trace {
+    /// Reads X-Ray's header: `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1`; `None` if it
+    /// is something else.
+    ///
+    /// <https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader>
+    #[must_use]
+    pub fn parse(header: &str) -> Option<Self> {
+        let part = |name| header.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
+        let id = part("Root")?;
+        let mut digits = id.strip_prefix("1-")?.split('-').map(|digits| (digits.len(), is_hex(digits)));
+        if digits.next() != Some((8, true)) || digits.next() != Some((24, true)) || digits.next().is_some() {
+            return None;
+        }
+        let parent =
+            part("Parent").and_then(|parent| u64::from_str_radix(parent, 16).ok()).filter(|parent| *parent != 0);
+        Some(Self {
+            header: header.to_owned(),
+            id: id.to_owned(),
+            // W3C knows no trace without a parent.
+            parent: parent.unwrap_or_else(|| rand::random_range(1..=u64::MAX)),
+            sampled: part("Sampled") == Some("1"),
+        })
+    }
+
+    /// The trace's id, as X-Ray writes it.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The same as W3C's `traceparent`: X-Ray's id without its version and hyphens is a trace id of W3C.
+    ///
+    /// <https://www.w3.org/TR/trace-context/#traceparent-header>
+    #[must_use]
+    pub fn traceparent(&self) -> String {
+        let id = self.id[2..].replace('-', "").to_ascii_lowercase();
+        format!("00-{id}-{:016x}-{:02x}", self.parent, u8::from(self.sampled))
+    }
+}
+
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The trace that the present request is part of.
+#[must_use]
+pub fn current_trace() -> Option<Trace> {
+    current().and_then(|activity| activity.trace().cloned())
+}
+
+/// Has a client of the SDK hand on the trace of the present request. The SDK's own way is the environment, which holds
+/// one request's alone.
+#[derive(Debug)]
+pub struct SendTrace;
+
+impl Intercept for SendTrace {
+    fn name(&self) -> &'static str {
+        "SendTrace"
+    }
+
+    fn modify_before_signing(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(trace) = current_trace() {
+            context.request_mut().headers_mut().insert(X_RAY_HEADER, trace.header);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(crate) const TRACE: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+
+    #[test]
+    fn an_x_ray_trace_is_a_w3c_trace() {
+        let trace = Trace::parse(TRACE).expect("a header");
+        assert_eq!(trace.id(), "1-5759e988-bd862e3fe1be46a994272793");
+        assert_eq!(trace.traceparent(), "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01");
+        let unsampled = Trace::parse(&TRACE.replace("Sampled=1", "Sampled=0")).expect("a header");
+        assert!(unsampled.traceparent().ends_with("-00"));
+    }
+
+    #[test]
+    fn a_trace_without_a_parent_gets_one() {
+        let trace = Trace::parse("Root=1-5759e988-bd862e3fe1be46a994272793").expect("a header");
+        let traceparent = trace.traceparent();
+        assert_eq!(traceparent.len(), 55, "{traceparent}");
+        assert!(!traceparent.contains("-0000000000000000-"), "{traceparent}");
+    }
+
+    #[test]
+    fn anything_else_is_no_trace() {
+        for header in [
+            "",
+            "Root=1-5759e988",
+            "Root=1-5759e988-bd862e3fe1be46a99427279é",
+            "Self=1-5759e988-bd862e3fe1be46a994272793",
+        ] {
+            assert_eq!(Trace::parse(header), None, "{header}");
+        }
+    }
+}

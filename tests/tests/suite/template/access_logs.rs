@@ -1,0 +1,63 @@
+//! What API Gateway and CloudFront write down of a request: nothing that opens a door, nothing that says whose it was.
+
+use serde_json::Value;
+
+use super::{Resource, resources, template, text, whole_template};
+
+/// Everything that may be logged. Not among them: the path, which holds ids, the query, which holds keys and tickets,
+/// and free text of API Gateway's, which may quote either.
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html>
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-logging.html>
+const LOGGED: [&str; 9] = [
+    "error.responseType",
+    "eventType",
+    "integrationLatency",
+    "requestId",
+    "requestTime",
+    "responseLatency",
+    "responseLength",
+    "routeKey",
+    "status",
+];
+
+/// The variables of a log format, `$context.` in front of each.
+fn variables(format: &str) -> Vec<&str> {
+    let ends = |text: &str| text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.')).unwrap_or(text.len());
+    format.split('$').skip(1).map(|rest| &rest[..ends(rest)]).collect()
+}
+
+fn check(api: &Resource) {
+    let format = text(api, "/AccessLogSettings/Format");
+    let line: Value = serde_json::from_str(format)
+        .unwrap_or_else(|error| panic!("{} logs no JSON object a line ({error}): {format}", api.logical_id));
+    assert!(line["route"] == "$context.routeKey" && line["status"] == "$context.status", "{line}");
+    for variable in variables(format) {
+        let name = variable.strip_prefix("context.").unwrap_or(variable);
+        assert!(LOGGED.contains(&name), "{} logs ${variable}, which may hold a key or an id", api.logical_id);
+    }
+}
+
+#[test]
+fn both_apis_log_routes_and_neither_paths_nor_queries() {
+    let template = whole_template();
+    let http = resources(&template, "AWS::Serverless::HttpApi");
+    let websocket = resources(&template, "AWS::Serverless::WebSocketApi");
+    assert_eq!((http.len(), websocket.len()), (1, 1));
+    http.iter().chain(&websocket).for_each(check);
+}
+
+#[test]
+fn without_its_role_the_websocket_api_has_no_log() {
+    let apis = resources(&template(), "AWS::Serverless::WebSocketApi");
+    assert_eq!(apis[0].properties.get("AccessLogSettings"), None);
+    assert!(resources(&template(), "AWS::ApiGateway::Account").is_empty());
+}
+
+#[test]
+fn execution_logs_are_off() {
+    for api in resources(&whole_template(), "AWS::Serverless::WebSocketApi") {
+        let settings = &api.properties["DefaultRouteSettings"];
+        assert_eq!((&settings["LoggingLevel"], &settings["DataTraceEnabled"]), (&"OFF".into(), &false.into()));
+        assert_eq!(api.properties.get("RouteSettings"), None, "a route of its own settings may log");
+    }
+}

@@ -1,0 +1,69 @@
+//! What every function must say of itself.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use shared::budget::BUDGET;
+
+use super::{FUNCTION, ROOT, resource, resources, text, whole_template};
+
+#[test]
+fn every_function_is_a_crate_and_the_other_way_round() {
+    let functions = whole_template().functions().expect("functions are readable");
+    let named: BTreeSet<String> = functions.into_iter().map(|function| function.name).collect();
+    let crates = std::fs::read_dir(format!("{ROOT}/functions")).expect("there are functions");
+    let crates: BTreeSet<String> =
+        crates.map(|entry| entry.expect("readable").file_name().into_string().expect("text")).collect();
+    assert_eq!(named, crates);
+}
+
+#[test]
+fn every_function_has_a_timeout_and_memory() {
+    for function in resources(&whole_template(), FUNCTION) {
+        let number = |key: &str| function.properties[key].as_u64().unwrap_or_default();
+        let (timeout, memory) = (number("Timeout"), number("MemorySize"));
+        assert!((1..=900).contains(&timeout), "{} has a Timeout of {timeout} s", function.logical_id);
+        assert!((128..=10_240).contains(&memory), "{} has a MemorySize of {memory} MB", function.logical_id);
+    }
+}
+
+/// API Gateway waits so long for any function.
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
+const GATEWAY: Duration = Duration::from_secs(29);
+
+#[test]
+fn a_request_is_answered_before_its_function_is_killed() {
+    for function in whole_template().functions().expect("functions are readable") {
+        let killed = function.timeout.min(GATEWAY);
+        assert!(killed >= BUDGET + Duration::from_secs(1), "{} has {killed:?}", function.name);
+    }
+}
+
+#[test]
+fn every_function_writes_to_a_log_group_of_its_own() {
+    let template = whole_template();
+    let mut taken = BTreeSet::new();
+    for function in resources(&template, FUNCTION) {
+        let name = text(&function, "/LoggingConfig/LogGroup").to_owned();
+        let group = resource(&template, "AWS::Logs::LogGroup", &name);
+        let binary = function.metadata["BuildProperties"]["Binary"].as_str().expect("functions name their binary");
+        let group_name = text(&group, "/LogGroupName");
+        assert!(group_name.starts_with("/aws/lambda/") && group_name.ends_with(binary), "{name} is {group_name:?}");
+        assert!(taken.insert(name.clone()), "{name} has two functions");
+    }
+}
+
+#[test]
+fn every_log_ends_some_day() {
+    for group in resources(&whole_template(), "AWS::Logs::LogGroup") {
+        let days = text(&group, "/RetentionInDays").parse::<u32>();
+        assert!(days.is_ok_and(|days| days > 0), "{} keeps its lines for ever", group.logical_id);
+    }
+}
+
+#[test]
+fn the_capacity_of_every_function_can_be_reserved() {
+    for function in resources(&whole_template(), FUNCTION) {
+        let reserved = text(&function, "/ReservedConcurrentExecutions").parse::<u32>();
+        assert!(reserved.is_ok_and(|reserved| reserved > 0), "{} shares whatever is given", function.logical_id);
+    }
+}

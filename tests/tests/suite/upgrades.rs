@@ -1,0 +1,303 @@
+//! Items of one release under the code of another, as they meet while a stack is being upgraded.
+//!
+//! Below `tests/items` lie the items of each release, one of every kind and state. When a release is made, the test
+//! `every_kind_of_item_is_as_the_releases_know_it` writes the next file, with the release's version for its name:
+//! `RECORD_ITEMS=tests/items/0.2.0.json cargo test --test suite upgrades`.
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde_json::{Map, Value, json};
+use shared::{
+    api_key::TicketText,
+    id::{ChatId, ConnectionId, MessageId, UserId},
+    store::{Appended, Begun, Heard, NewMessage, Pass, Resume, Seen},
+    time::Timestamp,
+};
+use tests::{Socket, Stack, Tenant};
+
+const TABLES: [&str; 3] = ["TenantsTable", "ChatsTable", "ConnectionsTable"];
+
+/// Maps whose keys are ids: their values are compared, one of each.
+const BY_ID: [&str; 3] = ["keys", "resumes", "streams"];
+
+/// An item in DynamoDB's JSON.
+type Item = Map<String, Value>;
+
+/// Sends a request to DynamoDB as it is.
+async fn dynamodb(stack: &Stack, operation: &str, body: &Value) -> Value {
+    let request = reqwest::Client::new()
+        .post(stack.dynamodb_endpoint())
+        .header("X-Amz-Target", format!("DynamoDB_20120810.{operation}"))
+        .header("Authorization", "AWS4-HMAC-SHA256 Credential=local/20200101/us-east-1/dynamodb/aws4_request")
+        .header("Content-Type", "application/x-amz-json-1.0")
+        .body(body.to_string());
+    let response = request.send().await.expect("DynamoDB answers");
+    let status = response.status();
+    let text = response.text().await.expect("the body arrives");
+    assert!(status.is_success(), "{operation}: {text}");
+    serde_json::from_str(&text).expect("it is JSON")
+}
+
+/// All items of a tenant, by table.
+async fn items_of(stack: &Stack, tenant: &Tenant) -> BTreeMap<&'static str, Vec<Item>> {
+    let id = tenant.id.to_string();
+    let mut found = BTreeMap::new();
+    for table in TABLES {
+        let mut items: Vec<Item> = Vec::new();
+        let mut start = Value::Null;
+        loop {
+            let mut scan = json!({ "TableName": table });
+            if !start.is_null() {
+                scan["ExclusiveStartKey"] = start;
+            }
+            let mut page = dynamodb(stack, "Scan", &scan).await;
+            let page_items: Vec<Item> = serde_json::from_value(page["Items"].take()).expect("items are objects");
+            items.extend(page_items.into_iter().filter(|item| json!(item).to_string().contains(&id)));
+            start = page["LastEvaluatedKey"].take();
+            if start.is_null() {
+                break;
+            }
+        }
+        found.insert(table, items);
+    }
+    found
+}
+
+/// What kind of item it is, in which state.
+fn kind(item: &Item) -> String {
+    let text = |name: &str| item.get(name).and_then(|value| value["S"].as_str()).unwrap_or_default();
+    let (pk, sk) = (text("pk"), text("sk"));
+    match sk.split_once('#').map_or(sk, |(prefix, _)| prefix) {
+        "" => pk.split('#').next().unwrap_or_default().to_owned(),
+        "m" => format!("message of {}, {}", text("role"), text("status")),
+        "~state" if item.contains_key("deleted_at") => "state of a deleted chat".to_owned(),
+        "~state" if item["streams"]["M"].as_object().is_some_and(|streams| !streams.is_empty()) => {
+            "state with streams".to_owned()
+        }
+        prefix if prefix.starts_with("chat_") => "socket of a tenant".to_owned(),
+        prefix => prefix.to_owned(),
+    }
+}
+
+/// Leaves an item of every kind and state: a socket that is open, and what becomes of chats that go wrong half-way.
+async fn live(stack: &Stack, tenant: &Tenant) -> (Socket, Value) {
+    let body = json!({
+        "user_id": "u", "title": "Grüße", "metadata": { "plan": 1 },
+        "config": { "model": "echo@1000", "system_prompt": "Be kind.", "temperature": 0.5, "max_tokens": 500 }
+    });
+    let create = tenant.request(reqwest::Method::POST, "/api/v1/chats/").header("Idempotency-Key", "once");
+    let created = tenant.send(create.json(&body)).await.body;
+    let chat = created["chat_id"].as_str().expect("a chat has an id");
+    let mut socket = tenant.connect(chat, "u").await;
+    let message = json!({ "content": "東京 🙂", "client_message_id": "mine" });
+    socket.send(&message).await;
+    socket.until_end().await;
+    let ticket = tenant.post(&format!("/api/v1/chats/{chat}/tickets"), &json!({})).await.body;
+
+    let (chats, now) = (stack.chats(), Timestamp::now());
+    let running = tenant.chat("u").await;
+    let running = ChatId::parse(&running).expect("a chat id");
+    let new = NewMessage { content: "Go on.", client_id: None, model: "echo" };
+    let appended = chats.append(&tenant.id, &running, Seen::default(), new, now).await.expect("the table answers");
+    let Appended::Stored(exchange) = appended else { panic!("not stored") };
+    let answer = &exchange.reply.message_id;
+    chats.hold(&tenant.id, &running, &exchange.reply).save("You said: Go", now).await.expect("the table answers");
+    let gone = ConnectionId::from_gateway("gone");
+    assert!(chats.ask_to_cancel(&tenant.id, &running, answer, &gone).await.expect("the table answers"));
+    let resume = Resume::new(gone, 4);
+    assert!(chats.ask_to_resume(&tenant.id, &running, answer, &resume).await.expect("the table answers"));
+
+    let drafted = ChatId::parse(&tenant.chat("u").await).expect("a chat id");
+    stack.exchange(tenant, &drafted, "Again?").await;
+    let old = answer_in(stack, tenant, &drafted).await;
+    let begun = chats.regenerate(&tenant.id, &drafted, &old, "echo", now).await.expect("the table answers");
+    let Begun::Draft(draft) = begun else { panic!("{begun:?}") };
+
+    let deleted = ChatId::parse(&tenant.chat("u").await).expect("a chat id");
+    stack.exchange(tenant, &deleted, "Farewell.").await;
+    assert!(chats.delete(&tenant.id, &deleted, now).await.expect("the table answers"));
+
+    let ids = json!({
+        "api_key": tenant.key, "ticket": ticket["ticket"], "create": body, "created": created, "message": message,
+        "running": running, "drafted": drafted, "deleted": deleted, "answer": answer,
+        "draft": draft.message_id,
+    });
+    (socket, ids)
+}
+
+/// The answer of a chat that has one.
+async fn answer_in(stack: &Stack, tenant: &Tenant, chat: &ChatId) -> shared::message::Message {
+    let messages = tenant.get(&format!("/api/v1/chats/{chat}/messages")).await.body;
+    let id = MessageId::parse(messages["messages"][1]["message_id"].as_str().expect("an id")).expect("an id");
+    let answer = stack.chats().answer(&tenant.id, chat, &id, Timestamp::now()).await.expect("the table answers");
+    answer.expect("it is there").message
+}
+
+/// The items of every release, by its version.
+fn releases() -> BTreeMap<String, Value> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("items");
+    let files = std::fs::read_dir(folder).expect("the folder is there").map(|file| file.expect("a file").path());
+    files
+        .map(|path| {
+            let version = path.file_stem().expect("a name").to_string_lossy().into_owned();
+            let text = std::fs::read_to_string(&path).expect("it can be read");
+            (version, serde_json::from_str(&text).expect("it is JSON"))
+        })
+        .collect()
+}
+
+/// What the older release would miss in the newer one's value: attributes that are gone, or of another type.
+fn missing(place: &str, old: &Value, new: &Value) -> Vec<String> {
+    let types = |value: &Value| value.as_object().and_then(|value| value.keys().next().cloned());
+    if types(old) != types(new) {
+        return vec![format!("{place}: {:?} has become {:?}", types(old), types(new))];
+    }
+    let (Some(old), Some(new)) = (old["M"].as_object(), new["M"].as_object()) else { return Vec::new() };
+    if BY_ID.iter().any(|name| place.ends_with(name)) {
+        let pair = old.values().next().zip(new.values().next());
+        return pair.map(|(old, new)| missing(&format!("{place}[]"), old, new)).unwrap_or_default();
+    }
+    missing_in(place, old, new)
+}
+
+fn missing_in(place: &str, old: &Item, new: &Item) -> Vec<String> {
+    let look = |(name, value): (&String, &Value)| match new.get(name) {
+        Some(found) => missing(&format!("{place}.{name}"), value, found),
+        None => vec![format!("{place}.{name} is gone")],
+    };
+    old.iter().flat_map(look).collect()
+}
+
+#[tokio::test]
+async fn every_kind_of_item_is_as_the_releases_know_it() {
+    let stack = Stack::shared();
+    let tenant = stack.tenant("items of today").await;
+    let (_socket, ids) = live(stack, &tenant).await;
+    let tables = items_of(stack, &tenant).await;
+    let mut today: BTreeMap<String, Vec<Item>> = BTreeMap::new();
+    for item in tables.values().flatten() {
+        today.entry(kind(item)).or_default().push(item.clone());
+    }
+
+    if let Some(path) = std::env::var_os("RECORD_ITEMS") {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+        let record = json!({ "recorded_at": Timestamp::now(), "ids": ids, "tables": tables });
+        let text = serde_json::to_string_pretty(&record).expect("it is JSON") + "\n";
+        std::fs::write(path, text).expect("it can be written");
+    }
+    let releases = releases();
+    assert!(!releases.is_empty());
+    for (version, release) in releases {
+        let old: Vec<Item> = TABLES
+            .iter()
+            .flat_map(|table| serde_json::from_value::<Vec<Item>>(release["tables"][table].clone()).expect("items"))
+            .collect();
+        for item in old {
+            let kind = kind(&item);
+            let candidates = today.get(&kind).unwrap_or_else(|| panic!("{version} knows items that are gone: {kind}"));
+            // What is optional is there in one of them.
+            let problems = candidates.iter().map(|found| missing_in(&kind, &item, found)).min_by_key(Vec::len);
+            assert_eq!(problems, Some(Vec::new()), "{version} would not find what it reads");
+            assert!(candidates.iter().all(|found| found["v"] == item["v"]), "{version} has another layout: {kind}");
+        }
+    }
+}
+
+/// Moves all times of a recording, so that what was to come when it was made is so now.
+fn shift(value: &mut Value, by: i64) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                match field["N"].as_str().and_then(|number| number.parse::<i64>().ok()) {
+                    Some(seconds) if name == "ttl" => *field = json!({ "N": (seconds + by / 1000).to_string() }),
+                    _ => shift(field, by),
+                }
+            }
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(|element| shift(element, by)),
+        Value::String(text) if text.len() == "2026-11-23T04:58:02.401Z".len() => {
+            if let Ok(time) = serde_json::from_value::<Timestamp>(json!(text)) {
+                *value = json!(Timestamp::from_millis(time.as_millis() + by));
+            }
+        }
+        _ => {}
+    }
+}
+
+async fn load(stack: &Stack, release: &mut Value) -> Tenant {
+    let recorded: Timestamp = serde_json::from_value(release["recorded_at"].clone()).expect("a time");
+    shift(&mut release["tables"], Timestamp::now().as_millis() - recorded.as_millis());
+    for table in TABLES {
+        for item in release["tables"][table].as_array().expect("items") {
+            dynamodb(stack, "PutItem", &json!({ "TableName": table, "Item": item })).await;
+        }
+    }
+    stack.tenant_of(release["ids"]["api_key"].as_str().expect("a key")).await
+}
+
+#[tokio::test]
+async fn items_of_every_release_work_today() {
+    let stack = Stack::shared();
+    for (version, mut release) in releases() {
+        let tenant = load(stack, &mut release).await;
+        let ids = &release["ids"];
+        let text = |name: &str| ids[name].as_str().unwrap_or_else(|| panic!("{version}: {name}"));
+
+        // A chat and its messages; what runs once is not done again.
+        let chat = ids["created"]["chat_id"].as_str().expect("an id");
+        let path = format!("/api/v1/chats/{chat}");
+        let shown = tenant.get(&path).await.body;
+        assert_eq!(shown["message_count"], 2, "{version}: {shown}");
+        for same in ["user_id", "title", "metadata", "config"] {
+            assert_eq!(shown[same], ids["created"][same], "{version}: {same}");
+        }
+        let create = tenant.request(reqwest::Method::POST, "/api/v1/chats/").header("Idempotency-Key", "once");
+        assert_eq!(tenant.send(create.json(&ids["create"])).await.body, ids["created"], "{version}");
+        let messages = tenant.get(&format!("{path}/messages")).await.body;
+        assert_eq!(messages["messages"][0]["content"], ids["message"]["content"], "{version}: {messages}");
+        assert_eq!(messages["messages"][1]["status"], "complete", "{version}: {messages}");
+        let listed = tenant.get("/api/v1/chats/user/u").await.body;
+        assert_eq!((&listed["total"], listed["chats"].as_array().map(Vec::len)), (&json!(3), Some(3)), "{version}");
+
+        // The socket may still speak; the ticket still opens one; what was said before is known.
+        let socket = release["tables"]["ConnectionsTable"].as_array().expect("items").iter();
+        let socket = socket.filter_map(|item| item["connection_id"]["S"].as_str()).next().expect("a socket");
+        let heard = stack.connections().hear(&ConnectionId::from_gateway(socket), Timestamp::now()).await;
+        let Ok(Heard::Allowed(connection)) = heard else { panic!("{version}: {heard:?}") };
+        let Pass { tenant_id, user_id, chat_id, .. } = connection.pass;
+        assert_eq!((tenant_id, user_id), (tenant.id.clone(), UserId::parse("u").expect("a user")));
+        assert_eq!(chat_id.as_str(), chat);
+        let ticket = TicketText::new(text("ticket"));
+        let pass = stack.connections().redeem(&ticket, Timestamp::now()).await.expect("the table answers");
+        assert_eq!(pass.expect("the ticket is good").chat_id.as_str(), chat, "{version}");
+        let mut socket = tenant.connect(chat, "u").await;
+        socket.send(&ids["message"]).await;
+        assert_eq!(socket.next_of("message_received").await["seq"], 0, "{version}");
+        assert_eq!(socket.say("And now?").await[0]["seq"], 2, "{version}");
+
+        // Running answers are shown as far as they were saved; a deleted chat is gone.
+        let running = tenant.get(&format!("/api/v1/chats/{}/messages", text("running"))).await.body;
+        let answer = &running["messages"][1];
+        assert_eq!((&answer["content"], &answer["status"]), (&json!("You said: Go"), &json!("streaming")), "{version}");
+        let running = ChatId::parse(text("running")).expect("an id");
+        let id = MessageId::parse(text("answer")).expect("an id");
+        let record = stack.chats().running(&tenant.id, &running, &id).await.expect("the table answers");
+        assert!(record.is_some(), "{version}");
+        let drafted = ChatId::parse(text("drafted")).expect("an id");
+        let draft = MessageId::parse(text("draft")).expect("an id");
+        let found = stack.chats().answer(&tenant.id, &drafted, &draft, Timestamp::now()).await;
+        assert!(found.expect("the table answers").expect("the draft").replaces.is_some(), "{version}");
+        assert_eq!(tenant.get(&format!("/api/v1/chats/{}", text("deleted"))).await.code(), "CHAT_NOT_FOUND");
+    }
+}
+
+#[test]
+fn what_an_older_release_would_miss_is_found() {
+    let item = |value: Value| value.as_object().cloned().expect("an object");
+    let old = item(json!({ "title": { "S": "x" }, "streams": { "M": { "msg_1": { "M": { "seq": { "N": "1" } } } } } }));
+    let more = item(json!({ "title": { "S": "y" }, "streams": { "M": {} }, "colour": { "S": "blue" } }));
+    assert!(missing_in("chat", &old, &more).is_empty());
+    let less = item(json!({ "title": { "NULL": true }, "streams": { "M": { "msg_2": { "M": {} } } } }));
+    assert_eq!(missing_in("chat", &old, &less).len(), 2);
+    assert_eq!(missing_in("chat", &old, &Item::new()).len(), 2);
+}
