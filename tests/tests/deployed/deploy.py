@@ -12,6 +12,7 @@ import re
 import zipfile
 
 import boto3
+from botocore.exceptions import WaiterError
 from samtranslator.yaml_helper import yaml_parse
 
 REGION = "us-east-1"
@@ -40,21 +41,21 @@ def main():
     for removal in options.without:
         binary, action = removal.split("/")
         [function] = [function for function in functions.values() if binary_of(function) == binary]
-        take_out(function["Properties"], action)
+        take_out(role_of(function, template["Resources"]), action)
+    leave_out(template["Resources"])
     body = with_local_addresses(json.dumps(template), options.endpoint)
+    client("s3", options.endpoint).put_object(Bucket=BUCKET, Key="template.json", Body=body)
 
     cloudformation = client("cloudformation", options.endpoint)
     parameters = [parameter.split("=", 1) for parameter in options.parameter]
     cloudformation.create_stack(
         StackName=options.stack,
-        TemplateBody=body,
+        TemplateURL=f"{options.endpoint}/{BUCKET}/template.json",
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters],
         OnFailure="DO_NOTHING",
     )
-    cloudformation.get_waiter("stack_create_complete").wait(
-        StackName=options.stack, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
-    )
+    until_made(cloudformation, options.stack)
     import_routes(options.endpoint, cloudformation, options.stack)
     stack = cloudformation.describe_stacks(StackName=options.stack)["Stacks"][0]
     print(json.dumps({output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}))
@@ -92,16 +93,29 @@ def zipped(bootstrap):
     return buffer.getvalue()
 
 
-def take_out(function, action):
-    statements = [statement for policy in function["Policies"] for statement in policy["Statement"]]
+def role_of(function, resources):
+    """The role that a function names: `!GetAtt NAME.Arn`."""
+    name = function["Properties"]["Role"]["Fn::GetAtt"][0]
+    return resources[name]["Properties"]
+
+
+def take_out(role, action):
+    statements = [statement for policy in role["Policies"] for statement in policy["PolicyDocument"]["Statement"]]
     named = [statement for statement in statements if action in statement.get("Action", [])]
     if not named:
-        raise SystemExit(f"no policy of the function allows {action}")
+        raise SystemExit(f"no policy of the function's role allows {action}")
     for statement in named:
         actions = statement["Action"]
         # A statement has to have an action; this one nobody asks for.
         left = [other for other in actions if other != action] if isinstance(actions, list) else []
         statement["Action"] = left or ["dynamodb:DescribeLimits"]
+
+
+def leave_out(resources):
+    """Takes out what the emulator refuses to make: alarms that calculate."""
+    for name, resource in list(resources.items()):
+        if resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]:
+            del resources[name]
 
 
 def with_local_addresses(body, endpoint):
@@ -112,6 +126,17 @@ def with_local_addresses(body, endpoint):
     if not count:
         raise SystemExit("the template names no address of an API; the pattern in this script has to follow it")
     return body
+
+
+def until_made(cloudformation, stack):
+    try:
+        waiter = cloudformation.get_waiter("stack_create_complete")
+        waiter.wait(StackName=stack, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
+    except WaiterError:
+        events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
+        failures = [event for event in events if event["ResourceStatus"].endswith("FAILED")]
+        reasons = [f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason')}" for event in failures]
+        raise SystemExit("\n".join(["the stack could not be made", *reasons]))
 
 
 def import_routes(endpoint, cloudformation, stack):
