@@ -17,7 +17,7 @@ const BEYOND_THE_EMULATOR: [(&str, &str); 4] = [
 
 /// Policies that are for what does not happen in these tests, with what it is.
 const FOR_BAD_DAYS: [(&str, &str); 1] = [(
-    "WsConnectFunctionRole: execute-api:ManageConnections on WebSocketApi/live/DELETE/@connections/*",
+    "WsConnectRole: execute-api:ManageConnections on WebSocketApi/live/DELETE/@connections/*",
     "a chat is deleted, or a tenant suspended, between the handshake and the first event",
 )];
 
