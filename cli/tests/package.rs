@@ -19,7 +19,8 @@ const UNZIP: &str = "
 import json, sys, zipfile
 archive = zipfile.ZipFile(sys.argv[1])
 assert archive.testzip() is None
-print(json.dumps([[file.filename, oct(file.external_attr >> 16), archive.read(file).hex()] for file in archive.infolist()]))
+files = archive.infolist()
+print(json.dumps([[file.filename, oct(file.external_attr >> 16), archive.read(file).hex()] for file in files]))
 ";
 
 /// A workspace with one function, and a folder with its binary, which no processor could run.

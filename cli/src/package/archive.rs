@@ -1,5 +1,5 @@
-//! ZIP archives of one program. The same program gives the same bytes, whenever it was built, so that a deploy of what has
-//! not changed changes nothing.
+//! ZIP archives of one program. The same program gives the same bytes, whenever it was built, so that a deploy of what
+//! has not changed changes nothing.
 //!
 //! <https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT>
 

@@ -80,7 +80,7 @@ async fn require_library(architecture: Architecture) -> Result<()> {
     Ok(())
 }
 
-/// Reads the program of a function from a folder: `NAME`, as cargo leaves it, or `NAME/bootstrap`, as cargo-lambda does.
+/// Reads a function's program from a folder: `NAME`, as cargo leaves it, or `NAME/bootstrap`, as cargo-lambda does.
 pub(super) fn read(name: &str, folder: &Path) -> Result<Vec<u8>> {
     let path = folder.join(name);
     let path = if path.is_dir() { path.join("bootstrap") } else { path };

@@ -1,5 +1,5 @@
-//! Zig, with whose linker cargo-lambda builds for the C library of Lambda's Linux, whatever this machine's is. The one on
-//! the PATH, else from PyPI, where its makers publish it.
+//! Zig, with whose linker cargo-lambda builds for the C library of Lambda's Linux, whatever this machine's is. The one
+//! on the PATH, else from PyPI, where its makers publish it.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -67,3 +67,14 @@ fn the_capacity_of_every_function_can_be_reserved() {
         assert!(reserved.is_ok_and(|reserved| reserved > 0), "{} shares whatever is given", function.logical_id);
     }
 }
+
+#[test]
+fn a_panic_does_not_end_a_deployed_function() {
+    let manifest = std::fs::read_to_string(format!("{ROOT}/Cargo.toml")).expect("the manifest is readable");
+    let profile = manifest.split("[profile.release]").nth(1).expect("there is a release profile");
+    let profile = profile.split("\n[").next().unwrap_or_default();
+    assert!(
+        profile.contains("panic = \"unwind\""),
+        "unless told, cargo-lambda builds with panic = \"abort\": {profile}"
+    );
+}
