@@ -4,6 +4,7 @@
 //! is run again, and finishes. It is looked once more until nothing is found, since what the indexes list follows the
 //! tables a moment later.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use shared::error::ApiError;
 use shared::id::{ChatId, MessageId, TenantId, UserId};
-use shared::store::{After, Connection, Kind, Owned, StoreError, TenantRecord};
+use shared::store::{After, Connection, Kind, Owned, Remains, StoreError, TenantRecord};
 use shared::time::Timestamp;
 use shared::ws::Publisher;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -45,8 +46,8 @@ pub(crate) struct Consent {
 #[derive(Debug, Default)]
 struct Erased {
     chats: u64,
-    users: u64,
-    records: u64,
+    /// An index may list one once more that is gone.
+    users: BTreeSet<UserId>,
 }
 
 impl Consent {
@@ -92,10 +93,11 @@ impl Admin {
         }
         self.connections.forget_tenant(id).await?;
         self.tenants.erase(id).await?;
-        progress.done(format_args!("Erased {name}: {} chats of {} users, and its keys", erased.chats, erased.users));
+        let (chats, users) = (erased.chats, erased.users.len());
+        progress.done(format_args!("Erased {name}: {chats} chats of {users} users, and its keys"));
         event["erased"] = true.into();
-        event["chats"] = erased.chats.into();
-        event["users"] = erased.users.into();
+        event["chats"] = chats.into();
+        event["users"] = users.into();
         self.terminal.event(&event);
         Ok(())
     }
@@ -124,16 +126,15 @@ impl Admin {
             for other in others {
                 match other {
                     Owned::User(user) => {
-                        erased.users += u64::from(self.chats.forget_user(tenant, &user, is_settled).await?);
+                        if self.chats.forget_user(tenant, &user, is_settled).await? {
+                            erased.users.insert(user);
+                        }
                     }
-                    Owned::Once(record) => {
-                        self.chats.forget_once(record).await?;
-                        erased.records += 1;
-                    }
+                    Owned::Once(record) => self.chats.forget_once(record).await?,
                     Owned::Chat(_) => {}
                 }
             }
-            progress.tell(format!("{} chats, {} users", erased.chats, erased.users));
+            progress.tell(format!("{} chats, {} users", erased.chats, erased.users.len()));
             after = page.next;
             if after.is_none() {
                 return Ok(found);
@@ -141,18 +142,23 @@ impl Admin {
         }
     }
 
-    /// Deletes chats and purges them. Returns how many there were; one that others were faster at is found again.
+    /// Deletes chats and purges them. Returns how many were there still; one that others were faster at is found again.
     async fn erase_chats(&self, tenant: &TenantId, chats: Vec<ChatId>) -> Result<u64, StoreError> {
         let erasing = stream::iter(chats).map(async |chat| match self.erase_chat(tenant, &chat).await {
             Err(StoreError::Contended { .. }) => Ok(0),
-            erased => erased.map(|()| 1),
+            erased => erased.map(u64::from),
         });
         erasing.buffer_unordered(AT_ONCE).try_fold(0, async |sum, one| Ok(sum + one)).await
     }
 
-    async fn erase_chat(&self, tenant: &TenantId, chat: &ChatId) -> Result<(), StoreError> {
+    /// Deletes a chat and purges it. False when nothing of it is there any more.
+    async fn erase_chat(&self, tenant: &TenantId, chat: &ChatId) -> Result<bool, StoreError> {
+        if matches!(self.chats.remains(tenant, chat).await?, Remains::Nothing) {
+            return Ok(false);
+        }
         self.chats.delete(tenant, chat, Timestamp::now()).await?;
-        self.chats.purge(tenant, chat).await
+        self.chats.purge(tenant, chat).await?;
+        Ok(true)
     }
 
     /// Erases all of a user: chats, records of requests, sockets, and last the user.

@@ -17,7 +17,7 @@ use shared::{
     store::{Begun, TenantStatus},
     time::Timestamp,
 };
-use tests::{Household, Proxy, Resident, Stack, eventually};
+use tests::{Household, Lambda, Proxy, Resident, Stack, eventually};
 use tokio::sync::Notify;
 
 use crate::between::{Between, Fate};
@@ -367,6 +367,21 @@ async fn a_run_reads_what_is_due_and_never_a_whole_table() {
     let calls = calls();
     assert!(!calls.iter().any(|operation| operation == "Scan"), "{calls:?}");
     assert!(calls.len() < 24 + 40, "{}: {calls:?}", calls.len());
+}
+
+#[tokio::test]
+async fn the_function_fails_when_it_cannot_see_what_is_due() {
+    let stack = Stack::shared();
+    let event = serde_json::json!({ "detail-type": "Scheduled Event" });
+    let deadline = Duration::from_secs(240);
+    let healthy = Lambda::start(stack, "housekeeping", deadline, &[]).await;
+    healthy.send(event.clone());
+    assert_eq!(healthy.answers(1).await, [serde_json::Value::Null]);
+
+    let nowhere = [("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")];
+    let blind = Lambda::start(stack, "housekeeping", deadline, &nowhere).await;
+    blind.send(event);
+    assert_eq!(blind.answers(1).await[0]["errorMessage"], "UNAVAILABLE");
 }
 
 /// The function itself, with the real gateway and a real socket.
