@@ -157,12 +157,15 @@ impl Client {
                         self.ledger.counts.received += 1;
                         let id = event["message_id"].as_str().expect("an id").to_owned();
                         chat.received.insert(client_id.to_owned(), event);
+                        // Whoever did not hear this would send it again; what comes of it is heard later.
+                        self.ledger.counts.sent += usize::from(socket.try_send(&frame).await);
                         return id;
                     }
                     Heard::Event(event) if event["type"] == "error" => {
                         self.note_error(&event);
                         break;
                     }
+                    Heard::Event(event) if event["type"] == "message_received" => note_again(chat, &event),
                     Heard::Event(event) => note_end(chat, event),
                     Heard::Nothing => break,
                     Heard::Closed => {
@@ -228,6 +231,7 @@ impl Client {
                         return;
                     }
                 }
+                Some("message_received") => note_again(chat, &event),
                 Some("error") => {
                     self.note_error(&event);
                     // A cancel or a resume did not get through.
@@ -270,6 +274,14 @@ impl Hearing {
         if offset + token.len() > self.text.len() {
             self.text.push_str(&token[self.text.len() - offset..]);
         }
+    }
+}
+
+/// A message that is acknowledged again is the same message.
+fn note_again(chat: &Chat, event: &Value) {
+    let received = &chat.received[event["client_message_id"].as_str().expect("an id of ours")];
+    for field in ["message_id", "seq", "content"] {
+        assert_eq!(event[field], received[field]);
     }
 }
 
