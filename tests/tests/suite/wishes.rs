@@ -45,5 +45,7 @@ async fn the_answer_of_a_streamer_that_is_gone_ends_for_everyone_when_one_asks()
         assert_eq!((&end["finish_reason"], &end["content"]), (&json!(reason), &json!(reader.text)));
         assert_eq!(other.next_of("message_stream_ended").await["finish_reason"], reason);
         assert_eq!(stored(&tenant, &chat).await[1]["status"], status);
+        let line = stack.line_that("streamed", |line| line["tenant_id"] == tenant.id.as_str()).await;
+        assert_eq!((&line["end"], &line["streams"]), (&json!("interrupted"), &json!(1)), "its process is gone: {line}");
     }
 }
