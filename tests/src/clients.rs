@@ -153,7 +153,7 @@ impl<Id: Clone> Tenant<Id> {
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().expect("a header value"));
         }
-        match timeout(PATIENCE, connect_async(request)).await.expect("the handshake ends") {
+        match timeout(PATIENCE, Box::pin(connect_async(request))).await.expect("the handshake ends") {
             Ok((stream, _)) => Ok(Socket { stream, seen: VecDeque::new() }),
             Err(tungstenite::Error::Http(response)) => {
                 let status = StatusCode::from_u16(response.status().as_u16()).expect("a status");

@@ -7,7 +7,7 @@ use tests::Options;
 
 /// A folder with a folder for each function that has its `bootstrap`: what `CHAT_CODE` names, else debug builds.
 ///
-/// `CHAT_CODE` may be what `sam build` or `cargo lambda build` left.
+/// `CHAT_CODE` may be what `cargo chat package`, `sam build` or `cargo lambda build` left.
 pub(crate) fn ready() -> PathBuf {
     if let Some(folder) = std::env::var_os("CHAT_CODE") {
         return PathBuf::from(folder);

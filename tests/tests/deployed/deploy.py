@@ -72,16 +72,23 @@ def binary_of(function):
 
 
 def upload(endpoint, folder, functions):
-    """What `sam package` does. `sam build` names the folders after the functions, `cargo lambda build` after the binaries."""
+    """What `sam package` does."""
     s3 = client("s3", endpoint)
     s3.create_bucket(Bucket=BUCKET)
     for name, function in functions.items():
-        candidates = [folder / name / "bootstrap", folder / binary_of(function) / "bootstrap"]
-        found = [path for path in candidates if path.exists()]
-        if not found:
-            raise SystemExit(f"{name} has no bootstrap; looked for {' and '.join(map(str, candidates))}")
-        s3.put_object(Bucket=BUCKET, Key=f"{name}.zip", Body=zipped(found[0]))
+        s3.put_object(Bucket=BUCKET, Key=f"{name}.zip", Body=archive_of(name, binary_of(function), folder))
         function["Properties"]["CodeUri"] = f"s3://{BUCKET}/{name}.zip"
+
+
+def archive_of(name, binary, folder):
+    """`chat package` leaves archives; `sam build` names folders after functions, `cargo lambda build` after binaries."""
+    archive = folder / f"{binary}.zip"
+    if archive.exists():
+        return archive.read_bytes()
+    for bootstrap in (folder / name / "bootstrap", folder / binary / "bootstrap"):
+        if bootstrap.exists():
+            return zipped(bootstrap)
+    raise SystemExit(f"{folder} has no program for {name}: neither {binary}.zip nor {name}/ or {binary}/bootstrap")
 
 
 def zipped(bootstrap):
