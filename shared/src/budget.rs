@@ -1,8 +1,8 @@
 //! How long a caller is kept waiting.
 //!
-//! A request may make several calls, each of which may be slow, or be tried again: together they take as long as nobody
-//! waits. API Gateway gives up after 29 s, Lambda kills a function at its `Timeout`, and either would answer in words of
-//! its own. So each request has one budget for all that it does before its answer.
+//! A request may make several calls, each of which may be slow, or be tried again: together they may take longer than
+//! anybody waits. API Gateway gives up after 29 s, Lambda kills a function at its `Timeout`, and API Gateway then answers
+//! in words of its own. So each request has one budget for all that it does before its answer.
 
 use std::{future::Future, time::Duration};
 
