@@ -84,7 +84,9 @@ async fn a_connection_is_counted_when_it_opens_and_its_greeting_apart() {
     let stack = Stack::shared();
     let tenant = stack.tenant("connections").await;
     let chat = tenant.chat("u").await;
-    tenant.connect(&chat, "u").await.close().await;
+    let mut socket = tenant.connect(&chat, "u").await;
+    socket.next_of("user_created").await;
+    socket.close().await;
     let of = |route: &'static str| {
         let id = tenant.id.clone();
         move |line: &Value| line["tenant_id"] == id.as_str() && line["route"] == route
