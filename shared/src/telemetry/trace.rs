@@ -13,7 +13,6 @@ const X_RAY_HEADER: &str = "x-amzn-trace-id";
 /// A place in a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
-    header: String,
     id: String,
     parent: u64,
     sampled: bool,
@@ -35,7 +34,6 @@ impl Trace {
         let parent =
             part("Parent").and_then(|parent| u64::from_str_radix(parent, 16).ok()).filter(|parent| *parent != 0);
         Some(Self {
-            header: header.to_owned(),
             id: id.to_owned(),
             // W3C knows no trace without a parent.
             parent: parent.unwrap_or_else(|| rand::random_range(1..=u64::MAX)),
@@ -47,6 +45,11 @@ impl Trace {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The place as X-Ray's header. Made anew, since what comes in a header may be anything.
+    fn x_ray(&self) -> String {
+        format!("Root={};Parent={:016x};Sampled={}", self.id, self.parent, u8::from(self.sampled))
     }
 
     /// The same as W3C's `traceparent`: X-Ray's id without its version and hyphens is a trace id of W3C.
@@ -86,7 +89,7 @@ impl Intercept for SendTrace {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         if let Some(trace) = current_trace() {
-            context.request_mut().headers_mut().insert(X_RAY_HEADER, trace.header);
+            context.request_mut().headers_mut().insert(X_RAY_HEADER, trace.x_ray());
         }
         Ok(())
     }
@@ -105,6 +108,8 @@ pub(super) mod tests {
         assert_eq!(trace.traceparent(), "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01");
         let unsampled = Trace::parse(&TRACE.replace("Sampled=1", "Sampled=0")).expect("a header");
         assert!(unsampled.traceparent().ends_with("-00"));
+        let more = Trace::parse(&format!("{TRACE};Lineage=a:1;\u{fffd}")).expect("a header");
+        assert_eq!(more.x_ray(), TRACE, "what is handed on is what was understood");
     }
 
     #[test]
