@@ -2,13 +2,22 @@
 
 use std::{
     future::Future,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
+use http::StatusCode;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 
-use crate::{error::ApiError, housekeeping::Until, http::caught, telemetry};
+use crate::{
+    error::{ApiError, Code},
+    housekeeping::Until,
+    http::caught,
+    telemetry::{self, Answered, Asked, Trace},
+};
+
+/// What runs are logged under in the place of a route.
+const ROUTE: &str = "schedule";
 
 /// How long before its deadline a function begins nothing any more: a socket that does not read is waited for for half a
 /// minute, and a call on the tables may take ten seconds.
@@ -37,20 +46,20 @@ where
     F: Future<Output = Result<(), ApiError>>,
 {
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
-        let begun = Instant::now();
         let request_id = event.context.request_id.clone();
+        let trace = event.context.xray_trace_id.as_deref().and_then(Trace::parse);
+        let asked = Asked { request_id: request_id.clone(), route: ROUTE.to_owned(), trace };
         let until = Until::within(time_left(event.context.deadline()));
-        let result = caught(handler(Occasion { request_id: request_id.clone(), until })).await;
-        if let Err(error) = &result {
-            telemetry::log_cause(error, &request_id);
-        }
-        tracing::info!(
-            request_id,
-            error.code = result.as_ref().err().map(|error| error.code().as_str()),
-            duration_ms = begun.elapsed().as_secs_f64() * 1e3,
-            "ran"
-        );
-        result.map_err(|error| Error::from(error.code().as_str()))
+        telemetry::answering(asked, async {
+            let result = caught(handler(Occasion { request_id: request_id.clone(), until })).await;
+            let code = result.as_ref().err().map(ApiError::code);
+            if let Err(error) = &result {
+                telemetry::log_cause(error, &request_id);
+            }
+            let answered = Answered { status: code.map_or(StatusCode::OK, Code::status), code };
+            (result.map_err(|error| Error::from(error.code().as_str())), answered)
+        })
+        .await
     }))
     .await
 }
