@@ -224,16 +224,15 @@ impl Chats {
     }
 
     pub(super) async fn state(&self, tenant: &TenantId, chat: &ChatId) -> Result<Option<State>, StoreError> {
-        let output = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(chat_key(tenant, chat, STATE)))
-            .consistent_read(true)
-            .send()
-            .await?;
-        let state: Option<State> = output.item.map(item::from_item).transpose()?;
+        let state: Option<State> = self.state_item(tenant, chat).await?.map(item::from_item).transpose()?;
         Ok(state.filter(|state| state.deleted_at.is_none()))
+    }
+
+    /// A chat's state as it is stored; of a chat that is being purged as well.
+    async fn state_item(&self, tenant: &TenantId, chat: &ChatId) -> Result<Option<Item>, StoreError> {
+        let key = Some(chat_key(tenant, chat, STATE));
+        let read = self.client.get_item().table_name(&self.table).set_key(key).consistent_read(true);
+        Ok(read.send().await?.item)
     }
 
     /// Part of a transaction: an item of a chat that must not exist yet.

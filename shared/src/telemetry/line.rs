@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 /// About as long as a line gets, so that it is written into one allocation.
 const USUAL_BYTES: usize = 1_280;
 
-/// Set once, at the start.
+/// Set once, at the start of a function.
 static STACK_NAME: OnceLock<String> = OnceLock::new();
 
 pub(super) fn name_stack(name: &str) {
@@ -62,8 +62,12 @@ impl Line {
         self.with_some(name, (count > 0).then_some(count))
     }
 
-    /// Writes it, in one piece: other tasks write to the same place.
+    /// Writes it, in one piece: other tasks write to the same place. Only functions log; who uses this library in another
+    /// program has its own plans for standard output.
     pub(super) fn write(&self) {
+        if STACK_NAME.get().is_none() {
+            return;
+        }
         let mut text = Vec::with_capacity(USUAL_BYTES);
         if serde_json::to_writer(&mut text, self).is_ok() {
             text.push(b'\n');

@@ -2,51 +2,15 @@
 //! never existed.
 
 use reqwest::{Method, StatusCode};
-use serde_json::json;
 use shared::{
     api_key::ApiKey,
     id::{ChatId, MessageId},
     store::{NewKey, TenantStatus},
     time::Timestamp,
 };
-use tests::{Answer, Stack, Tenant};
+use tests::Stack;
 
-/// What an answer says, without what is different in every answer.
-fn said(answer: &Answer, id: &str) -> (StatusCode, Vec<String>, String) {
-    let mut headers: Vec<String> = answer
-        .headers
-        .iter()
-        .filter(|(name, _)| {
-            let name = name.as_str();
-            !(name.starts_with("x-ratelimit")
-                || name.starts_with("ratelimit")
-                || name.contains("request")
-                || name == "date")
-        })
-        .map(|(name, value)| format!("{name}: {}", value.to_str().expect("text")))
-        .collect();
-    headers.sort();
-    let mut body = answer.body.clone();
-    if let Some(body) = body.as_object_mut() {
-        for id in ["request_id", "requestId", "connectionId"] {
-            body.remove(id);
-        }
-    }
-    (answer.status, headers, body.to_string().replace(id, "ID"))
-}
-
-/// All REST operations that name a chat.
-fn operations(tenant: &Tenant, chat: &str) -> Vec<reqwest::RequestBuilder> {
-    let path = |rest: &str| format!("/api/v1/chats/{chat}{rest}");
-    vec![
-        tenant.request(Method::GET, &path("")),
-        tenant.request(Method::PATCH, &path("")).json(&json!({ "title": "mine now" })),
-        tenant.request(Method::GET, &path("/messages")),
-        tenant.request(Method::GET, &path("/messages?order=desc&offset=1")),
-        tenant.request(Method::POST, &path("/tickets")),
-        tenant.request(Method::DELETE, &path("")),
-    ]
-}
+use crate::outside::isolation::{operations, said};
 
 /// Some handlers are handed what was read while the request was let in.
 #[tokio::test]

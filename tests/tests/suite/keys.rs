@@ -1,28 +1,11 @@
 //! API keys, on every route.
 
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 use serde_json::json;
 use shared::{api_key::ApiKey, store::NewKey, time::Timestamp};
-use tests::{Stack, Tenant};
+use tests::Stack;
 
-const CALLS: [(Method, &str); 7] = [
-    (Method::POST, "/api/v1/chats/"),
-    (Method::GET, "/api/v1/chats/user/u"),
-    (Method::GET, "/api/v1/chats/chat_x"),
-    (Method::GET, "/api/v1/chats/chat_x/messages"),
-    (Method::PATCH, "/api/v1/chats/chat_x"),
-    (Method::DELETE, "/api/v1/chats/chat_x"),
-    (Method::POST, "/api/v1/chats/chat_x/tickets"),
-];
-
-async fn expect_everywhere(tenant: &Tenant, status: StatusCode, code: &str) {
-    for (method, path) in CALLS {
-        let answer = tenant.send(tenant.request(method.clone(), path)).await;
-        assert_eq!((answer.status, answer.code()), (status, code), "{method} {path}");
-    }
-    let query = format!("api_key={}&user_id=u&chat_id=chat_x", tenant.key);
-    assert_eq!(tenant.connect_with(&query, &[]).await.err(), Some(status), "$connect");
-}
+use crate::outside::keys::{CALLS, expect_everywhere};
 
 #[tokio::test]
 async fn a_revoked_key_opens_nothing_nor_does_a_ticket_that_it_made() {

@@ -1,18 +1,8 @@
 //! `GET /api/v1/chats/{chat_id}/messages`.
 
-use reqwest::StatusCode;
-use serde_json::Value;
-use tests::{Stack, Tenant};
+use tests::Stack;
 
-async fn listed(tenant: &Tenant, chat: &str, query: &str) -> Value {
-    let answer = tenant.get(&format!("/api/v1/chats/{chat}/messages{query}")).await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
-    answer.body
-}
-
-fn seqs(page: &Value) -> Vec<u64> {
-    page["messages"].as_array().expect("messages").iter().filter_map(|message| message["seq"].as_u64()).collect()
-}
+use crate::outside::list_messages::{listed, seqs};
 
 #[tokio::test]
 async fn a_page_larger_than_a_function_can_answer_is_cut_and_says_so() {

@@ -4,24 +4,15 @@ use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
-use reqwest::StatusCode;
 use serde_json::{Value, json};
 use shared::{chat::NewChat, input::Fields, store::Created, time::Timestamp};
-use tests::{Stack, Tenant};
+use tests::Stack;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-async fn listed(tenant: &Tenant, user: &str, query: &str) -> Value {
-    let answer = tenant.get(&format!("/api/v1/chats/user/{user}{query}")).await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
-    answer.body
-}
-
-fn ids(page: &Value) -> Vec<&str> {
-    page["chats"].as_array().expect("chats").iter().filter_map(|chat| chat["chat_id"].as_str()).collect()
-}
+use crate::outside::list_user_chats::{ids, listed};
 
 /// As many chats as a page may have can be more than a function can answer.
 #[tokio::test]

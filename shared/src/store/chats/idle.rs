@@ -88,15 +88,7 @@ impl Chats {
     ///
     /// [`StoreError`] when the table does not answer.
     pub async fn idleness(&self, tenant: &TenantId, chat: &ChatId, since: Timestamp) -> Result<Idleness, StoreError> {
-        let output = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(chat_key(tenant, chat, STATE)))
-            .consistent_read(true)
-            .send()
-            .await?;
-        let Some(item) = output.item else { return Ok(Idleness::Gone) };
+        let Some(item) = self.state_item(tenant, chat).await? else { return Ok(Idleness::Gone) };
         // It goes from the item when the chat is deleted.
         let active_at = item.get("active_at").and_then(|time| time.as_s().ok()?.parse().ok());
         let Some(active_at) = active_at else { return Ok(Idleness::Gone) };

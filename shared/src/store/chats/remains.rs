@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::{Chats, STATE, State, StoreError, chat_key};
+use super::{Chats, State, StoreError};
 use crate::{
     id::{ChatId, MessageId, TenantId},
     store::{
@@ -46,15 +46,7 @@ impl Chats {
     ///
     /// [`StoreError`] when the table does not answer.
     pub async fn remains(&self, tenant: &TenantId, chat: &ChatId) -> Result<Remains, StoreError> {
-        let output = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(chat_key(tenant, chat, STATE)))
-            .consistent_read(true)
-            .send()
-            .await?;
-        let state: Option<State> = output.item.map(item::from_item).transpose()?;
+        let state: Option<State> = self.state_item(tenant, chat).await?.map(item::from_item).transpose()?;
         Ok(match state {
             None => Remains::Nothing,
             Some(state) if state.deleted_at.is_some() => Remains::Deleted,

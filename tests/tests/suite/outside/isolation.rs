@@ -4,10 +4,10 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::id::{ChatId, MessageId};
-use tests::{Answer, Api, Customer};
+use tests::{Answer, Api, Tenant};
 
 /// What an answer says, without what is different in every answer.
-fn said(answer: &Answer, id: &str) -> (StatusCode, Vec<String>, String) {
+pub(crate) fn said(answer: &Answer, id: &str) -> (StatusCode, Vec<String>, String) {
     let mut headers: Vec<String> = answer
         .headers
         .iter()
@@ -31,7 +31,7 @@ fn said(answer: &Answer, id: &str) -> (StatusCode, Vec<String>, String) {
 }
 
 /// All REST operations that name a chat.
-fn operations(tenant: &Customer, chat: &str) -> Vec<reqwest::RequestBuilder> {
+pub(crate) fn operations<Id: Clone>(tenant: &Tenant<Id>, chat: &str) -> Vec<reqwest::RequestBuilder> {
     let path = |rest: &str| format!("/api/v1/chats/{chat}{rest}");
     vec![
         tenant.request(Method::GET, &path("")),
@@ -80,7 +80,7 @@ async fn ids_that_tenants_choose_are_their_own() {
     let api = Api::shared();
     let (one, two) = (api.tenant("one").await, api.tenant("two").await);
     let body = json!({ "user_id": "u" });
-    let create = async |tenant: &Customer, body: &Value| {
+    let create = async |tenant: &tests::Customer, body: &Value| {
         tenant.send(tenant.request(Method::POST, "/api/v1/chats/").header("Idempotency-Key", "same").json(body)).await
     };
     let (first, second) = (create(&one, &body).await, create(&two, &json!({ "user_id": "v" })).await);

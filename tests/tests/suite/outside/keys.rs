@@ -2,9 +2,9 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use tests::{Api, Customer};
+use tests::{Api, Tenant};
 
-const CALLS: [(Method, &str); 7] = [
+pub(crate) const CALLS: [(Method, &str); 7] = [
     (Method::POST, "/api/v1/chats/"),
     (Method::GET, "/api/v1/chats/user/u"),
     (Method::GET, "/api/v1/chats/chat_x"),
@@ -14,7 +14,8 @@ const CALLS: [(Method, &str); 7] = [
     (Method::POST, "/api/v1/chats/chat_x/tickets"),
 ];
 
-async fn expect_everywhere(tenant: &Customer, status: StatusCode, code: &str) {
+/// Every route refuses the tenant's key, and the handshake does.
+pub(crate) async fn expect_everywhere<Id: Clone>(tenant: &Tenant<Id>, status: StatusCode, code: &str) {
     for (method, path) in CALLS {
         let answer = tenant.send(tenant.request(method.clone(), path)).await;
         assert_eq!((answer.status, answer.code()), (status, code), "{method} {path}");

@@ -2,15 +2,15 @@
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use tests::{Api, Customer};
+use tests::{Api, Tenant};
 
-async fn listed(tenant: &Customer, chat: &str, query: &str) -> Value {
+pub(crate) async fn listed<Id: Clone>(tenant: &Tenant<Id>, chat: &str, query: &str) -> Value {
     let answer = tenant.get(&format!("/api/v1/chats/{chat}/messages{query}")).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     answer.body
 }
 
-fn seqs(page: &Value) -> Vec<u64> {
+pub(crate) fn seqs(page: &Value) -> Vec<u64> {
     page["messages"].as_array().expect("messages").iter().filter_map(|message| message["seq"].as_u64()).collect()
 }
 

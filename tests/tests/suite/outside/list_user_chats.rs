@@ -2,15 +2,15 @@
 
 use reqwest::StatusCode;
 use serde_json::Value;
-use tests::{Api, Customer};
+use tests::{Api, Tenant};
 
-async fn listed(tenant: &Customer, user: &str, query: &str) -> Value {
+pub(crate) async fn listed<Id: Clone>(tenant: &Tenant<Id>, user: &str, query: &str) -> Value {
     let answer = tenant.get(&format!("/api/v1/chats/user/{user}{query}")).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     answer.body
 }
 
-fn ids(page: &Value) -> Vec<&str> {
+pub(crate) fn ids(page: &Value) -> Vec<&str> {
     page["chats"].as_array().expect("chats").iter().filter_map(|chat| chat["chat_id"].as_str()).collect()
 }
 
