@@ -12,10 +12,10 @@ use crate::error::ApiError;
 /// for the answer's way.
 pub const BUDGET: Duration = Duration::from_secs(9);
 
-/// The budget was used up.
+/// The time was used up.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to answer within {} s", BUDGET.as_secs())]
-struct UsedUp;
+#[error("failed to answer within {} s", .0.as_secs())]
+struct UsedUp(Duration);
 
 /// What `handling` returns, if it does so within the [`BUDGET`].
 ///
@@ -26,8 +26,17 @@ struct UsedUp;
 ///
 /// The handler's own, and `UNAVAILABLE` when the budget is used up.
 pub async fn in_time<T>(handling: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
-    let result = tokio::time::timeout(BUDGET, handling).await;
-    result.unwrap_or_else(|_| Err(ApiError::unavailable(UsedUp)))
+    within(BUDGET, handling).await
+}
+
+/// As [`in_time`], with another budget.
+///
+/// # Errors
+///
+/// The handler's own, and `UNAVAILABLE` when the time is used up.
+pub async fn within<T>(time: Duration, handling: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+    let result = tokio::time::timeout(time, handling).await;
+    result.unwrap_or_else(|_| Err(ApiError::unavailable(UsedUp(time))))
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// How often a tenant's sockets may be looked at; and how old a socket must be for that, since one that is just being
-/// opened cannot be reached yet, nor need it be noted. Longer than a function that connects or disconnects may run (10 s).
+/// opened cannot be reached yet, nor need it be noted. Longer than a handshake may take (9 s, see `budget`).
 pub(crate) const PROBE_INTERVAL: Duration = Duration::from_secs(12);
 
 /// How many sockets are looked at at once.

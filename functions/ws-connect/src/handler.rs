@@ -1,11 +1,12 @@
 //! The handler of `$connect`.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use shared::{
     after,
     api_key::{KeyHash, TicketText},
     auth::Doorkeeper,
+    budget::within,
     error::{ApiError, Code},
     id::{ChatId, TenantId, UserId},
     input::{Field, Value},
@@ -18,7 +19,7 @@ use shared::{
     ws::{Body, ErrorReport, Event, PostError, Publisher, SocketEvent},
 };
 
-/// How long the greeting of a socket is tried. The function has ten seconds for all.
+/// How long each part of the greeting of a socket is tried.
 const GREETING: Duration = Duration::from_secs(3);
 
 /// What the function works with.
@@ -150,7 +151,7 @@ async fn welcome(app: &App, connection: &Connection, request_id: &str) {
 /// itself, before it is greeted and once more when it is open for sure: either they find it, or it finds out.
 async fn greet(app: &App, connection: &Connection) -> Result<Result<(), PostError>, ApiError> {
     let Connection { connection_id, pass: Pass { tenant_id, user_id, chat_id, .. }, expires_at, .. } = connection;
-    let active_streams = persist(GREETING, || still_welcome(app, connection)).await?;
+    let active_streams = patiently(|| still_welcome(app, connection)).await?;
     let event = |body| Event { body, chat_id: Some(chat_id), timestamp: Timestamp::now() };
 
     let established = Body::ConnectionEstablished {
@@ -163,8 +164,7 @@ async fn greet(app: &App, connection: &Connection) -> Result<Result<(), PostErro
         return Ok(Err(error));
     }
     let greet = async || Ok(app.chats.greet(tenant_id, user_id, connection_id, Timestamp::now()).await?);
-    let (welcome, is_new) =
-        tokio::join!(persist(GREETING, || still_welcome(app, connection)), persist(GREETING, greet));
+    let (welcome, is_new) = tokio::join!(patiently(|| still_welcome(app, connection)), patiently(greet));
     if is_new? {
         let created = app.publisher.deliver(connection_id, &event(Body::UserCreated { user_id })).await;
         if created.is_err() {
@@ -174,6 +174,14 @@ async fn greet(app: &App, connection: &Connection) -> Result<Result<(), PostErro
     welcome?;
     app.connections.note_greeted(connection).await?;
     Ok(Ok(()))
+}
+
+/// A part of the greeting, tried again, and given up when it takes too long: the client is to be told in time.
+async fn patiently<T, F>(part: impl FnMut() -> F) -> Result<T, ApiError>
+where
+    F: Future<Output = Result<T, ApiError>>,
+{
+    within(GREETING, Box::pin(persist(GREETING, part))).await
 }
 
 /// Whether what let the socket in still does; returns the answers that are being streamed.

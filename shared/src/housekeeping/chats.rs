@@ -1,5 +1,7 @@
 //! Chats that are deleted and not purged yet, and answers whose streamers died.
 
+use std::time::Duration;
+
 use super::{Run, round::Came};
 use crate::{
     answer,
@@ -9,6 +11,9 @@ use crate::{
     store::{Due, Lapsed, Remains, StoreError},
     time::Timestamp,
 };
+
+/// How long the sockets of a chat are told that an answer has ended: less than what a run leaves of its function's time.
+const TELLING: Duration = Duration::from_secs(30);
 
 impl Run<'_> {
     pub(super) async fn chats(&self) -> Result<(), StoreError> {
@@ -28,6 +33,9 @@ impl Run<'_> {
             }
             Remains::Answers(answers) => {
                 for answer in answers {
+                    if self.is_over() {
+                        return Ok(Came::SoFar);
+                    }
                     self.end(tenant, chat, &answer).await?;
                 }
                 self.house.chats.settle(due, self.now).await?;
@@ -55,7 +63,11 @@ impl Run<'_> {
         if let Lapsed::Ended { answer, record: Some(record) } = lapsed {
             self.tally.count(|done| done.answers_ended += 1);
             let waiting = record.waiting();
-            answer::tell_end(&self.house.sockets, (tenant, chat), *answer, &waiting, self.request_id).await;
+            let telling = answer::tell_end(&self.house.sockets, (tenant, chat), *answer, &waiting, self.request_id);
+            // Whoever does not hear of it in time reads the answer, or resumes.
+            if tokio::time::timeout(TELLING, telling).await.is_err() {
+                tracing::warn!(request_id = self.request_id, "sockets were not told of an end in time");
+            }
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ impl Run<'_> {
                 match self.consider(tenant, candidate, since).await {
                     Ok(()) => {}
                     Err(StoreError::Contended { .. }) => contended.set(true),
-                    Err(error) => self.failed(&telemetry::causes(&error)),
+                    Err(error) => self.failed(&(tenant, &candidate.chat_id), &telemetry::causes(&error)),
                 }
             });
             looks.await;

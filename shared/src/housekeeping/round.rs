@@ -1,6 +1,9 @@
 //! Going round what is due.
 
-use std::time::Duration;
+use std::{
+    fmt::{Debug, Display},
+    time::Duration,
+};
 
 use futures_util::{StreamExt, future::join_all, stream};
 use tokio::time::Instant;
@@ -49,7 +52,7 @@ impl Run<'_> {
     /// # Errors
     ///
     /// [`StoreError`] when it could not be read what is due.
-    pub(super) async fn round<T>(
+    pub(super) async fn round<T: Debug>(
         &self,
         agenda: &Agenda<T>,
         look: impl AsyncFn(&Due<T>) -> Result<Came, StoreError>,
@@ -58,7 +61,7 @@ impl Run<'_> {
         join_all(shards).await.into_iter().collect()
     }
 
-    async fn round_shard<T>(
+    async fn round_shard<T: Debug>(
         &self,
         agenda: &Agenda<T>,
         shard: Shard,
@@ -68,7 +71,7 @@ impl Run<'_> {
         loop {
             let page = agenda.page(shard, self.now, after).await?;
             for _ in 0..page.unreadable {
-                self.failed(&"the key of an item that is due cannot be read");
+                self.failed(&"an item that is due", &"its key cannot be read");
             }
             let looks = stream::iter(&page.items).for_each_concurrent(AT_ONCE, async |due| {
                 if self.is_over() {
@@ -79,7 +82,7 @@ impl Run<'_> {
                     Ok(Came::Through) => {}
                     Ok(Came::SoFar) => self.tally.count(|done| done.cut_short = true),
                     Err(error) => {
-                        self.failed(&telemetry::causes(&error));
+                        self.failed(&due.what, &telemetry::causes(&error));
                         self.put_off(agenda, due).await;
                     }
                 }
@@ -92,9 +95,9 @@ impl Run<'_> {
         }
     }
 
-    async fn put_off<T>(&self, agenda: &Agenda<T>, due: &Due<T>) {
+    async fn put_off<T: Debug>(&self, agenda: &Agenda<T>, due: &Due<T>) {
         if let Err(error) = agenda.put_off(due, Timestamp::now().plus(TRY_AGAIN)).await {
-            self.failed(&telemetry::causes(&error));
+            self.failed(&due.what, &telemetry::causes(&error));
         }
     }
 
@@ -107,9 +110,9 @@ impl Run<'_> {
         is_over
     }
 
-    /// Logs and counts what could not be done.
-    pub(super) fn failed(&self, cause: &dyn std::fmt::Display) {
+    /// Logs and counts what could not be done: of which chat or tenant, and why.
+    pub(super) fn failed(&self, what: &dyn Debug, cause: &dyn Display) {
         self.tally.count(|done| done.failures += 1);
-        tracing::error!(request_id = self.request_id, error.cause = %cause, "a part of the housekeeping failed");
+        tracing::error!(request_id = self.request_id, due = ?what, error.cause = %cause, "a part of the housekeeping failed");
     }
 }

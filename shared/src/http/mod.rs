@@ -5,7 +5,7 @@ mod response;
 mod routes;
 mod serve;
 
-pub use request::{chat_id, idempotency_key, json_body, no_body, path_parameter, query, request_id};
+pub use request::{chat_id, idempotency_key, is_preflight, json_body, no_body, path_parameter, query, request_id};
 pub use response::{created, created_before, made, no_content, ok};
 pub use routes::{ROUTES, is_bare_collection, unknown_route};
 pub use serve::{caught, serve, serve_anybody, serve_reading};

@@ -1,6 +1,9 @@
 //! Taking a request apart.
 
-use http::header::CONTENT_TYPE;
+use http::{
+    Method,
+    header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, ORIGIN},
+};
 use lambda_http::{RequestExt, request::RequestContext};
 use serde_json::Value;
 
@@ -23,6 +26,15 @@ pub fn request_id(request: &Request) -> String {
         _ => None,
     };
     id.unwrap_or_else(|| request.lambda_context().request_id)
+}
+
+/// Whether a browser asks if a page may send a request that no form could. Where an HTTP API has a `$default` route, that
+/// gets these questions too; API Gateway puts its headers for CORS on a good answer, if the template names origins.
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html>
+#[must_use]
+pub fn is_preflight(request: &Request) -> bool {
+    let has = |name| request.headers().contains_key(name);
+    request.method() == Method::OPTIONS && has(ORIGIN) && has(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// The API key that was sent, if it is readable as text.

@@ -15,7 +15,7 @@ use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::{
     Client,
-    operation::{delete_item::DeleteItemError, update_item::UpdateItemError},
+    operation::update_item::UpdateItemError,
     types::{AttributeValue, PutRequest, ReturnValue, ReturnValuesOnConditionCheckFailure, WriteRequest},
 };
 use serde::{Deserialize, Serialize};
@@ -384,15 +384,7 @@ impl Connections {
             .condition_expression("expires_at > :now")
             .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
             .return_values(ReturnValue::AllOld);
-        let item = match delete.send().await {
-            Ok(output) => output.attributes,
-            Err(error)
-                if error.as_service_error().is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
-            {
-                None
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let item = unless_refused(delete.send().await)?.and_then(|output| output.attributes);
         let ticket: Option<TicketItem> = item.map(item::from_item).transpose()?;
         Ok(ticket.map(|ticket| ticket.pass.into()))
     }

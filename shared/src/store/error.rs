@@ -1,9 +1,6 @@
 //! Why a call on the tables failed.
 
-use aws_sdk_dynamodb::{
-    error::{ProvideErrorMetadata, SdkError},
-    operation::update_item::UpdateItemError,
-};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::error::ApiError;
 
@@ -88,16 +85,16 @@ impl From<StoreError> for ApiError {
     }
 }
 
-/// The output of an update, or nothing when its condition refused it.
-pub(super) fn unless_refused<T, R>(result: Result<T, SdkError<UpdateItemError, R>>) -> Result<Option<T>, StoreError>
+/// The output of a write, or nothing when its condition refused it.
+pub(super) fn unless_refused<T, E, R>(result: Result<T, SdkError<E, R>>) -> Result<Option<T>, StoreError>
 where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     R: std::fmt::Debug + Send + Sync + 'static,
 {
+    let code = |error: &SdkError<E, R>| error.as_service_error().and_then(|error| error.code().map(str::to_owned));
     match result {
         Ok(output) => Ok(Some(output)),
-        Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {
-            Ok(None)
-        }
+        Err(error) if code(&error).as_deref() == Some("ConditionalCheckFailedException") => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

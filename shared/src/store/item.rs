@@ -3,8 +3,9 @@
 //! While a stack is being upgraded, functions of two releases work on the same items. So layouts only grow: a release
 //! may add attributes that the one before it does not miss, and reads items that lack them. What cannot be done so gets
 //! another version, in two releases: the first reads both and writes the old one, the second writes the new one. A
-//! function that meets an item of a version beyond its own refuses it, instead of taking it for what it is not; whoever
-//! asks again may meet a function of the new release. `docs/OPERATIONS.md` says what may change and what may not.
+//! function that reads an item of a version beyond its own refuses it, instead of taking it for what it is not; whoever
+//! asks again may meet a function of the new release. Writes do not look at the version. `docs/OPERATIONS.md` says what may
+//! change and what may not.
 
 use std::collections::HashMap;
 

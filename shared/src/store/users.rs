@@ -8,10 +8,7 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::{
-    operation::delete_item::DeleteItemError,
-    types::{AttributeValue, TransactWriteItem, Update},
-};
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use serde::Deserialize;
 
 use super::{
@@ -101,15 +98,7 @@ impl Chats {
                 .condition_expression("attribute_not_exists(chat_count) OR chat_count <= :none")
                 .expression_attribute_values(":none", AttributeValue::N("0".to_owned()));
         }
-        match delete.send().await {
-            Ok(_) => Ok(true),
-            Err(error)
-                if error.as_service_error().is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(error.into()),
-        }
+        Ok(unless_refused(delete.send().await)?.is_some())
     }
 
     /// Part of a transaction: the user has one chat more (1) or one less (-1).

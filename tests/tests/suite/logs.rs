@@ -122,11 +122,8 @@ async fn streams_that_run_at_once_are_counted_apart() {
         assert!(line.get("posts_retried").is_none() && line["posted_bytes"].as_u64().is_some_and(|bytes| bytes > 500));
         let (calls, _, written) = dynamodb(&line);
         assert!(calls > 2 && written > 0.0, "the end is stored and tidied up: {line}");
-        calls
     });
-    let calls = join_all(streams).await;
-    // A stream of a second is saved and looked after more often than one of a sixth.
-    assert!(calls[0] < calls[2], "{calls:?}");
+    join_all(streams).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

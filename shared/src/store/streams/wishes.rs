@@ -171,7 +171,7 @@ impl Hold {
             .get_item()
             .table_name(&self.chats.table)
             .set_key(Some(state_key(&self.tenant, &self.chat)))
-            .projection_expression("deleted_at, streams.#answer")
+            .projection_expression("v, deleted_at, streams.#answer")
             .expression_attribute_names("#answer", self.reply.message_id.as_str())
             .consistent_read(consistent)
             .send()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::{
-    operation::{delete_item::DeleteItemError, put_item::PutItemError, update_item::UpdateItemError},
+    operation::update_item::UpdateItemError,
     types::{AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
 };
 
@@ -287,13 +287,7 @@ impl Tenants {
             .set_item(Some(item))
             .condition_expression(OWN_OR_NOBODYS)
             .expression_attribute_values(":tenant", AttributeValue::S(tenant.to_string()));
-        match put.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
-                Ok(false)
-            }
-            Err(error) => Err(error.into()),
-        }
+        Ok(unless_refused(put.send().await)?.is_some())
     }
 
     /// Forgets whose key it is, if it is this tenant's.
@@ -305,15 +299,7 @@ impl Tenants {
             .key("pk", AttributeValue::S(key_pk(key)))
             .condition_expression(OWN_OR_NOBODYS)
             .expression_attribute_values(":tenant", AttributeValue::S(tenant.to_string()));
-        match delete.send().await {
-            Ok(_) => Ok(()),
-            Err(error)
-                if error.as_service_error().is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-        }
+        unless_refused(delete.send().await).map(drop)
     }
 
     fn put_owner(&self, key: &KeyHash, tenant: &TenantId) -> Result<TransactWriteItem, StoreError> {

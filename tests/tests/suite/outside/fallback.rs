@@ -1,6 +1,6 @@
 //! Paths and methods that do not exist.
 
-use reqwest::{Method, header};
+use reqwest::{Method, StatusCode, header};
 use tests::Api;
 
 #[tokio::test]
@@ -29,4 +29,14 @@ async fn known_paths_say_which_methods_they_have() {
         assert_eq!((answer.status.as_u16(), answer.code()), (405, "METHOD_NOT_ALLOWED"), "{method} {path}");
         assert_eq!(answer.headers[header::ALLOW], allow, "{method} {path}");
     }
+}
+
+#[tokio::test]
+async fn a_browser_that_asks_before_it_sends_is_not_refused() {
+    let tenant = Api::shared().tenant("preflight").await;
+    let ask = tenant.request(Method::OPTIONS, "/api/v1/chats/").header("Origin", "https://app.example.com");
+    let answer = ask.header("Access-Control-Request-Method", "POST").send().await.expect("the gateway answers");
+    assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    let other = tenant.send(tenant.request(Method::OPTIONS, "/api/v1/chats/")).await;
+    assert_eq!(other.code(), "METHOD_NOT_ALLOWED");
 }
