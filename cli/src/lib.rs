@@ -9,6 +9,7 @@ mod admin;
 mod command;
 mod dev;
 mod docs;
+mod file;
 mod key;
 mod package;
 mod process;

@@ -15,6 +15,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use crate::dev::{self, Workspace};
+use crate::file;
 use crate::terminal::Terminal;
 use architecture::Architecture;
 
@@ -86,14 +87,15 @@ async fn run(options: Options, terminal: &Terminal) -> Result<()> {
     };
     let output = options.output.unwrap_or_else(|| workspace.target.join("package"));
     fs::create_dir_all(&output).with_context(|| format!("failed to create {}", output.display()))?;
+    // First gone and last written, so that a template means that the archives are whole, and its own.
+    let path = output.join(TEMPLATE);
+    file::remove(&path).with_context(|| format!("failed to remove {}", path.display()))?;
     let step = terminal.step("Packing");
     let mut packed = Vec::new();
     for name in &template.functions {
         step.progress(name.clone());
         packed.push(pack(name, &binaries, architecture, &output)?);
     }
-    // Last, so that a template means that the archives are whole.
-    let path = output.join(TEMPLATE);
     fs::write(&path, format!("{:#}\n", template.json))
         .with_context(|| format!("failed to write {}", path.display()))?;
     step.done(format_args!("Packed {} functions for {architecture}", packed.len()));

@@ -13,7 +13,7 @@ use shared::limits::Limits;
 use shared::store::{NewLimits, NewTenant, TenantStatus};
 use shared::time::Timestamp;
 
-use crate::admin::{self, Admin, Consent, Keep, Patience, PlaceOptions};
+use crate::admin::{self, Admin, Consent, HalfDone, Keep, Patience, PlaceOptions};
 use crate::terminal::Colour;
 
 /// Of how many tenants the open connections are counted at once.
@@ -203,12 +203,16 @@ impl Create {
         admin.done(format_args!("Made the tenant {}", admin.terminal.paint(Colour::Bold, &name)));
         // Whatever fails from here on, the key must be seen.
         admin.reveal(key.reveal());
-        retention.set(admin, &tenant_id).await?;
         let mut event = json!({"tenant_id": tenant_id, "name": name, "api_key": key.reveal()});
+        let retained = retention.set(admin, &tenant_id).await;
         if let Ok(Some(made)) = admin.tenants.find(tenant_id.as_str()).await {
             merge(&mut event, admin::tenant(&made, 0, now));
             event["key_id"] = event["keys"][0]["key_id"].clone();
             admin.terminal.line(admin::tenant_lines(&made, 0, &admin.terminal));
+        }
+        if let Err(error) = retained {
+            let error = admin.explain(error).context("the tenant is there, but its chats may be kept for ever");
+            return Err(HalfDone { event, error }.into());
         }
         admin.terminal.event(&event);
         Ok(())

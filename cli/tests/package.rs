@@ -116,6 +116,15 @@ fn the_same_program_gives_the_same_archive() {
 }
 
 #[test]
+fn a_template_means_that_the_archives_are_its_own() {
+    let place = Place::new(&program());
+    assert!(place.package(&["--architecture", "x86_64"]).status.success());
+    place.write("built/greet", b"#!/bin/sh\n");
+    assert_eq!(place.package(&["--architecture", "x86_64"]).status.code(), Some(1));
+    assert!(!place.path("package/template.json").exists(), "it looks like a package");
+}
+
+#[test]
 fn what_lambda_could_not_start_is_not_packed() {
     for (program, architecture, says) in [
         (program(), "arm64", "greet cannot be packed: it is built for x86_64, not arm64; pass --architecture x86_64"),

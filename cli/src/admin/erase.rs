@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use shared::error::ApiError;
@@ -74,13 +74,27 @@ impl Consent {
 impl Admin {
     /// Erases all of a suspended tenant that has no open socket, and last the tenant itself.
     pub(crate) async fn erase_tenant(&self, tenant: &TenantRecord, mut event: Value) -> Result<()> {
-        let (id, name) = (&tenant.tenant_id, &tenant.gate.name);
         let mut progress = Progress::new(&self.terminal, "Erasing");
-        let settled = Instant::now() + LAST_WORDS;
         let mut erased = Erased::default();
+        let done = self.erase_all(&tenant.tenant_id, &mut erased, &mut progress).await;
+        let (chats, users) = (erased.chats, erased.users.len());
+        event["erased"] = done.is_ok().into();
+        event["chats"] = chats.into();
+        event["users"] = users.into();
+        if let Err(error) = done {
+            return Err(HalfDone { event, error: error.into() }.into());
+        }
+        progress.done(format_args!("Erased {}: {chats} chats of {users} users, and its keys", tenant.gate.name));
+        self.terminal.event(&event);
+        Ok(())
+    }
+
+    /// Erases what a tenant has until there is no more, and then the tenant.
+    async fn erase_all(&self, id: &TenantId, erased: &mut Erased, progress: &mut Progress) -> Result<(), StoreError> {
+        let settled = Instant::now() + LAST_WORDS;
         loop {
             let is_settled = Instant::now() >= settled;
-            if self.erase_owned(id, is_settled, &mut erased, &mut progress).await? > 0 {
+            if self.erase_owned(id, is_settled, erased, progress).await? > 0 {
                 sleep(INDEXES).await;
             } else if is_settled {
                 break;
@@ -92,14 +106,7 @@ impl Admin {
             self.connections.remove(&socket).await?;
         }
         self.connections.forget_tenant(id).await?;
-        self.tenants.erase(id).await?;
-        let (chats, users) = (erased.chats, erased.users.len());
-        progress.done(format_args!("Erased {name}: {chats} chats of {users} users, and its keys"));
-        event["erased"] = true.into();
-        event["chats"] = chats.into();
-        event["users"] = users.into();
-        self.terminal.event(&event);
-        Ok(())
+        self.tenants.erase(id).await
     }
 
     /// Looks once for what a tenant has, chats first, and erases it. Returns how much was found.
@@ -122,7 +129,7 @@ impl Admin {
                     other => others.push(other),
                 }
             }
-            erased.chats += self.erase_chats(tenant, chats).await?;
+            self.erase_chats(tenant, chats, erased).await?;
             for other in others {
                 match other {
                     Owned::User(user) => {
@@ -142,13 +149,17 @@ impl Admin {
         }
     }
 
-    /// Deletes chats and purges them. Returns how many were there still; one that others were faster at is found again.
-    async fn erase_chats(&self, tenant: &TenantId, chats: Vec<ChatId>) -> Result<u64, StoreError> {
+    /// Deletes chats and purges them. Counts those that were there still; one that others were faster at is found again.
+    async fn erase_chats(&self, tenant: &TenantId, chats: Vec<ChatId>, erased: &mut Erased) -> Result<(), StoreError> {
         let erasing = stream::iter(chats).map(async |chat| match self.erase_chat(tenant, &chat).await {
-            Err(StoreError::Contended { .. }) => Ok(0),
-            erased => erased.map(u64::from),
+            Err(StoreError::Contended { .. }) => Ok(false),
+            erased => erased,
         });
-        erasing.buffer_unordered(AT_ONCE).try_fold(0, async |sum, one| Ok(sum + one)).await
+        let mut erasing = erasing.buffer_unordered(AT_ONCE);
+        while let Some(was_there) = erasing.try_next().await? {
+            erased.chats += u64::from(was_there);
+        }
+        Ok(())
     }
 
     /// Deletes a chat and purges it. False when nothing of it is there any more.
@@ -166,26 +177,37 @@ impl Admin {
         let id = &tenant.tenant_id;
         let mut progress = Progress::new(&self.terminal, "Erasing");
         let mut erased = Erased::default();
-        let mut event = json!({"tenant_id": id, "user_id": user, "erased": false});
+        let done = self.erase_all_of_user(id, user, &mut erased, &mut progress).await;
+        let chats = erased.chats;
+        let event = json!({"tenant_id": id, "user_id": user, "erased": done.is_ok(), "chats": chats});
+        if let Err(error) = done {
+            return Err(HalfDone { event, error }.into());
+        }
+        progress.done(format_args!("Erased {user} of {}: {chats} chats", tenant.gate.name));
+        self.terminal.event(&event);
+        Ok(())
+    }
+
+    /// Erases what there is of a user until there is no more, and then the user.
+    async fn erase_all_of_user(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        erased: &mut Erased,
+        progress: &mut Progress,
+    ) -> Result<()> {
         for _ in 0..LOOKS {
-            let found = self.erase_of_user(id, user, &mut erased, &mut progress).await?;
-            let left = self.close_sockets_of(id, user).await?;
-            event["chats"] = erased.chats.into();
+            let found = self.erase_of_user(tenant, user, erased, progress).await?;
+            let left = self.close_sockets_of(tenant, user).await?;
             if left > 0 {
-                let error = anyhow!("{left} sockets of {user} are open still, or may be; run this again");
-                return Err(HalfDone { event, error }.into());
+                bail!("{left} sockets of {user} are open still, or may be; run this again");
             }
-            if found == 0 && self.chats.forget_user(id, user, false).await? {
-                progress.done(format_args!("Erased {user} of {}: {} chats", tenant.gate.name, erased.chats));
-                event["erased"] = true.into();
-                self.terminal.event(&event);
+            if found == 0 && self.chats.forget_user(tenant, user, false).await? {
                 return Ok(());
             }
             sleep(INDEXES).await;
         }
-        let error =
-            anyhow!("chats of {user} are being made all the time; stop whoever makes them, then run this again");
-        Err(HalfDone { event, error }.into())
+        bail!("chats of {user} are being made all the time; stop whoever makes them, then run this again")
     }
 
     /// Looks once for what there is of a user, and erases it. Returns how much was found.
@@ -201,7 +223,7 @@ impl Admin {
         loop {
             let page = self.chats.ids_of_user(tenant, user, after).await?;
             found += page.ids.len();
-            erased.chats += self.erase_chats(tenant, page.ids).await?;
+            self.erase_chats(tenant, page.ids, erased).await?;
             progress.tell(format!("{} chats", erased.chats));
             after = page.next;
             if after.is_none() {

@@ -1,5 +1,6 @@
 //! Handing out what is stored of a user, as one JSON document that is written while it is read.
 
+use std::collections::HashSet;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use shared::store::TenantRecord;
 use shared::time::Timestamp;
 
 use super::Admin;
+use crate::file;
 use crate::terminal::Progress;
 
 /// How many messages are read at once.
@@ -69,11 +71,15 @@ impl Admin {
             "exported_at": Timestamp::now(),
         });
         open(&mut to, &about, "chats")?;
+        // A chat that somebody writes in moves behind the others, where it is met again.
+        let mut met = HashSet::new();
         let mut after = None;
         loop {
             let page = self.chats.ids_of_user(id, user, after).await?;
             for chat in page.ids {
-                self.write_chat(id, &chat, &mut to, &mut exported, progress).await?;
+                if met.insert(chat.clone()) {
+                    self.write_chat(id, &chat, &mut to, &mut exported, progress).await?;
+                }
             }
             after = page.next;
             if after.is_none() {
@@ -130,8 +136,10 @@ fn partial(file: &Path) -> PathBuf {
     name.into()
 }
 
-/// Makes a file that nobody else on this machine may read.
-fn create(file: &Path) -> io::Result<std::fs::File> {
+/// Makes a file that nobody else on this machine may read. What has its name goes: others may be allowed to read that, or
+/// it may lead elsewhere.
+fn create(path: &Path) -> io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt;
-    std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)
+    file::remove(path)?;
+    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }

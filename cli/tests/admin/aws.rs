@@ -3,6 +3,7 @@
 use std::process::Output;
 
 use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
+use serde_json::json;
 
 use crate::harness::{chat, dynamodb, dynamodb_endpoint, message, result, serve};
 
@@ -83,6 +84,17 @@ async fn the_tables_of_a_stack_have_names_of_their_own() {
     let export = ["user", "export", "Far", "u", "--stack", "prod"];
     let gone = message(result(&on_aws(&export, &cloudformation)));
     assert!(gone.starts_with("the tables of the stack prod are gone from eu-west-1"), "{gone}");
+
+    // What was erased before that is told all the same.
+    for (arguments, users) in
+        [(&["user", "erase", "Far", "u"][..], json!(null)), (&["tenant", "erase", "Far"], json!(0))]
+    {
+        let arguments = [arguments, &["--yes", "--stack", "prod"]].concat();
+        let failed = result(&on_aws(&arguments, &cloudformation)).expect_err("a table is gone");
+        assert_eq!((&failed["erased"], &failed["chats"], &failed["users"]), (&json!(false), &json!(0), &users));
+        let message = failed["error"]["message"].as_str().expect("a message");
+        assert!(message.starts_with("the tables of the stack prod are gone from eu-west-1"), "{message}");
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
-//! `chat tenant` and `chat key`, as the program that people run, on a real DynamoDB Local.
+//! `chat tenant`, `chat key` and `chat user`, as the program that people run, on a real DynamoDB Local.
 
 mod aws;
 mod harness;
 mod keys;
 mod sockets;
 mod tenants;
+mod users;

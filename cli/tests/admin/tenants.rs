@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{chat, json, json_with, message, refusal, result, run, unique};
+use crate::harness::{chat, json, json_with, message, refusal, result, run, serve, unique};
 
 #[test]
 fn a_new_tenant_has_a_key_and_the_usual_limits() {
@@ -95,6 +95,22 @@ fn chats_are_kept_as_long_as_their_tenant_wants() {
         assert_eq!(kept(&["tenant", "set-limits", &name, "--retention-days", none]), json!(null));
     }
     assert_eq!(kept(&["tenant", "create", &unique("Retaining"), "--retention-days", "7"]), 7);
+}
+
+#[test]
+fn a_key_that_was_made_is_told_whatever_fails_then() {
+    let makes_tenants_alone = serve(|_, body| {
+        if body.contains("TransactItems") {
+            return (200, "{}".to_owned());
+        }
+        (400, json!({"__type": "com.amazon.coral.service#AccessDeniedException"}).to_string())
+    });
+    let create = ["tenant", "create", "Half", "--retention-days", "7", "--json"];
+    let output = chat().args(create).args(["--dynamodb-endpoint", &makes_tenants_alone]).output();
+    let failed = result(&output.expect("chat starts")).expect_err("the retention is not set");
+    assert!(failed["api_key"].as_str().is_some_and(|key| key.starts_with("ck_live_")), "{failed}");
+    assert!(failed["tenant_id"].is_string(), "{failed}");
+    assert!(message(Err(failed)).starts_with("the tenant is there, but its chats may be kept for ever: "));
 }
 
 #[test]
