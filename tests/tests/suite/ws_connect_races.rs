@@ -160,8 +160,9 @@ async fn the_lease_stays_when_it_is_not_known_whether_the_socket_is_noted() {
     assert_eq!(stack.connections().leases(&tenant.id).await.expect("the table answers").len(), 1);
 }
 
-/// A socket that is noted, while so many reads after that are refused; what it was told, once it was told `kind`.
-async fn told(name: &str, refused_reads: usize, kind: &str) -> (Tenant, Vec<(Method, Value)>) {
+/// A socket that is noted, while so many reads after that are refused; what it was told, once it was told `kind`, and the
+/// function that did so, which may still be at work.
+async fn told(name: &str, refused_reads: usize, kind: &str) -> (Tenant, Vec<(Method, Value)>, Lambda) {
     let stack = Stack::shared();
     let tenant = stack.tenant(name).await;
     let chat = tenant.chat("u").await;
@@ -181,19 +182,19 @@ async fn told(name: &str, refused_reads: usize, kind: &str) -> (Tenant, Vec<(Met
     lambda.send(handshake(&tenant, &chat));
     assert_eq!(lambda.answers(1).await[0]["statusCode"], 200);
     eventually("the socket is told", async || proxy.posts().iter().any(|(_, event)| event["type"] == kind)).await;
-    (tenant, proxy.posts())
+    (tenant, proxy.posts(), lambda)
 }
 
 /// The SDK tries each of the two reads three times.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_socket_is_greeted_although_dynamodb_has_a_bad_moment() {
-    let (_, posts) = told("greeted late", 6, "user_created").await;
+    let (_, posts, _) = told("greeted late", 6, "user_created").await;
     let events: Vec<Value> = posts.into_iter().map(|(_, event)| event).collect();
     assert_eq!(types(&events), ["connection_established", "user_created"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_socket_that_cannot_be_greeted_is_told_so_and_closed() {
-    let (tenant, _) = told("not greeted", usize::MAX, "error").await;
+    let (tenant, _, _at_work) = told("not greeted", usize::MAX, "error").await;
     eventually("nothing is left of the socket", async || is_clean(&tenant).await).await;
 }
