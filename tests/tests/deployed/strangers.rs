@@ -8,11 +8,15 @@ use tests::Options;
 use crate::emulator::{Deployed, Emulator};
 
 /// What the emulator cannot carry, with the reason.
-const BEYOND_THE_EMULATOR: [(&str, &str); 4] = [
+const BEYOND_THE_EMULATOR: [(&str, &str); 5] = [
     ("of_a_thousand_requests_at_once", "each call at once is a process of its own, and there is no limit to them"),
     ("of_two_hundred_connects_at_once", "the same"),
     ("a_connection_may_say_ten_things_a_second", "a socket's messages are handled one by one, and no faster than that"),
     ("four_answers_at_once_in_a_chat", "the same: the first may be over when the fourth begins"),
+    (
+        "a_browser_that_asks_before_it_sends",
+        "these questions are answered by the emulator itself, with 403 where no origin is named",
+    ),
 ];
 
 /// Policies that are for what does not happen in these tests, with what it is.
