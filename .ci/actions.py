@@ -35,15 +35,19 @@ def asks(program):
     return {action for name, action in OPERATIONS.items() if name.encode() in program}
 
 
+# What Lambda asks for in the function's name: it writes its log, and tells of its failed runs where the template says so.
+LAMBDAS = ("logs:", "sqs:")
+
+
 def may(role):
-    """The actions that a role allows, but for logging, which every function needs."""
+    """The actions that a role allows to the program itself."""
     actions = set()
     for statement in role["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]:
         statement = statement["Fn::If"][1] if "Fn::If" in statement else statement
         for action in listed(statement["Action"]):
             if action == "execute-api:ManageConnections":
                 actions |= {f"{action}/{resource['Fn::Sub'].split('/')[2]}" for resource in listed(statement["Resource"])}
-            elif not action.startswith("logs:"):
+            elif not action.startswith(LAMBDAS):
                 actions.add(action)
     return actions
 
