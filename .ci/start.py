@@ -58,7 +58,7 @@ def websocket(kind):
 # What each kind of function answers, from which one sees that it has read its environment, the event, and the tables.
 EXPECTED = {
     "fallback": (rest, 404),
-    "housekeeping": (lambda _: {}, "nothing"),
+    "maintenance": (lambda _: {}, "nothing"),
     "ws-connect": (lambda _: websocket("CONNECT"), 401),
     "ws-disconnect": (lambda _: websocket("DISCONNECT"), 200),
     "ws-message": (lambda _: websocket("MESSAGE"), 403),

@@ -17,8 +17,8 @@ use std::process::ExitCode;
 
 use anyhow::{Error, Result, anyhow};
 use serde_json::{Value, json};
-use shared::store::{Chats, Connections, TenantRecord, Tenants};
-use shared::time::Timestamp;
+use shared::domain::time::Timestamp;
+use shared::storage::{Chats, Connections, TenantRecord, Tenants};
 
 pub(crate) use erase::Consent;
 pub(crate) use find::{key_of, live_key_of, no_key};
@@ -136,7 +136,7 @@ impl Admin {
         if live_keys(tenant, now) == 0 {
             self.terminal.warning(format_args!(
                 "{name} has no live key, so none of its requests comes in; `cargo chat key create {id}` makes one",
-                name = tenant.gate.name,
+                name = tenant.access.name,
                 id = tenant.tenant_id,
             ));
         }

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
-use shared::api_key::{ApiKey, KeyHash};
-use shared::store::{KeyRecord, NewKey, TenantRecord};
-use shared::time::Timestamp;
+use shared::domain::api_key::{ApiKey, KeyHash};
+use shared::domain::time::Timestamp;
+use shared::storage::{KeyRecord, NewKey, TenantRecord};
 
 pub(crate) use options::Options;
 
@@ -41,9 +41,9 @@ impl Create {
         let record = issue(admin, &tenant, &key, expires_at, now).await?;
         let mut event = made(&tenant, &record, now);
         if self.import {
-            admin.done(format_args!("Took over a key of {} as {}", tenant.gate.name, until(&record)));
+            admin.done(format_args!("Took over a key of {} as {}", tenant.access.name, until(&record)));
         } else {
-            admin.done(format_args!("Made a key for {}: {}", tenant.gate.name, until(&record)));
+            admin.done(format_args!("Made a key for {}: {}", tenant.access.name, until(&record)));
             admin.reveal(key.reveal());
             event["api_key"] = json!(key.reveal());
         }
@@ -58,7 +58,7 @@ async fn list(admin: &Admin, tenant: &str) -> Result<()> {
     admin.terminal.line(admin::keys_table(&tenant, now, &admin.terminal));
     admin.warn_without_keys(&tenant, now);
     let keys = admin::keys(&tenant, now);
-    admin.terminal.event(&json!({"tenant_id": tenant.tenant_id, "name": tenant.gate.name, "keys": keys}));
+    admin.terminal.event(&json!({"tenant_id": tenant.tenant_id, "name": tenant.access.name, "keys": keys}));
     Ok(())
 }
 
@@ -73,7 +73,7 @@ impl Revoke {
             None => bail!(admin::no_key(&tenant, key_id)),
         };
         if revoked {
-            admin.done(format_args!("Revoked {key_id} of {}", tenant.gate.name));
+            admin.done(format_args!("Revoked {key_id} of {}", tenant.access.name));
         } else {
             admin.terminal.warning(admin::no_key(&tenant, key_id));
         }
@@ -96,7 +96,7 @@ impl Rotate {
         let now = Timestamp::now();
         let key = ApiKey::generate(&self.environment);
         let record = issue(admin, &tenant, &key, self.expiry.time(now)?, now).await?;
-        admin.done(format_args!("Made a key for {}: {}", tenant.gate.name, until(&record)));
+        admin.done(format_args!("Made a key for {}: {}", tenant.access.name, until(&record)));
         admin.reveal(key.reveal());
         let mut event = made(&tenant, &record, now);
         event["api_key"] = json!(key.reveal());
@@ -138,7 +138,7 @@ impl Rotate {
             if !admin.tenants.revoke_key(&tenant.tenant_id, hash).await? {
                 return Err(gone());
             }
-            admin.done(format_args!("Revoked {} of {}", old.key_id, tenant.gate.name));
+            admin.done(format_args!("Revoked {} of {}", old.key_id, tenant.access.name));
             return Ok((json!({"key_id": old.key_id, "revoked": true, "expires_at": null}), true));
         }
         let grace = now.plus(self.grace);
@@ -160,12 +160,12 @@ async fn issue(
     now: Timestamp,
 ) -> Result<KeyRecord> {
     if admin::live_keys(tenant, now) >= MAX_LIVE_KEYS {
-        bail!("{} has {MAX_LIVE_KEYS} live keys, which is the most; revoke one that is not needed", tenant.gate.name);
+        bail!("{} has {MAX_LIVE_KEYS} live keys, which is the most; revoke one that is not needed", tenant.access.name);
     }
     let new = NewKey { key: &key.hash(), expires_at };
     let record = admin.tenants.add_key(&tenant.tenant_id, new, now).await?;
     let record = record.ok_or_else(|| anyhow!("this key is in use already, by this tenant or by another one"))?;
-    for (hash, old) in tenant.gate.keys() {
+    for (hash, old) in tenant.access.keys() {
         if old.expires_at.is_some_and(|expires_at| expires_at <= now) {
             // The next new key makes up for it.
             let _ = admin.tenants.revoke_key(&tenant.tenant_id, &hash).await;

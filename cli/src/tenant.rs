@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
-use shared::agent::AgentName;
-use shared::api_key::ApiKey;
-use shared::chat::{ChatConfig, MaxTokens, ModelName, Temperature};
-use shared::id::TenantId;
-use shared::limits::Limits;
-use shared::store::{NewLimits, NewTenant, TenantStatus};
-use shared::time::Timestamp;
+use shared::domain::agent_name::AgentName;
+use shared::domain::api_key::ApiKey;
+use shared::domain::chat::{ChatConfig, MaxTokens, ModelName, Temperature};
+use shared::domain::id::TenantId;
+use shared::domain::limits::Limits;
+use shared::domain::time::Timestamp;
+use shared::storage::{NewLimits, NewTenant, TenantStatus};
 
 use crate::admin::{self, Admin, Consent, HalfDone, Keep, Patience, PlaceOptions};
 use crate::terminal::Colour;
@@ -252,13 +252,13 @@ impl Tenant {
         let tenant = admin.tenant(&self.tenant).await?;
         self.set(admin, &tenant, TenantStatus::Active).await?;
         let resumed = admin.again(&tenant).await?;
-        admin.done(format_args!("Resumed {}", resumed.gate.name));
+        admin.done(format_args!("Resumed {}", resumed.access.name));
         admin.warn_without_keys(&resumed, Timestamp::now());
         admin.terminal.event(&admin.shown(&resumed).await?);
         Ok(())
     }
 
-    async fn set(&self, admin: &Admin, tenant: &shared::store::TenantRecord, status: TenantStatus) -> Result<()> {
+    async fn set(&self, admin: &Admin, tenant: &shared::storage::TenantRecord, status: TenantStatus) -> Result<()> {
         if !admin.tenants.set_status(&tenant.tenant_id, status).await? {
             bail!("the tenant {} is gone", self.tenant);
         }
@@ -270,7 +270,7 @@ impl Suspend {
     async fn run(self, admin: &Admin) -> Result<()> {
         let tenant = admin.tenant(&self.tenant.tenant).await?;
         self.tenant.set(admin, &tenant, TenantStatus::Suspended).await?;
-        admin.done(format_args!("Suspended {}: its requests are refused", tenant.gate.name));
+        admin.done(format_args!("Suspended {}: its requests are refused", tenant.access.name));
         let closing = admin.close_sockets(&tenant.tenant_id, self.patience).await;
         let event = admin.shown(&admin.again(&tenant).await?).await?;
         admin.conclude(event, &closing)
@@ -282,7 +282,7 @@ impl SetLimits {
         let tenant = admin.tenant(&self.tenant.tenant).await?;
         if !self.limits.is_some() && self.retention.retention_days.is_none() {
             bail!(
-                "there is nothing to change; pass --rest-per-minute, --tickets-per-minute, --connections or \
+                "there is nothing to change; grant --rest-per-minute, --tickets-per-minute, --connections or \
                  --retention-days"
             );
         }
@@ -293,8 +293,8 @@ impl SetLimits {
         }
         self.retention.set(admin, &tenant.tenant_id).await?;
         let changed = admin.again(&tenant).await?;
-        let (limits, kept) = (admin::limits(&changed.gate.limits), admin::kept(changed.gate.retention_days));
-        admin.done(format_args!("{} may make {limits}; its chats are kept {kept}", changed.gate.name));
+        let (limits, kept) = (admin::limits(&changed.access.limits), admin::kept(changed.access.retention_days));
+        admin.done(format_args!("{} may make {limits}; its chats are kept {kept}", changed.access.name));
         admin.terminal.event(&admin.shown(&changed).await?);
         Ok(())
     }
@@ -303,12 +303,12 @@ impl SetLimits {
 impl Erase {
     async fn run(self, admin: &Admin) -> Result<()> {
         let tenant = admin.tenant(&self.tenant.tenant).await?;
-        let what = format!("the tenant {} with all its keys, users and chats", tenant.gate.name);
-        self.consent.ask(admin, &what, &tenant.gate.name)?;
+        let what = format!("the tenant {} with all its keys, users and chats", tenant.access.name);
+        self.consent.ask(admin, &what, &tenant.access.name)?;
         self.tenant.set(admin, &tenant, TenantStatus::Suspended).await?;
-        admin.done(format_args!("Suspended {}: its requests are refused", tenant.gate.name));
+        admin.done(format_args!("Suspended {}: its requests are refused", tenant.access.name));
         let closing = admin.close_sockets(&tenant.tenant_id, self.patience).await;
-        let event = json!({"tenant_id": tenant.tenant_id, "name": tenant.gate.name, "erased": false});
+        let event = json!({"tenant_id": tenant.tenant_id, "name": tenant.access.name, "erased": false});
         if !closing.is_done() {
             return admin.conclude(event, &closing);
         }

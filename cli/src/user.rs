@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use shared::id::UserId;
+use shared::domain::id::UserId;
 
 use crate::admin::{self, Admin, Consent, PlaceOptions};
 
@@ -77,7 +77,7 @@ impl Erase {
     async fn run(self, admin: &Admin) -> Result<()> {
         let User { tenant, user_id } = self.user;
         let tenant = admin.tenant(&tenant).await?;
-        let what = format!("all chats of the user {user_id} of the tenant {}", tenant.gate.name);
+        let what = format!("all chats of the user {user_id} of the tenant {}", tenant.access.name);
         self.consent.ask(admin, &what, user_id.as_str())?;
         admin.erase_user(&tenant, &user_id).await
     }

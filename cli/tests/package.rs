@@ -127,7 +127,7 @@ fn a_template_means_that_the_archives_are_its_own() {
 #[test]
 fn what_lambda_could_not_start_is_not_packed() {
     for (program, architecture, says) in [
-        (program(), "arm64", "greet cannot be packed: it is built for x86_64, not arm64; pass --architecture x86_64"),
+        (program(), "arm64", "greet cannot be packed: it is built for x86_64, not arm64; grant --architecture x86_64"),
         (b"#!/bin/sh\n".to_vec(), "x86_64", "greet cannot be packed: it is no program for Linux"),
     ] {
         let place = Place::new(&program);

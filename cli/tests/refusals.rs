@@ -68,7 +68,7 @@ fn a_port_that_is_taken() {
         }
         let refusal = refusal(workspace.path(), &arguments);
         assert!(refusal.starts_with(&format!("✗ port {port} is taken")), "{refusal}");
-        assert!(refusal.contains(&format!("or pass {flag} ")), "{refusal}");
+        assert!(refusal.contains(&format!("or grant {flag} ")), "{refusal}");
     }
 }
 

@@ -1,32 +1,26 @@
-//! What the functions share: the domain's types, the tables, authentication, errors, and the two edges (HTTP and
-//! WebSocket) through which a Lambda function meets the world.
+//! What the functions share, in layers. Each layer may use those above it in this list and none below.
 //!
-//! A function crate picks the few things that it may do from here; nothing here knows which functions exist.
+//! | layer | what lives here |
+//! |---|---|
+//! | [`domain`] | ids, keys, chats, messages, limits, pagination, errors, time: no I/O, no AWS type |
+//! | [`runtime`] | work after the response, deadlines, retries, configuration, AWS clients, telemetry |
+//! | [`storage`] | DynamoDB: one repository per aggregate over one private table client |
+//! | [`auth`] | API key → tenant → access |
+//! | [`agents`] | the models behind one trait |
+//! | [`websocket`] | frames, events, the publisher, connection slots |
+//! | [`generation`] | one assistant message, from the agent to connections and history |
+//! | [`maintenance`] | the sweeps of the scheduled function |
+//! | [`rest`], [`schedule`] | the other two edges |
+//!
+//! Nothing here knows which functions exist.
 
-pub mod after;
-pub mod agent;
-pub mod answer;
-pub mod api_key;
+pub mod agents;
 pub mod auth;
-pub mod aws;
-pub mod budget;
-pub mod chat;
-pub mod config;
-pub mod error;
-pub mod housekeeping;
-pub mod http;
-pub mod id;
-pub mod input;
-pub mod leases;
-pub mod limits;
-pub mod message;
-pub mod page;
-pub mod persistence;
-pub mod scheduled;
-#[cfg(feature = "schema")]
-pub mod schema;
-pub mod store;
-pub mod telemetry;
-pub mod ticket;
-pub mod time;
-pub mod ws;
+pub mod domain;
+pub mod generation;
+pub mod maintenance;
+pub mod rest;
+pub mod runtime;
+pub mod schedule;
+pub mod storage;
+pub mod websocket;

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use shared::{error::Code, http, telemetry};
+use shared::{domain::error::Code, rest, runtime::telemetry};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -28,7 +28,7 @@ async fn a_panic_leaves_its_place_and_not_its_text() {
     telemetry::log_panics();
 
     let content = "what the user said";
-    let error = http::caught::<()>(async { panic!("cannot handle {content:?}") }).await.expect_err("it panicked");
+    let error = rest::caught::<()>(async { panic!("cannot handle {content:?}") }).await.expect_err("it panicked");
     assert_eq!(error.code(), Code::Internal);
     telemetry::log_cause(&error, "r-1");
 

@@ -4,7 +4,7 @@ use std::{env, process::Command, sync::OnceLock};
 
 use reqwest::StatusCode;
 use serde_json::Value;
-use shared::limits::Limits;
+use shared::domain::limits::Limits;
 
 use crate::{Options, Stack, Tenant};
 

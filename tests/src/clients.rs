@@ -8,7 +8,7 @@ use reqwest::{
     header::{self, HeaderMap, HeaderValue},
 };
 use serde_json::{Value, json};
-use shared::id::TenantId;
+use shared::domain::id::TenantId;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,

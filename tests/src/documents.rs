@@ -112,7 +112,7 @@ impl Rest {
             .find(|operation| operation.method == method.as_str() && matches(&operation.template, path));
         match found {
             Some(operation) => operation.responses.get(&status),
-            // What is posted below the collection passes the doorkeeper before it turns out to be nothing.
+            // What is posted below the collection passes the authenticator before it turns out to be nothing.
             None if *method == Method::POST && path.starts_with("/api/v1/chats/") => {
                 let create = self.operations.iter().find(|operation| operation.template == "/api/v1/chats");
                 self.unrouted.get(&status).or_else(|| create?.responses.get(&status))

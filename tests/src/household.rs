@@ -8,19 +8,21 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, BillingMode, GlobalSecondaryIndex},
 };
 use shared::{
-    answer::Sockets,
-    api_key::{ApiKey, KeyHash},
-    chat::{ChatConfig, NewChat},
-    housekeeping::{Done, Housekeeper, Until},
-    id::{ChatId, ConnectionId, MessageId, TenantId, UserId},
-    limits::Limits,
-    message::{FinishReason, Status, Usage},
-    store::{
-        Appended, Chats, Connection, Connections, Created, Exchange, Finished, NewMessage, NewTenant, Outcome, Pass,
-        Seen, Tenants,
+    domain::{
+        api_key::{ApiKey, KeyHash},
+        chat::{ChatConfig, NewChat},
+        id::{ChatId, ConnectionId, MessageId, TenantId, UserId},
+        limits::Limits,
+        message::{FinishReason, Status, Usage},
+        time::Timestamp,
     },
-    time::Timestamp,
-    ws::Publisher,
+    generation::ChatConnections,
+    maintenance::{Maintenance, Report, StopTime},
+    storage::{
+        AppendResult, ChatPosition, Chats, Connection, ConnectionGrant, Connections, CreateResult, Exchange,
+        FinishResult, NewMessage, NewTenant, Outcome, Tenants,
+    },
+    websocket::Publisher,
 };
 
 use crate::{ManagementApi, Manner, Stack, management_client};
@@ -64,22 +66,25 @@ impl Household {
 
     /// Whoever keeps house, through a proxy if an address is given.
     #[must_use]
-    pub fn keeper(&self, proxy: Option<&str>) -> Housekeeper {
+    pub fn keeper(&self, proxy: Option<&str>) -> Maintenance {
         let client = match proxy {
             None => self.client.clone(),
             Some(url) => Client::from_conf(self.client.config().to_builder().endpoint_url(url).build()),
         };
         let publisher = Publisher::new(management_client(&self.management.url));
-        Housekeeper {
+        Maintenance {
             tenants: Tenants::new(client.clone(), self.table("TenantsTable")),
             chats: Chats::new(client.clone(), self.table("ChatsTable")),
-            sockets: Sockets { connections: Connections::new(client, self.table("ConnectionsTable")), publisher },
+            sockets: ChatConnections {
+                connections: Connections::new(client, self.table("ConnectionsTable")),
+                publisher,
+            },
         }
     }
 
     /// One run with time enough, in which nothing fails.
-    pub async fn keep_house(&self, now: Timestamp) -> Done {
-        let (done, result) = self.keeper(None).run(now, Until::within(Duration::from_secs(600)), "test").await;
+    pub async fn keep_house(&self, now: Timestamp) -> Report {
+        let (done, result) = self.keeper(None).run(now, StopTime::within(Duration::from_secs(600)), "test").await;
         result.expect("the tables answer");
         assert_eq!((done.failures, done.cut_short), (0, false), "{done:?}");
         done
@@ -121,7 +126,7 @@ impl Household {
             config: ChatConfig::default(),
         };
         match self.chats().create(&tenant.id, new, None, at).await.expect("the table answers") {
-            Created::Made(chat) => chat.chat_id,
+            CreateResult::Created(chat) => chat.chat_id,
             other => panic!("not made: {other:?}"),
         }
     }
@@ -129,20 +134,20 @@ impl Household {
     /// Stores a message; its answer is being streamed from then on.
     pub async fn say(&self, tenant: &Resident, chat: &ChatId, at: Timestamp) -> Box<Exchange> {
         match self.try_to_say(tenant, chat, at).await {
-            Appended::Stored(exchange) => exchange,
+            AppendResult::Stored(exchange) => exchange,
             other => panic!("not stored: {other:?}"),
         }
     }
 
     /// Tries to store a message.
-    pub async fn try_to_say(&self, tenant: &Resident, chat: &ChatId, at: Timestamp) -> Appended {
+    pub async fn try_to_say(&self, tenant: &Resident, chat: &ChatId, at: Timestamp) -> AppendResult {
         let new = NewMessage { content: "Hello", client_id: None, model: "test" };
-        self.chats().append(&tenant.id, chat, Seen::default(), new, at).await.expect("the table answers")
+        self.chats().append(&tenant.id, chat, ChatPosition::default(), new, at).await.expect("the table answers")
     }
 
     /// Ends an answer well.
     pub async fn answer(&self, tenant: &Resident, chat: &ChatId, exchange: &Exchange, at: Timestamp) {
-        let hold = self.chats().hold(&tenant.id, chat, &exchange.reply);
+        let lease = self.chats().lease(&tenant.id, chat, &exchange.generation);
         let outcome = Outcome {
             content: "Hello to you".to_owned(),
             status: Status::Complete,
@@ -150,8 +155,8 @@ impl Household {
             usage: Usage::default(),
             first_token_ms: None,
         };
-        assert_eq!(hold.finish(&outcome, at).await.expect("the table answers"), Finished::Stored);
-        hold.tidy().await.expect("the table answers");
+        assert_eq!(lease.finish(&outcome, at).await.expect("the table answers"), FinishResult::Stored);
+        lease.tidy().await.expect("the table answers");
     }
 
     /// A message and the whole answer to it.
@@ -162,13 +167,13 @@ impl Household {
 
     /// Notes an open socket with its lease.
     pub async fn socket(&self, tenant: &Resident, chat: &ChatId, id: &str, at: Timestamp) -> Connection {
-        let pass = Pass {
+        let grant = ConnectionGrant {
             tenant_id: tenant.id.clone(),
             key: tenant.key.clone(),
             user_id: user_id("u"),
             chat_id: chat.clone(),
         };
-        let mut socket = Connection::open(ConnectionId::from_gateway(id), pass, at);
+        let mut socket = Connection::open(ConnectionId::from_gateway(id), grant, at);
         socket.greeted = true;
         assert!(self.connections().lease(&socket, 50).await.expect("the table answers"));
         self.connections().put(&socket).await.expect("the table answers");

@@ -180,7 +180,7 @@ async fn next(State(api): State<Api>) -> Response<Body> {
     let Some(event) = event else { return Response::new(Body::empty()) };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     Response::builder()
-        .header("lambda-runtime-aws-request-id", shared::id::MessageId::generate().as_str())
+        .header("lambda-runtime-aws-request-id", shared::domain::id::MessageId::generate().as_str())
         .header("lambda-runtime-deadline-ms", (now + api.deadline).as_millis().to_string())
         .header("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:000000000000:function:f")
         .body(Body::from(event.to_string()))

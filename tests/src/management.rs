@@ -128,9 +128,9 @@ pub fn management_client(url: &str) -> aws_sdk_apigatewaymanagement::Client {
         .behavior_version(aws_config::BehaviorVersion::latest())
         .region(aws_config::Region::new("us-east-1"))
         .credentials_provider(SharedCredentialsProvider::new(Credentials::new("local", "local", None, None, "test")))
-        .timeout_config(shared::aws::timeouts())
+        .timeout_config(shared::runtime::aws::timeouts())
         .build();
-    shared::aws::management_api(&config, url.to_owned())
+    shared::runtime::aws::management_api(&config, url.to_owned())
 }
 
 async fn posted(

@@ -207,22 +207,22 @@ impl Upstream {
         let path = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
         let asked = body.clone();
         let url = lock(&self.url).clone();
-        let pass = async {
+        let grant = async {
             match url {
-                Some(url) => pass(&self.http, parts.method, format!("{url}{path}"), &parts.headers, body).await,
+                Some(url) => forward(&self.http, parts.method, format!("{url}{path}"), &parts.headers, body).await,
                 None => refusal::gone(),
             }
         };
         let answer = match self.log.course(&operation, &self.language.table(&asked)) {
-            Course::Undisturbed => Ok(pass.await),
+            Course::Undisturbed => Ok(grant.await),
             Course::Vanishes => std::future::pending().await,
             Course::Meets(Fault::Stall) => {
                 tokio::time::sleep(STALL).await;
-                Ok(pass.await)
+                Ok(grant.await)
             }
             Course::Meets(Fault::LostRequest) => Err(Lost),
             Course::Meets(Fault::LostAnswer) => {
-                pass.await;
+                grant.await;
                 Err(Lost)
             }
             Course::Meets(fault) => Ok(self.language.refusal(fault, &asked)),
@@ -235,10 +235,16 @@ impl Upstream {
 
 /// Passes a call on to DynamoDB.
 pub async fn pass_on(http: &reqwest::Client, url: &str, headers: &HeaderMap, body: Bytes) -> Response<Body> {
-    pass(http, Method::POST, url.to_owned(), headers, body).await
+    forward(http, Method::POST, url.to_owned(), headers, body).await
 }
 
-async fn pass(http: &reqwest::Client, method: Method, url: String, headers: &HeaderMap, body: Bytes) -> Response<Body> {
+async fn forward(
+    http: &reqwest::Client,
+    method: Method,
+    url: String,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
     let mut request = http.request(method, url).body(body);
     for (name, value) in headers.iter().filter(|(name, _)| !matches!(name.as_str(), "host" | "content-length")) {
         request = request.header(name, value);

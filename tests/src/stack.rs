@@ -16,13 +16,15 @@ use aws_sdk_dynamodb::{
 use serde::Deserialize;
 use serde_json::Value;
 use shared::{
-    api_key::ApiKey,
-    chat::ChatConfig,
-    id::ChatId,
-    limits::Limits,
-    message::{FinishReason, Status, Usage},
-    store::{Appended, Chats, Connections, Finished, NewMessage, NewTenant, Outcome, Seen, Tenants},
-    time::Timestamp,
+    domain::{
+        api_key::ApiKey,
+        chat::ChatConfig,
+        id::ChatId,
+        limits::Limits,
+        message::{FinishReason, Status, Usage},
+        time::Timestamp,
+    },
+    storage::{AppendResult, ChatPosition, Chats, Connections, FinishResult, NewMessage, NewTenant, Outcome, Tenants},
 };
 
 use crate::Tenant;
@@ -93,7 +95,7 @@ impl Stack {
         // What people would read goes into a file, to be read when something fails.
         let logs = Options::binaries().target.join("tests");
         std::fs::create_dir_all(&logs).expect("a folder can be made");
-        let log = logs.join(format!("stack-{}.log", shared::id::MessageId::generate()));
+        let log = logs.join(format!("stack-{}.log", shared::domain::id::MessageId::generate()));
         let log_file = std::fs::File::create(&log).expect("a file can be made");
         let mut child = Command::new(env!("CARGO"))
             .args(["run", "--quiet", "--bin", "chat", "--", "dev"])
@@ -144,7 +146,7 @@ impl Stack {
         answer.json().await.expect("JSON")
     }
 
-    /// Has housekeeping look at a tenant's sockets at its next run.
+    /// Has maintenance look at a tenant's sockets at its next run.
     pub async fn make_due(&self, tenant: &Tenant) {
         let update = self.dynamodb().update_item().table_name("ConnectionsTable");
         let update = update.key("pk", AttributeValue::S(tenant.id.to_string()));
@@ -208,7 +210,7 @@ impl Stack {
 
     /// Makes a tenant with a key of its own.
     pub async fn tenant_with(&self, name: &str, limits: Limits) -> Tenant {
-        let key = format!("key-{}", shared::id::MessageId::generate());
+        let key = format!("key-{}", shared::domain::id::MessageId::generate());
         let hash = ApiKey::new(&key).hash();
         let new = NewTenant { name, key: &hash, limits, defaults: ChatConfig::default() };
         let created = self.tenants().create(new, Timestamp::now()).await.expect("the tenants table answers");
@@ -256,9 +258,9 @@ impl Stack {
     pub async fn exchange(&self, tenant: &Tenant, chat: &ChatId, content: &str) {
         let new = NewMessage { content, client_id: None, model: "echo" };
         let now = Timestamp::now();
-        let appended = self.chats().append(&tenant.id, chat, Seen::default(), new, now).await;
-        let Appended::Stored(exchange) = appended.expect("the table answers") else { panic!("not stored") };
-        let hold = self.chats().hold(&tenant.id, chat, &exchange.reply);
+        let appended = self.chats().append(&tenant.id, chat, ChatPosition::default(), new, now).await;
+        let AppendResult::Stored(exchange) = appended.expect("the table answers") else { panic!("not stored") };
+        let lease = self.chats().lease(&tenant.id, chat, &exchange.generation);
         let outcome = Outcome {
             content: format!("You said: {content}"),
             status: Status::Complete,
@@ -266,8 +268,8 @@ impl Stack {
             usage: Usage::default(),
             first_token_ms: None,
         };
-        assert_eq!(hold.finish(&outcome, now).await.expect("the table answers"), Finished::Stored);
-        hold.tidy().await.expect("the table answers");
+        assert_eq!(lease.finish(&outcome, now).await.expect("the table answers"), FinishResult::Stored);
+        lease.tidy().await.expect("the table answers");
     }
 
     /// The connections, as the functions see them.

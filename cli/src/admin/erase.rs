@@ -11,11 +11,11 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
-use shared::error::ApiError;
-use shared::id::{ChatId, MessageId, TenantId, UserId};
-use shared::store::{After, Connection, Kind, Owned, Remains, StoreError, TenantRecord};
-use shared::time::Timestamp;
-use shared::ws::Publisher;
+use shared::domain::error::ApiError;
+use shared::domain::id::{ChatId, MessageId, TenantId, UserId};
+use shared::domain::time::Timestamp;
+use shared::storage::{After, Connection, Kind, Owned, Remains, StorageError, TenantRecord};
+use shared::websocket::Publisher;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Admin, HalfDone};
@@ -61,7 +61,7 @@ impl Consent {
             return Ok(());
         }
         if admin.terminal.is_for_programs() || !std::io::stdin().is_terminal() {
-            bail!("this erases {what}, and nothing brings it back; pass --yes if that is wanted");
+            bail!("this erases {what}, and nothing brings it back; grant --yes if that is wanted");
         }
         admin.terminal.warning(format_args!("This erases {what}, and nothing brings it back."));
         if admin.terminal.ask(&format!("Type {name} to go on: "))? != name {
@@ -84,13 +84,13 @@ impl Admin {
         if let Err(error) = done {
             return Err(HalfDone { event, error: error.into() }.into());
         }
-        progress.done(format_args!("Erased {}: {chats} chats of {users} users, and its keys", tenant.gate.name));
+        progress.done(format_args!("Erased {}: {chats} chats of {users} users, and its keys", tenant.access.name));
         self.terminal.event(&event);
         Ok(())
     }
 
     /// Erases what a tenant has until there is no more, and then the tenant.
-    async fn erase_all(&self, id: &TenantId, erased: &mut Erased, progress: &mut Progress) -> Result<(), StoreError> {
+    async fn erase_all(&self, id: &TenantId, erased: &mut Erased, progress: &mut Progress) -> Result<(), StorageError> {
         let settled = Instant::now() + LAST_WORDS;
         loop {
             let is_settled = Instant::now() >= settled;
@@ -116,7 +116,7 @@ impl Admin {
         is_settled: bool,
         erased: &mut Erased,
         progress: &mut Progress,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<usize, StorageError> {
         let mut found = 0;
         let mut after = None;
         loop {
@@ -137,7 +137,7 @@ impl Admin {
                             erased.users.insert(user);
                         }
                     }
-                    Owned::Once(record) => self.chats.forget_once(record).await?,
+                    Owned::IdempotencyRecord(record) => self.chats.delete_idempotency_record(record).await?,
                     Owned::Chat(_) => {}
                 }
             }
@@ -150,9 +150,14 @@ impl Admin {
     }
 
     /// Deletes chats and purges them. Counts those that were there still; one that others were faster at is found again.
-    async fn erase_chats(&self, tenant: &TenantId, chats: Vec<ChatId>, erased: &mut Erased) -> Result<(), StoreError> {
+    async fn erase_chats(
+        &self,
+        tenant: &TenantId,
+        chats: Vec<ChatId>,
+        erased: &mut Erased,
+    ) -> Result<(), StorageError> {
         let erasing = stream::iter(chats).map(async |chat| match self.erase_chat(tenant, &chat).await {
-            Err(StoreError::Contended { .. }) => Ok(false),
+            Err(StorageError::Contended { .. }) => Ok(false),
             erased => erased,
         });
         let mut erasing = erasing.buffer_unordered(AT_ONCE);
@@ -163,7 +168,7 @@ impl Admin {
     }
 
     /// Deletes a chat and purges it. False when nothing of it is there any more.
-    async fn erase_chat(&self, tenant: &TenantId, chat: &ChatId) -> Result<bool, StoreError> {
+    async fn erase_chat(&self, tenant: &TenantId, chat: &ChatId) -> Result<bool, StorageError> {
         if matches!(self.chats.remains(tenant, chat).await?, Remains::Nothing) {
             return Ok(false);
         }
@@ -183,7 +188,7 @@ impl Admin {
         if let Err(error) = done {
             return Err(HalfDone { event, error }.into());
         }
-        progress.done(format_args!("Erased {user} of {}: {chats} chats", tenant.gate.name));
+        progress.done(format_args!("Erased {user} of {}: {chats} chats", tenant.access.name));
         self.terminal.event(&event);
         Ok(())
     }
@@ -230,7 +235,7 @@ impl Admin {
                 break;
             }
         }
-        for kind in [Kind::Gone(user), Kind::Once(user)] {
+        for kind in [Kind::Gone(user), Kind::IdempotencyRecord(user)] {
             let mut after = None;
             loop {
                 let page = self.chats.owned(tenant, &kind, after).await?;
@@ -238,7 +243,7 @@ impl Admin {
                 for item in page.items {
                     match item {
                         Owned::Chat(chat) => self.chats.purge(tenant, &chat).await?,
-                        Owned::Once(record) => self.chats.forget_once(record).await?,
+                        Owned::IdempotencyRecord(record) => self.chats.delete_idempotency_record(record).await?,
                         Owned::User(_) => {}
                     }
                 }
@@ -254,12 +259,12 @@ impl Admin {
     /// Closes and forgets the sockets of a user, whose chats are gone. Returns how many may be open still.
     async fn close_sockets_of(&self, tenant: &TenantId, user: &UserId) -> Result<usize> {
         let noted = self.connections.of_tenant(tenant).await?;
-        let sockets: Vec<Connection> = noted.into_iter().filter(|socket| socket.pass.user_id == *user).collect();
+        let sockets: Vec<Connection> = noted.into_iter().filter(|socket| socket.grant.user_id == *user).collect();
         let publisher = Publisher::new(self.management.clone());
         let request_id = MessageId::generate().as_str().replacen("msg_", "chat-cli-", 1);
         let mut left = 0;
         for socket in &sockets {
-            let reason = ApiError::chat_not_found(socket.pass.chat_id.as_str());
+            let reason = ApiError::chat_not_found(socket.grant.chat_id.as_str());
             publisher.close_all(std::slice::from_ref(socket), &reason, &request_id).await;
             if socket.expires_at <= Timestamp::now() || publisher.is_gone(&socket.connection_id).await {
                 self.connections.end(socket).await?;

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
-use shared::id::{ChatId, TenantId, UserId};
-use shared::page::{Order, PageRequest};
-use shared::store::TenantRecord;
-use shared::time::Timestamp;
+use shared::domain::id::{ChatId, TenantId, UserId};
+use shared::domain::pagination::{Order, PageRequest};
+use shared::domain::time::Timestamp;
+use shared::storage::TenantRecord;
 
 use super::Admin;
 use crate::file;

@@ -1,8 +1,8 @@
 //! Tenants and keys by what operators call them.
 
 use anyhow::{Result, anyhow, bail};
-use shared::api_key::KeyHash;
-use shared::store::{KeyRecord, TenantRecord};
+use shared::domain::api_key::KeyHash;
+use shared::storage::{KeyRecord, TenantRecord};
 
 use super::Admin;
 
@@ -13,7 +13,7 @@ impl Admin {
             return Ok(tenant);
         }
         let mut named = self.tenants.list().await?;
-        named.retain(|tenant| tenant.gate.name == text);
+        named.retain(|tenant| tenant.access.name == text);
         match named.as_slice() {
             [_] => Ok(named.remove(0)),
             [] => bail!("there is no tenant {text:?}; `cargo chat tenant list` shows those that there are"),
@@ -37,7 +37,7 @@ pub(crate) fn key_of(tenant: &TenantRecord, key_id: &str) -> Result<(KeyHash, Ke
 
 /// The key of a tenant with this id; `None` when it is not there, as one that was revoked.
 pub(crate) fn live_key_of(tenant: &TenantRecord, key_id: &str) -> Option<(KeyHash, KeyRecord)> {
-    let found = tenant.gate.keys().find(|(_, record)| record.key_id == key_id);
+    let found = tenant.access.keys().find(|(_, record)| record.key_id == key_id);
     found.map(|(hash, record)| (hash, record.clone()))
 }
 
@@ -45,6 +45,6 @@ pub(crate) fn live_key_of(tenant: &TenantRecord, key_id: &str) -> Option<(KeyHas
 pub(crate) fn no_key(tenant: &TenantRecord, key_id: &str) -> String {
     format!(
         "the tenant {} has no key {key_id:?} (any more); `cargo chat key list {}` shows those that it has",
-        tenant.gate.name, tenant.tenant_id
+        tenant.access.name, tenant.tenant_id
     )
 }

@@ -9,7 +9,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_cloudformation::Client as CloudFormation;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
-use shared::store::{Chats, Connections, Tenants};
+use shared::storage::{Chats, Connections, Tenants};
 
 use super::Admin;
 use super::explain::root;
@@ -76,13 +76,13 @@ impl PlaceOptions {
             Some(stack) => Box::pin(self.on_aws(stack)).await?,
             None => self.here(),
         };
-        let dynamodb = shared::aws::dynamodb(&config);
+        let dynamodb = shared::runtime::aws::dynamodb(&config);
         Ok(Admin {
             terminal,
             tenants: Tenants::new(dynamodb.clone(), place.tenants.clone()),
             chats: Chats::new(dynamodb.clone(), place.chats.clone()),
             connections: Connections::new(dynamodb, place.connections.clone()),
-            management: shared::aws::management_api(&config, place.management.clone()),
+            management: shared::runtime::aws::management_api(&config, place.management.clone()),
             place,
         })
     }
@@ -106,7 +106,7 @@ impl PlaceOptions {
 
     async fn on_aws(&self, stack: &str) -> Result<(SdkConfig, Place)> {
         if self.dynamodb_endpoint.is_some() {
-            bail!("--dynamodb-endpoint is for the stack on this machine and --stack for one on AWS; pass one of them");
+            bail!("--dynamodb-endpoint is for the stack on this machine and --stack for one on AWS; grant one of them");
         }
         let mut config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts());
         if let Some(profile) = &self.profile {
@@ -116,7 +116,8 @@ impl PlaceOptions {
             config = config.region(Region::new(region.clone()));
         }
         let config = config.load().await;
-        let region = config.region().context("no region is set; pass --region, or set one in the profile")?.to_string();
+        let region =
+            config.region().context("no region is set; grant --region, or set one in the profile")?.to_string();
         let client = CloudFormation::new(&config);
         let id = |resource| physical_id(&client, stack, &region, resource);
         let (tenants, chats, connections, api) =

@@ -1,27 +1,27 @@
 //! Tenants and keys, as programs and as people read them.
 
 use serde_json::{Value, json};
-use shared::chat::ChatConfig;
-use shared::limits::Limits;
-use shared::store::{KeyRecord, TenantRecord, TenantStatus};
-use shared::time::Timestamp;
+use shared::domain::chat::ChatConfig;
+use shared::domain::limits::Limits;
+use shared::domain::time::Timestamp;
+use shared::storage::{KeyRecord, TenantRecord, TenantStatus};
 
 use crate::table::{Cell, render};
 use crate::terminal::{Colour, Terminal};
 
 /// A tenant with so many connections open, for programs.
 pub(crate) fn tenant(tenant: &TenantRecord, connections: usize, now: Timestamp) -> Value {
-    let gate = &tenant.gate;
+    let access = &tenant.access;
     json!({
         "tenant_id": tenant.tenant_id,
-        "name": gate.name,
-        "status": gate.status,
-        "limits": gate.limits,
-        "defaults": defaults(&gate.defaults),
-        "retention_days": gate.retention_days,
+        "name": access.name,
+        "status": access.status,
+        "limits": access.limits,
+        "defaults": defaults(&access.defaults),
+        "retention_days": access.retention_days,
         "connections": connections,
         "keys": keys(tenant, now),
-        "created_at": gate.created_at,
+        "created_at": access.created_at,
     })
 }
 
@@ -43,20 +43,20 @@ pub(crate) fn key(record: &KeyRecord, now: Timestamp) -> Value {
 
 /// How many keys open the tenant's gate.
 pub(crate) fn live_keys(tenant: &TenantRecord, now: Timestamp) -> usize {
-    tenant.gate.keys().filter(|(_, record)| is_live(record, now)).count()
+    tenant.access.keys().filter(|(_, record)| is_live(record, now)).count()
 }
 
 /// Tenants, each with so many connections open, for people.
 pub(crate) fn tenants_table(tenants: &[(TenantRecord, usize)], now: Timestamp, terminal: &Terminal) -> String {
     let rows = tenants.iter().map(|(tenant, connections)| {
-        let gate = &tenant.gate;
+        let access = &tenant.access;
         [
             Cell::new(tenant.tenant_id.as_str()),
-            Cell::coloured(&gate.name, Colour::Bold),
-            status_cell(gate.status),
+            Cell::coloured(&access.name, Colour::Bold),
+            status_cell(access.status),
             Cell::new(live_keys(tenant, now).to_string()),
-            Cell::new(format!("{connections} of {}", gate.limits.connections)),
-            Cell::new(when(gate.created_at)),
+            Cell::new(format!("{connections} of {}", access.limits.connections)),
+            Cell::new(when(access.created_at)),
         ]
     });
     render(["TENANT", "NAME", "STATUS", "LIVE KEYS", "CONNECTIONS", "CREATED"], rows.collect(), terminal)
@@ -79,16 +79,16 @@ pub(crate) fn keys_table(tenant: &TenantRecord, now: Timestamp, terminal: &Termi
 
 /// A tenant with so many connections open, without its keys, for people.
 pub(crate) fn tenant_lines(tenant: &TenantRecord, connections: usize, terminal: &Terminal) -> String {
-    let gate = &tenant.gate;
-    let status = status_cell(gate.status);
+    let access = &tenant.access;
+    let status = status_cell(access.status);
     let rows = vec![
-        [label("Name"), Cell::coloured(&gate.name, Colour::Bold)],
+        [label("Name"), Cell::coloured(&access.name, Colour::Bold)],
         [label("Status"), status],
-        [label("Limits"), Cell::new(limits(&gate.limits))],
+        [label("Limits"), Cell::new(limits(&access.limits))],
         [label("Open now"), Cell::new(format!("{connections} connections"))],
-        [label("Defaults"), Cell::new(defaults_text(&gate.defaults))],
-        [label("Chats kept"), Cell::new(kept(gate.retention_days))],
-        [label("Created"), Cell::new(when(gate.created_at))],
+        [label("Defaults"), Cell::new(defaults_text(&access.defaults))],
+        [label("Chats kept"), Cell::new(kept(access.retention_days))],
+        [label("Created"), Cell::new(when(access.created_at))],
     ];
     render([("Tenant"), tenant.tenant_id.as_str()], rows, terminal)
 }
@@ -148,7 +148,7 @@ fn is_live(record: &KeyRecord, now: Timestamp) -> bool {
 }
 
 fn in_order(tenant: &TenantRecord) -> Vec<&KeyRecord> {
-    let mut keys: Vec<&KeyRecord> = tenant.gate.keys().map(|(_, record)| record).collect();
+    let mut keys: Vec<&KeyRecord> = tenant.access.keys().map(|(_, record)| record).collect();
     keys.sort_by(|a, b| (a.created_at, &a.key_id).cmp(&(b.created_at, &b.key_id)));
     keys
 }
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn only_chosen_defaults_are_told() {
         assert_eq!(defaults_text(&ChatConfig::default()), "those of the service");
-        let agent = shared::agent::AgentName::parse("echo");
+        let agent = shared::domain::agent_name::AgentName::parse("echo");
         assert_eq!(defaults_text(&ChatConfig { agent, ..ChatConfig::default() }), "agent echo");
     }
 

@@ -11,10 +11,10 @@ use std::time::Duration;
 use aws_sdk_apigatewaymanagement::operation::get_connection::GetConnectionError;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
-use shared::id::{ConnectionId, MessageId, TenantId};
-use shared::store::{Connection, Gate, Shut, StoreError};
-use shared::time::Timestamp;
-use shared::ws::Publisher;
+use shared::domain::id::{ConnectionId, MessageId, TenantId};
+use shared::domain::time::Timestamp;
+use shared::storage::{AccessDenied, Connection, StorageError, TenantAccess};
+use shared::websocket::Publisher;
 use tokio::time::Instant;
 
 use super::explain::root;
@@ -66,7 +66,9 @@ impl Closing {
             left => format!("{left} sockets are open still, or may be"),
         };
         let problem = self.problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
-        Some(format!("the gate is shut, but {left}{problem}; run this again, or they are closed when they next speak"))
+        Some(format!(
+            "the access is denied, but {left}{problem}; run this again, or they are closed when they next speak"
+        ))
     }
 
     /// Takes note of what could not be seen; returns the sockets that are open.
@@ -130,7 +132,7 @@ impl Admin {
     /// Looks at all sockets once and closes those that are open.
     async fn close_once(&self, tenant: &TenantId, closing: &mut Closing, ends: Instant) {
         closing.problem = None;
-        let (noted, reason) = match self.shut_out(tenant).await {
+        let (noted, reason) = match self.denied_connections(tenant).await {
             Ok(found) => found,
             Err(error) => {
                 closing.problem = Some(format!("failed to read the connections of the tenant: {}", root(&error)));
@@ -147,9 +149,9 @@ impl Admin {
     }
 
     /// The sockets that do not open their tenant's gate any more, and why.
-    async fn shut_out(&self, tenant: &TenantId) -> Result<(Vec<Connection>, Shut), StoreError> {
-        let (gate, noted) = tokio::try_join!(self.tenants.gate(tenant), self.connections.of_tenant(tenant))?;
-        Ok(Gate::shut_out(gate.as_ref(), &noted, Timestamp::now()))
+    async fn denied_connections(&self, tenant: &TenantId) -> Result<(Vec<Connection>, AccessDenied), StorageError> {
+        let (access, noted) = tokio::try_join!(self.tenants.access(tenant), self.connections.of_tenant(tenant))?;
+        Ok(TenantAccess::denied_connections(access.as_ref(), &noted, Timestamp::now()))
     }
 
     async fn look(&self, sockets: Vec<Connection>, ends: Instant) -> Vec<Look> {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use shared::api_key::ApiKey;
-use shared::input::Field;
-use shared::limits::Limits;
-use shared::time::Timestamp;
+use shared::domain::api_key::ApiKey;
+use shared::domain::input::Field;
+use shared::domain::limits::Limits;
+use shared::domain::time::Timestamp;
 
 /// More than any tenant needs; a slip of the hand otherwise.
 const MAX_PER_MINUTE: u32 = 1_000_000;
@@ -128,8 +128,8 @@ pub(crate) fn key_text(text: &str) -> Result<ApiKey, String> {
 
 #[cfg(test)]
 mod tests {
-    use shared::agent::AgentName;
-    use shared::chat::{MaxTokens, ModelName, Temperature};
+    use shared::domain::agent_name::AgentName;
+    use shared::domain::chat::{MaxTokens, ModelName, Temperature};
 
     use super::*;
 

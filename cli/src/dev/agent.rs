@@ -42,7 +42,7 @@ pub(super) fn parameters(options: &Options) -> Result<BTreeMap<String, String>> 
         bail!("--openai-base-url and --model go with --agent openai");
     }
     if is_openai && model.is_none() && !parameters.contains_key("OpenAiModel") {
-        bail!("--agent openai needs a model; pass --model NAME");
+        bail!("--agent openai needs a model; grant --model NAME");
     }
     let own_model = (*agent == Some(Agent::LocalLlm)).then_some(model::NAME);
     let flags = [

@@ -3,11 +3,11 @@
 use anyhow::{Context, Result};
 use aws_sdk_dynamodb::Client;
 use gateway::template::Function;
-use shared::api_key::ApiKey;
-use shared::chat::ChatConfig;
-use shared::limits::Limits;
-use shared::store::{NewTenant, Tenants};
-use shared::time::Timestamp;
+use shared::domain::api_key::ApiKey;
+use shared::domain::chat::ChatConfig;
+use shared::domain::limits::Limits;
+use shared::domain::time::Timestamp;
+use shared::storage::{NewTenant, Tenants};
 
 /// The key of the demo tenant.
 pub(super) const API_KEY: &str = "your-tenant-api-key";

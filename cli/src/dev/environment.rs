@@ -40,7 +40,7 @@ pub(super) fn local(dynamodb_endpoint: &str, gateway: &str, model: Option<&str>)
         (MANAGEMENT_ENDPOINT, &management_endpoint),
         ("WEBSOCKET_URL", &websocket_url),
         // A process is never frozen here, so it need not hold its next call back until its work is done.
-        ("AFTER_ANSWER", "detached"),
+        ("AFTER_RESPONSE", "detached"),
         ("AWS_EC2_METADATA_DISABLED", "true"),
         // Whatever profile the developer has is none of the functions' business.
         ("AWS_CONFIG_FILE", "/dev/null"),
@@ -71,7 +71,7 @@ pub(super) fn of_all(functions: &[Function], local: &Environment) -> Result<Envi
             if other != value {
                 bail!(
                     "{name} is {other:?} for {first} and {value:?} for {}, but with hot reload all functions share one \
-                     environment; give it one value in the template, or pass --no-reload",
+                     environment; give it one value in the template, or grant --no-reload",
                     function.name
                 );
             }
@@ -92,7 +92,7 @@ pub(super) fn file(environment: &Environment) -> Result<String> {
         .iter()
         .map(|(name, value)| match quoted(value) {
             Some(value) => Ok(format!("{name}={value}\n")),
-            None => bail!("hot reload cannot hand on the value of {name}, for its quotes; pass --no-reload"),
+            None => bail!("hot reload cannot hand on the value of {name}, for its quotes; grant --no-reload"),
         })
         .collect()
 }

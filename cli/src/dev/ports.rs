@@ -65,7 +65,7 @@ pub(super) fn taken(port: u16, flag: &str) -> anyhow::Error {
 fn message(port: u16, flag: &str, owner: Option<&str>) -> String {
     let by = owner.map(|owner| format!(" by {owner}")).unwrap_or_default();
     let other = port.checked_add(10).unwrap_or(port - 10);
-    format!("port {port} is taken{by}; stop that, or pass {flag} {other}")
+    format!("port {port} is taken{by}; stop that, or grant {flag} {other}")
 }
 
 /// The process that listens on a port, such as `java (process 12)`, where `/proc` tells.
@@ -111,7 +111,7 @@ mod tests {
         let port = listener.local_addr().expect("an address").port();
         let error = Port::choose(port, "--port").expect_err("taken").to_string();
         assert!(error.starts_with(&format!("port {port} is taken")), "{error}");
-        assert!(error.ends_with(&format!("pass --port {}", port.checked_add(10).unwrap_or(port - 10))), "{error}");
+        assert!(error.ends_with(&format!("grant --port {}", port.checked_add(10).unwrap_or(port - 10))), "{error}");
         if cfg!(target_os = "linux") {
             assert!(error.contains(&format!("(process {})", std::process::id())), "{error}");
         }
@@ -126,11 +126,11 @@ mod tests {
 
     #[test]
     fn the_message_does_without_the_owner() {
-        assert_eq!(message(8000, "--port", None), "port 8000 is taken; stop that, or pass --port 8010");
-        assert_eq!(message(65535, "--port", None), "port 65535 is taken; stop that, or pass --port 65525");
+        assert_eq!(message(8000, "--port", None), "port 8000 is taken; stop that, or grant --port 8010");
+        assert_eq!(message(65535, "--port", None), "port 65535 is taken; stop that, or grant --port 65525");
         assert_eq!(
             message(8001, "--dynamodb-port", Some("java (process 7)")),
-            "port 8001 is taken by java (process 7); stop that, or pass --dynamodb-port 8011"
+            "port 8001 is taken by java (process 7); stop that, or grant --dynamodb-port 8011"
         );
     }
 }

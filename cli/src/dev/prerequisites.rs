@@ -48,7 +48,7 @@ async fn java() -> Result<String> {
     let Some(version) = first_line("java", &["-version"]).await.as_deref().and_then(quoted).map(str::to_owned) else {
         bail!(
             "java is missing, and DynamoDB Local runs on it; install Java {JAVA} or newer (Debian and Ubuntu: apt \
-             install openjdk-17-jre-headless, macOS: brew install openjdk), or pass --dynamodb-endpoint URL"
+             install openjdk-17-jre-headless, macOS: brew install openjdk), or grant --dynamodb-endpoint URL"
         );
     };
     match java_major(&version) {
@@ -62,7 +62,7 @@ async fn npm() -> Result<String> {
         Ok([node, npm]) => Ok(format!("node {}, npm {npm}", node.trim_start_matches('v'))),
         Err(missing) => bail!(
             "{missing} is missing, and fetches DynamoDB Local; install Node.js with npm from https://nodejs.org, or \
-             pass --dynamodb-endpoint URL"
+             grant --dynamodb-endpoint URL"
         ),
     }
 }

@@ -197,7 +197,7 @@ impl Stack<'_> {
         let client = dynamodb::client(&endpoint);
         dynamodb::check(&client, &endpoint).await?;
         let remedy = match local {
-            Some(_) => "pass --reset once, which deletes the local data",
+            Some(_) => "grant --reset once, which deletes the local data",
             None => "delete it there, or use another DynamoDB",
         };
         let created = tables::create(&client, tables, remedy).await?;

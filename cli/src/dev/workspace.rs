@@ -79,7 +79,7 @@ fn nearest(folder: &Path) -> Result<PathBuf> {
         .ancestors()
         .map(|ancestor| ancestor.join(TEMPLATE))
         .find(|path| path.is_file())
-        .with_context(|| format!("no {TEMPLATE} here or above; go into the project's folder, or pass --template PATH"))
+        .with_context(|| format!("no {TEMPLATE} here or above; go into the project's folder, or grant --template PATH"))
 }
 
 async fn metadata(root: &Path) -> Result<Metadata> {

@@ -2,9 +2,11 @@
 
 use serde_json::{Map, Value, json};
 use shared::{
-    error::Code,
-    id::{ChatId, UserId},
-    ws::{Event, Frame},
+    domain::{
+        error::Code,
+        id::{ChatId, UserId},
+    },
+    websocket::{Event, Frame},
 };
 
 use super::{
@@ -112,7 +114,7 @@ pub(super) fn document() -> Value {
                 },
                 "ticket": {
                     "type": "httpApiKey", "in": "query", "name": "ticket",
-                    "description": "A pass for one socket, from `POST /api/v1/chats/{chat_id}/tickets`.",
+                    "description": "A grant for one socket, from `POST /api/v1/chats/{chat_id}/tickets`.",
                 },
             },
         },

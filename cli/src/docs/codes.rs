@@ -1,6 +1,6 @@
 //! Where each error code can be met. A code that is new does not compile until it is said here.
 
-use shared::error::Code;
+use shared::domain::error::Code;
 
 /// Where a code can be met.
 #[derive(Debug, Clone, Copy)]

@@ -2,16 +2,18 @@
 
 use serde_json::{Value, json};
 use shared::{
-    agent::{AgentError, Failure},
-    chat::NewChat,
-    error::{ApiError, Code},
-    http::unknown_route,
-    id::{ChatId, MessageId, UserId},
-    input::Fields,
-    limits::{Meter, Quota, too_many_connections},
-    store::Shut,
-    time::Timestamp,
-    ws::{ErrorReport, Frame, MAX_EVENT_BYTES},
+    agents::{AgentError, Failure},
+    domain::{
+        chat::NewChat,
+        error::{ApiError, Code},
+        id::{ChatId, MessageId, UserId},
+        input::Fields,
+        limits::{RateLimitBucket, RateLimitStatus, too_many_connections},
+        time::Timestamp,
+    },
+    rest::unknown_route,
+    storage::AccessDenied,
+    websocket::{ErrorReport, Frame, MAX_EVENT_BYTES},
 };
 
 pub(super) const CHAT: &str = "chat_01M83B8Y8V6KJPM4TQ4Z5S4R0C";
@@ -209,15 +211,15 @@ fn error(code: Code) -> ApiError {
         Code::InvalidParameter => refused(NewChat::read(fields(json!({ "user_id": "user 123" })))),
         Code::MissingParameter => refused(NewChat::read(fields(json!({})))),
         Code::UnknownField => refused(NewChat::read(fields(json!({ "user_id": USER, "titel": "Help" })))),
-        Code::InvalidApiKey => Shut::InvalidKey.into(),
-        Code::TenantSuspended => Shut::Suspended.into(),
+        Code::InvalidApiKey => AccessDenied::InvalidKey.into(),
+        Code::TenantSuspended => AccessDenied::Suspended.into(),
         Code::MessageNotFound => ApiError::message_not_found(ANSWER),
         Code::ChatNotFound => ApiError::chat_not_found(CHAT),
         Code::RouteNotFound => unknown_route(&"GET".parse().unwrap_or_default(), "/api/v1/chat"),
         Code::MethodNotAllowed => unknown_route(&"PUT".parse().unwrap_or_default(), &format!("/api/v1/chats/{CHAT}")),
         Code::RateLimitExceeded => {
             let resets_at = Timestamp::from_millis(now.as_millis() + 42_000);
-            Quota { meter: Meter::Rest, limit: 100, remaining: 0, resets_at }.exceeded(now)
+            RateLimitStatus { bucket: RateLimitBucket::Rest, limit: 100, remaining: 0, resets_at }.exceeded(now)
         }
         Code::ConnectionLimitExceeded => too_many_connections(50),
         Code::Internal => ApiError::internal("an example"),

@@ -1,11 +1,11 @@
 //! The REST API, as OpenAPI 3.1.
 
 use serde_json::{Map, Value, json};
-use shared::{
+use shared::domain::{
     chat::{Chat, ChatChange, NewChat},
     error::Code,
     id::{ChatId, IdempotencyKey, UserId},
-    page::{ChatPage, MessagePage, Order, PageRequest},
+    pagination::{ChatPage, MessagePage, Order, PageRequest},
     schema::ErrorAnswer,
     ticket::Ticket,
 };
@@ -40,7 +40,7 @@ with 404 `ROUTE_NOT_FOUND`, a method that a path does not have with 405 `METHOD_
 neither needs a key, but for a `POST` below `/api/v1/chats/`, which is counted too. Unknown fields of a body and unknown query parameters are refused with their name.
 
 **What API Gateway says itself** has not this shape, but `{\"message\": …}`, and no `X-Request-Id`: 413 for a body above \
-10 MB, 429 when the account's own quota is used up, 502, 503 and 504 when a function cannot be reached or does not answer \
+10 MB, 429 when the account's own rate_limit is used up, 502, 503 and 504 when a function cannot be reached or does not answer \
 within 29 seconds. Treat each as `UNAVAILABLE`.
 
 **Rate limits.** 100 requests a minute for each tenant, and 600 tickets a minute beside them; a tenant may have its own \
@@ -270,7 +270,7 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             id: "createTicket",
             tag: "Tickets",
             summary: "Create a ticket",
-            description: "A pass that opens one socket, of the chat's user on this chat, within 60 seconds. Tickets have \
+            description: "A grant that opens one socket, of the chat's user on this chat, within 60 seconds. Tickets have \
                           a rate limit of their own.",
             parameters: vec![chat_id],
             body: Some(nothing),

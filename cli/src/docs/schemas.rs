@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
-use shared::error::Code;
+use shared::domain::error::Code;
 
 /// Where both kinds of documents keep their schemas.
 const PATH: &str = "#/components/schemas/";

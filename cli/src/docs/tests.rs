@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use shared::error::Code;
-use shared::http::ROUTES;
+use shared::domain::error::Code;
+use shared::rest::ROUTES;
 
 use super::{Document, codes, examples};
 

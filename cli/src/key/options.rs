@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use shared::time::Timestamp;
+use shared::domain::time::Timestamp;
 
 use crate::admin::{self, Patience, PlaceOptions};
 
@@ -110,7 +110,7 @@ impl Expiry {
     pub(super) fn time(self, now: Timestamp) -> Result<Option<Timestamp>> {
         let time = self.expires_at.or(self.expires_in.map(|age| now.plus(age)));
         if time.is_some_and(|time| time <= now) {
-            bail!("the key would have expired already; pass a time to come");
+            bail!("the key would have expired already; grant a time to come");
         }
         Ok(time)
     }

@@ -55,7 +55,7 @@ impl Architecture {
         };
         match Self::ALL.into_iter().find(|architecture| of == Some(&architecture.machine())) {
             Some(architecture) if architecture == self => Ok(()),
-            Some(other) => bail!("it is built for {other}, not {self}; pass --architecture {other}, or build it anew"),
+            Some(other) => bail!("it is built for {other}, not {self}; grant --architecture {other}, or build it anew"),
             None => bail!("it is built for a processor that Lambda does not have"),
         }
     }

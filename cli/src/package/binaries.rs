@@ -72,7 +72,7 @@ async fn require_library(architecture: Architecture) -> Result<()> {
         .context("failed to run rustc; install Rust from https://rustup.rs")?;
     if !Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir() {
         bail!(
-            "this Rust has no library for {target}; add it (with rustup: rustup target add {target}), or pass \
+            "this Rust has no library for {target}; add it (with rustup: rustup target add {target}), or grant \
              --architecture of this machine, and deploy with the same",
             target = architecture.target()
         );

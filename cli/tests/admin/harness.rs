@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use serde_json::Value;
-use shared::store::{Connections, Tenants};
+use shared::storage::{Connections, Tenants};
 
 const CHAT: &str = env!("CARGO_BIN_EXE_chat");
 
@@ -127,7 +127,7 @@ pub(crate) fn result(output: &Output) -> Result<Value, Value> {
 
 /// A name that no other test uses.
 pub(crate) fn unique(name: &str) -> String {
-    format!("{name} {}", shared::id::MessageId::generate())
+    format!("{name} {}", shared::domain::id::MessageId::generate())
 }
 
 /// Answers HTTP requests on an address of its own until this process ends: `answer` gets the first line and the body.

@@ -1,9 +1,9 @@
 //! `chat key`.
 
 use serde_json::{Value, json};
-use shared::api_key::ApiKey;
-use shared::store::{Gate, Shut};
-use shared::time::Timestamp;
+use shared::domain::api_key::ApiKey;
+use shared::domain::time::Timestamp;
+use shared::storage::{AccessDenied, TenantAccess};
 
 use crate::harness::{json, json_with, message, refusal, tenants, unique};
 
@@ -18,15 +18,15 @@ fn text(value: &Value) -> String {
 }
 
 /// The tenant's gate, as requests find it.
-async fn gate(tenant: &str) -> Gate {
-    tenants().find(tenant).await.expect("the table answers").expect("the tenant is there").gate
+async fn access(tenant: &str) -> TenantAccess {
+    tenants().find(tenant).await.expect("the table answers").expect("the tenant is there").access
 }
 
-fn opens(gate: &Gate, key: &Value) -> bool {
-    match gate.open(&ApiKey::new(&text(key)).hash(), Timestamp::now()) {
+fn opens(access: &TenantAccess, key: &Value) -> bool {
+    match access.open(&ApiKey::new(&text(key)).hash(), Timestamp::now()) {
         Ok(()) => true,
-        Err(Shut::InvalidKey) => false,
-        Err(Shut::Suspended) => panic!("the tenant is suspended"),
+        Err(AccessDenied::InvalidKey) => false,
+        Err(AccessDenied::Suspended) => panic!("the tenant is suspended"),
     }
 }
 
@@ -38,7 +38,7 @@ async fn several_keys_open_the_gate_until_they_are_revoked() {
     let expires_at: Timestamp = text(&second["expires_at"]).parse().expect("a time");
     let created_at: Timestamp = text(&second["created_at"]).parse().expect("a time");
     assert_eq!(expires_at.millis_since(created_at), 90 * 86_400_000);
-    let both = gate(&id).await;
+    let both = access(&id).await;
     assert!(opens(&both, &first["api_key"]) && opens(&both, &second["api_key"]));
 
     let listed = json(&["key", "list", &id]);
@@ -48,7 +48,7 @@ async fn several_keys_open_the_gate_until_they_are_revoked() {
     let revoked = json(&["key", "revoke", &id, &text(&first["key_id"])]);
     assert_eq!((&revoked["revoked"], &revoked["live_keys"]), (&json!(true), &json!(1)));
     assert_eq!(revoked["sockets"], json!({"closed": 0, "left": 0, "problem": null}));
-    let one = gate(&id).await;
+    let one = access(&id).await;
     assert!(!opens(&one, &first["api_key"]) && opens(&one, &second["api_key"]));
     let again = json(&["key", "revoke", &id, &text(&first["key_id"])]);
     assert_eq!((&again["revoked"], &again["live_keys"]), (&json!(false), &json!(1)), "it may be run again");
@@ -62,7 +62,7 @@ async fn a_rotated_key_goes_on_for_a_while() {
     let key_id = text(&first["key_id"]);
     let new = json(&["key", "rotate", &id, &key_id, "--grace", "2h"]);
     assert_eq!((&new["previous"]["key_id"], &new["previous"]["revoked"]), (&first["key_id"], &json!(false)));
-    let both = gate(&id).await;
+    let both = access(&id).await;
     assert!(opens(&both, &first["api_key"]) && opens(&both, &new["api_key"]));
     let old = both.keys().find(|(_, record)| record.key_id == key_id).expect("still there").1.clone();
     let expires_at = old.expires_at.expect("it ends");
@@ -80,8 +80,8 @@ async fn a_key_rotated_without_grace_is_revoked() {
     assert_eq!(new["previous"], json!({"key_id": first["key_id"], "revoked": true, "expires_at": null}));
     assert_eq!(new["sockets"], json!({"closed": 0, "left": 0, "problem": null}));
     assert!(text(&new["api_key"]).starts_with("ck_test_"));
-    let gate = gate(&id).await;
-    assert!(!opens(&gate, &first["api_key"]) && opens(&gate, &new["api_key"]));
+    let access = access(&id).await;
+    assert!(!opens(&access, &first["api_key"]) && opens(&access, &new["api_key"]));
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn expired_keys_are_forgotten_when_a_new_one_comes() {
     let past = Timestamp::from_millis(1);
     assert!(tenants().set_key_expiry(&tenant, &hash, past).await.expect("the table answers"));
     assert_eq!(json(&["key", "list", &id])["keys"][0]["status"], "expired");
-    assert!(!opens(&gate(&id).await, &first["api_key"]));
+    assert!(!opens(&access(&id).await, &first["api_key"]));
 
     let new = json(&["key", "rotate", &id, &text(&first["key_id"]), "--grace", "0"]);
     assert_eq!(new["previous"]["expires_at"], past.to_string(), "there was nothing left to revoke");
@@ -109,7 +109,7 @@ async fn any_key_may_be_brought_once() {
     let key = unique("brought-along");
     let taken = json_with(&["key", "create", &id, "--import"], &format!("{key}\n")).expect("taken");
     assert!(taken.get("api_key").is_none(), "the key is not said again: {taken}");
-    assert!(opens(&gate(&id).await, &json!(key)));
+    assert!(opens(&access(&id).await, &json!(key)));
     let again = message(json_with(&["key", "create", &id, "--import"], &key));
     assert!(again.starts_with("this key is in use already"), "{again}");
     for (bad, why) in [("", "no key on stdin"), ("ü", "cannot be sent"), (&"x".repeat(257), "257 characters")] {

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
-use shared::api_key::ApiKey;
-use shared::id::{ChatId, ConnectionId, UserId};
-use shared::store::{Connection, Pass};
-use shared::time::Timestamp;
+use shared::domain::api_key::ApiKey;
+use shared::domain::id::{ChatId, ConnectionId, UserId};
+use shared::domain::time::Timestamp;
+use shared::storage::{Connection, ConnectionGrant};
 
 use crate::harness::{connections, json, json_with, refusal, serve, tenants, unique};
 
@@ -55,13 +55,13 @@ fn management_api_that(
 async fn note(tenant: &Value, key: &Value, id: &str) {
     let tenant_id = tenant["tenant_id"].as_str().expect("an id");
     let tenant_id = tenants().find(tenant_id).await.expect("the table answers").expect("there").tenant_id;
-    let pass = Pass {
+    let grant = ConnectionGrant {
         tenant_id,
         key: ApiKey::new(key["api_key"].as_str().expect("a key")).hash(),
         user_id: UserId::parse("u").expect("a user id"),
         chat_id: ChatId::generate(),
     };
-    let connection = Connection::open(ConnectionId::from_gateway(id), pass, Timestamp::now());
+    let connection = Connection::open(ConnectionId::from_gateway(id), grant, Timestamp::now());
     connections().put(&connection).await.expect("the table answers");
 }
 
@@ -118,7 +118,7 @@ async fn a_socket_that_cannot_be_looked_at_holds_up_no_other() {
     assert_eq!(ids(&open), ["limping-b"]);
     assert_eq!(failed["status"], "suspended", "what was done is told all the same");
     let message = failed["error"]["message"].as_str().expect("a message");
-    assert!(message.starts_with("the gate is shut, but 1 socket is open still, or may be: "), "{message}");
+    assert!(message.starts_with("the access is denied, but 1 socket is open still, or may be: "), "{message}");
     assert!(message.contains("run this again"), "{message}");
 }
 

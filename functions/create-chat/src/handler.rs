@@ -2,14 +2,16 @@
 
 use lambda_http::RequestExt;
 use shared::{
-    agent::AgentName,
     auth::Tenant,
-    chat::{ChatConfig, NewChat},
-    error::{ApiError, Code},
-    http::{self, Request, Response},
-    id::ChatId,
-    store::{Chats, Created, Once},
-    time::Timestamp,
+    domain::{
+        agent_name::AgentName,
+        chat::{ChatConfig, NewChat},
+        error::{ApiError, Code},
+        id::ChatId,
+        time::Timestamp,
+    },
+    rest::{self, Request, Response},
+    storage::{Chats, CreateResult, IdempotencyRequest},
 };
 
 /// What the function works with.
@@ -20,18 +22,18 @@ pub(crate) struct App {
 }
 
 pub(crate) async fn handle(app: App, tenant: Tenant, request: Request) -> Result<Response, ApiError> {
-    if !http::is_bare_collection(request.raw_http_path()) {
-        return Err(http::unknown_route(request.method(), request.raw_http_path()));
+    if !rest::is_bare_collection(request.raw_http_path()) {
+        return Err(rest::unknown_route(request.method(), request.raw_http_path()));
     }
-    http::query(&request).finish()?;
-    let once = http::idempotency_key(&request)?.map(|key| Once::new(key, request.body()));
-    let mut new_chat = NewChat::read(http::json_body(&request)?)?;
+    rest::query(&request).finish()?;
+    let once = rest::idempotency_key(&request)?.map(|key| IdempotencyRequest::new(key, request.body()));
+    let mut new_chat = NewChat::read(rest::json_body(&request)?)?;
     let defaults = ChatConfig { agent: tenant.defaults.agent.or(Some(app.default_agent)), ..tenant.defaults };
     new_chat.config = new_chat.config.or(defaults);
     match app.chats.create(&tenant.id, new_chat, once.as_ref(), Timestamp::now()).await? {
-        Created::Made(chat) => http::created(&address(&chat.chat_id), &chat),
-        Created::Before { chat_id, answer } => http::created_before(&address(&chat_id), answer),
-        Created::Mismatch => Err(mismatch()),
+        CreateResult::Created(chat) => rest::created(&address(&chat.chat_id), &chat),
+        CreateResult::Replayed { chat_id, answer } => rest::created_before(&address(&chat_id), answer),
+        CreateResult::Mismatch => Err(mismatch()),
     }
 }
 

@@ -1,14 +1,16 @@
 //! The handler of `POST /api/v1/chats/{chat_id}/tickets`.
 
 use shared::{
-    api_key::TicketText,
     auth::Tenant,
-    error::ApiError,
-    http::{self, Request, Response},
-    id::{ChatId, TenantId, UserId},
-    store::{Chats, Connections, Pass},
-    ticket::{self, Ticket},
-    time::Timestamp,
+    domain::{
+        api_key::TicketText,
+        error::ApiError,
+        id::{ChatId, TenantId, UserId},
+        ticket::{self, Ticket},
+        time::Timestamp,
+    },
+    rest::{self, Request, Response},
+    storage::{Chats, ConnectionGrant, Connections},
 };
 
 /// What the function works with.
@@ -35,15 +37,15 @@ pub(crate) async fn handle(
     request: Request,
     owner: Option<UserId>,
 ) -> Result<Response, ApiError> {
-    let chat_id = http::chat_id(&request)?;
-    http::query(&request).finish()?;
-    http::no_body(&request)?;
+    let chat_id = rest::chat_id(&request)?;
+    rest::query(&request).finish()?;
+    rest::no_body(&request)?;
     let user_id = owner.ok_or_else(|| ApiError::chat_not_found(chat_id.as_str()))?;
 
     let secret = TicketText::generate();
     let expires_at = Timestamp::now().plus(ticket::LIFETIME);
-    let pass = Pass { tenant_id: tenant.id, key: tenant.key, user_id, chat_id };
-    app.connections.put_ticket(&secret, pass, expires_at).await?;
+    let grant = ConnectionGrant { tenant_id: tenant.id, key: tenant.key, user_id, chat_id };
+    app.connections.put_ticket(&secret, grant, expires_at).await?;
     let text = secret.reveal();
-    http::made(&Ticket { ticket: text, expires_at, url: format!("{}?ticket={text}", app.websocket_url) })
+    rest::made(&Ticket { ticket: text, expires_at, url: format!("{}?ticket={text}", app.websocket_url) })
 }

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use shared::{
-    after,
     auth::Tenant,
-    error::ApiError,
-    http::{self, Request, Response},
-    id::{ChatId, TenantId, UserId},
-    persistence::persist,
-    store::{Chats, Connections},
-    telemetry,
-    time::Timestamp,
-    ws::Publisher,
+    domain::{
+        error::ApiError,
+        id::{ChatId, TenantId, UserId},
+        time::Timestamp,
+    },
+    rest::{self, Request, Response},
+    runtime::{after_response, retry::retry_for, telemetry},
+    storage::{Chats, Connections},
+    websocket::Publisher,
 };
 
 /// How long it is tried to leave nothing behind, while DynamoDB does not answer.
@@ -42,19 +42,19 @@ pub(crate) async fn handle(
     request: Request,
     owner: Option<UserId>,
 ) -> Result<Response, ApiError> {
-    let chat_id = http::chat_id(&request)?;
-    http::query(&request).finish()?;
+    let chat_id = rest::chat_id(&request)?;
+    rest::query(&request).finish()?;
     let owner = owner.ok_or_else(|| ApiError::chat_not_found(chat_id.as_str()))?;
     if !app.chats.delete_owned(&tenant.id, &chat_id, &owner, Timestamp::now()).await? {
         return Err(ApiError::chat_not_found(chat_id.as_str()));
     }
-    let request_id = http::request_id(&request);
-    after::spawn(telemetry::work("purge", async move {
-        if let Err(error) = persist(CLEARING, || clear_away(&app, &tenant.id, &chat_id, &request_id)).await {
+    let request_id = rest::request_id(&request);
+    after_response::spawn(telemetry::background_task("purge", async move {
+        if let Err(error) = retry_for(CLEARING, || clear_away(&app, &tenant.id, &chat_id, &request_id)).await {
             telemetry::log_cause(&error, &request_id);
         }
     }));
-    Ok(http::no_content())
+    Ok(rest::no_content())
 }
 
 async fn clear_away(app: &App, tenant: &TenantId, chat: &ChatId, request_id: &str) -> Result<(), ApiError> {

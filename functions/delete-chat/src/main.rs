@@ -4,14 +4,12 @@ mod handler;
 
 use lambda_http::Error;
 use shared::{
-    auth::Doorkeeper,
-    aws,
-    config::Config,
-    http,
-    limits::Meter,
-    store::{Chats, Connections, Tenants},
-    telemetry,
-    ws::Publisher,
+    auth::Authenticator,
+    domain::limits::RateLimitBucket,
+    rest,
+    runtime::{aws, config::Config, telemetry},
+    storage::{Chats, Connections, Tenants},
+    websocket::Publisher,
 };
 
 use crate::handler::App;
@@ -22,18 +20,18 @@ async fn main() -> Result<(), Error> {
     telemetry::init(&config, env!("CARGO_CRATE_NAME"));
     let sdk = aws::sdk_config().await;
     let dynamodb = aws::dynamodb(&sdk);
-    let doorkeeper = Doorkeeper::new(Tenants::new(dynamodb.clone(), config.tenants_table()?));
+    let authenticator = Authenticator::new(Tenants::new(dynamodb.clone(), config.tenants_table()?));
     let app = App {
         chats: Chats::new(dynamodb.clone(), config.chats_table()?),
         connections: Connections::new(dynamodb, config.connections_table()?),
         publisher: Publisher::new(aws::management_api(&sdk, config.management_endpoint()?)),
     };
     let reader = app.clone();
-    http::serve_reading(
+    rest::serve_reading(
         &config,
-        doorkeeper,
-        Meter::Rest,
-        move |tenant, request| handler::owner(reader.clone(), tenant, http::chat_id(request)),
+        authenticator,
+        RateLimitBucket::Rest,
+        move |tenant, request| handler::owner(reader.clone(), tenant, rest::chat_id(request)),
         move |tenant, request, owner| handler::handle(app.clone(), tenant, request, owner),
     )
     .await

@@ -3,11 +3,14 @@
 mod handler;
 
 use lambda_http::Error;
-use shared::{config::Config, http, telemetry};
+use shared::{
+    rest,
+    runtime::{config::Config, telemetry},
+};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let config = Config::from_env();
     telemetry::init(&config, env!("CARGO_CRATE_NAME"));
-    http::serve_anybody(&config, handler::handle).await
+    rest::serve_anybody(&config, handler::handle).await
 }

@@ -2,9 +2,9 @@
 
 use shared::{
     auth::Tenant,
-    error::ApiError,
-    http::{self, Request, Response},
-    store::Chats,
+    domain::error::ApiError,
+    rest::{self, Request, Response},
+    storage::Chats,
 };
 
 /// What the function works with.
@@ -14,8 +14,8 @@ pub(crate) struct App {
 }
 
 pub(crate) async fn handle(app: App, tenant: Tenant, request: Request) -> Result<Response, ApiError> {
-    let chat_id = http::chat_id(&request)?;
-    http::query(&request).finish()?;
+    let chat_id = rest::chat_id(&request)?;
+    rest::query(&request).finish()?;
     let chat = app.chats.get(&tenant.id, &chat_id).await?;
-    http::ok(&chat.ok_or_else(|| ApiError::chat_not_found(chat_id.as_str()))?)
+    rest::ok(&chat.ok_or_else(|| ApiError::chat_not_found(chat_id.as_str()))?)
 }

@@ -2,11 +2,13 @@
 
 use shared::{
     auth::Tenant,
-    error::ApiError,
-    http::{self, Request, Response},
-    id::{TenantId, UserId},
-    page::{ChatPage, Order, PageRequest, Pagination},
-    store::{Chats, Listed},
+    domain::{
+        error::ApiError,
+        id::{TenantId, UserId},
+        pagination::{ChatPage, Order, PageRequest, Pagination},
+    },
+    rest::{self, Request, Response},
+    storage::{Chats, Listed},
 };
 
 /// What the function works with.
@@ -21,10 +23,10 @@ pub(crate) async fn total(app: App, tenant: TenantId, user: Result<UserId, ApiEr
 }
 
 pub(crate) async fn handle(app: App, tenant: Tenant, request: Request, total: u32) -> Result<Response, ApiError> {
-    let user: UserId = http::path_parameter(&request, "user_id")?;
-    let page = PageRequest::read(http::query(&request), Order::Desc)?;
+    let user: UserId = rest::path_parameter(&request, "user_id")?;
+    let page = PageRequest::read(rest::query(&request), Order::Desc)?;
     let listed =
         if page.offset < total { app.chats.of_user(&tenant.id, &user, page).await? } else { Listed::default() };
     let pagination = Pagination::of_list(page, listed.chats.len(), total, listed.has_more);
-    http::ok(&ChatPage { chats: listed.chats, pagination })
+    rest::ok(&ChatPage { chats: listed.chats, pagination })
 }

@@ -2,11 +2,9 @@
 
 use shared::{
     auth::Tenant,
-    chat::ChatChange,
-    error::ApiError,
-    http::{self, Request, Response},
-    store::Chats,
-    time::Timestamp,
+    domain::{chat::ChatChange, error::ApiError, time::Timestamp},
+    rest::{self, Request, Response},
+    storage::Chats,
 };
 
 /// What the function works with.
@@ -16,9 +14,9 @@ pub(crate) struct App {
 }
 
 pub(crate) async fn handle(app: App, tenant: Tenant, request: Request) -> Result<Response, ApiError> {
-    let chat_id = http::chat_id(&request)?;
-    http::query(&request).finish()?;
-    let change = ChatChange::read(http::json_body(&request)?)?;
+    let chat_id = rest::chat_id(&request)?;
+    rest::query(&request).finish()?;
+    let change = ChatChange::read(rest::json_body(&request)?)?;
     let chat = app.chats.update(&tenant.id, &chat_id, change, Timestamp::now()).await?;
-    http::ok(&chat.ok_or_else(|| ApiError::chat_not_found(chat_id.as_str()))?)
+    rest::ok(&chat.ok_or_else(|| ApiError::chat_not_found(chat_id.as_str()))?)
 }

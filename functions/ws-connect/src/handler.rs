@@ -3,20 +3,18 @@
 use std::{future::Future, time::Duration};
 
 use shared::{
-    after,
-    api_key::{KeyHash, TicketText},
-    auth::Doorkeeper,
-    budget::within,
-    error::{ApiError, Code},
-    id::{ChatId, TenantId, UserId},
-    input::{Field, Value},
-    leases::Leases,
-    limits::Limits,
-    persistence::persist,
-    store::{Chats, Connection, Connections, LiveStream, Pass, Shut},
-    telemetry,
-    time::Timestamp,
-    ws::{Body, ErrorReport, Event, PostError, Publisher, SocketEvent},
+    auth::Authenticator,
+    domain::{
+        api_key::{KeyHash, TicketText},
+        error::{ApiError, Code},
+        id::{ChatId, TenantId, UserId},
+        input::{Field, Value},
+        limits::Limits,
+        time::Timestamp,
+    },
+    runtime::{after_response, deadline::within, retry::retry_for, telemetry},
+    storage::{AccessDenied, ActiveStream, Chats, Connection, ConnectionGrant, Connections},
+    websocket::{Body, ErrorReport, Event, PostError, Publisher, SocketEvent, connection_slots::ConnectionSlots},
 };
 
 /// How long each part of the greeting of a socket is tried.
@@ -25,8 +23,8 @@ const GREETING: Duration = Duration::from_secs(3);
 /// What the function works with.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
-    pub(crate) doorkeeper: Doorkeeper,
-    pub(crate) leases: Leases,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) slots: ConnectionSlots,
     pub(crate) chats: Chats,
     pub(crate) connections: Connections,
     pub(crate) publisher: Publisher,
@@ -36,27 +34,29 @@ pub(crate) struct App {
 /// exist before.
 pub(crate) async fn handle(app: App, event: SocketEvent) -> Result<(), ApiError> {
     let now = Timestamp::now();
-    let (pass, limits) = match event.ticket() {
+    let (grant, limits) = match event.ticket() {
         Some(ticket) => {
-            let pass = redeem(&app, &ticket, now).await?;
-            let limits = check(&app, &pass, now).await?;
-            (pass, limits)
+            let grant = redeem(&app, &ticket, now).await?;
+            let limits = check(&app, &grant, now).await?;
+            (grant, limits)
         }
         None => present(&app, &event, now).await?,
     };
-    let connection = Connection::open(event.connection_id.clone(), pass, now);
-    app.leases.take(&connection, limits.connections, now).await?;
+    let connection = Connection::open(event.connection_id.clone(), grant, now);
+    app.slots.take(&connection, limits.connections, now).await?;
     if let Err(error) = app.connections.put(&connection).await {
         // It may be noted all the same. If this cannot be undone either, the lease is found when it is needed.
         app.connections.end(&connection).await?;
         return Err(error.into());
     }
-    after::spawn(telemetry::work("greet", async move { welcome(&app, &connection, &event.request_id).await }));
+    after_response::spawn(telemetry::background_task("greet", async move {
+        welcome(&app, &connection, &event.request_id).await
+    }));
     Ok(())
 }
 
 /// What a ticket lets in.
-async fn redeem(app: &App, ticket: &TicketText, now: Timestamp) -> Result<Pass, ApiError> {
+async fn redeem(app: &App, ticket: &TicketText, now: Timestamp) -> Result<ConnectionGrant, ApiError> {
     app.connections.redeem(ticket, now).await?.ok_or_else(|| {
         ApiError::new(
             Code::InvalidTicket,
@@ -67,13 +67,13 @@ async fn redeem(app: &App, ticket: &TicketText, now: Timestamp) -> Result<Pass, 
 }
 
 /// What a key lets in.
-async fn present(app: &App, event: &SocketEvent, now: Timestamp) -> Result<(Pass, Limits), ApiError> {
-    let (tenant_id, key) = app.doorkeeper.identify(event.api_key()).await?;
+async fn present(app: &App, event: &SocketEvent, now: Timestamp) -> Result<(ConnectionGrant, Limits), ApiError> {
+    let (tenant_id, key) = app.authenticator.identify(event.api_key()).await?;
     match enter(app, event, &tenant_id, &key, now).await {
         Err(error) if error.code() == Code::InvalidApiKey => {
             // Perhaps the key has moved to another tenant since this process learned whose it is.
-            app.doorkeeper.forget(&key);
-            let (moved_to, _) = app.doorkeeper.identify(event.api_key()).await?;
+            app.authenticator.forget(&key);
+            let (moved_to, _) = app.authenticator.identify(event.api_key()).await?;
             if moved_to == tenant_id { Err(error) } else { enter(app, event, &moved_to, &key, now).await }
         }
         entered => entered,
@@ -87,17 +87,17 @@ async fn enter(
     tenant_id: &TenantId,
     key: &KeyHash,
     now: Timestamp,
-) -> Result<(Pass, Limits), ApiError> {
+) -> Result<(ConnectionGrant, Limits), ApiError> {
     let (user_id, chat_id) = match wanted(event) {
         Ok(wanted) => wanted,
         Err(error) => {
-            app.doorkeeper.open(tenant_id, key, now).await??;
+            app.authenticator.open(tenant_id, key, now).await??;
             return Err(error);
         }
     };
-    let pass = Pass { tenant_id: tenant_id.clone(), key: key.clone(), user_id, chat_id };
-    let limits = check(app, &pass, now).await?;
-    Ok((pass, limits))
+    let grant = ConnectionGrant { tenant_id: tenant_id.clone(), key: key.clone(), user_id, chat_id };
+    let limits = check(app, &grant, now).await?;
+    Ok((grant, limits))
 }
 
 /// The user and the chat that the query names.
@@ -112,15 +112,16 @@ fn wanted(event: &SocketEvent) -> Result<(UserId, ChatId), ApiError> {
 }
 
 /// Whether a pass lets in: the gate is open, the chat is there and the user's own. Returns what the tenant may do.
-async fn check(app: &App, pass: &Pass, now: Timestamp) -> Result<Limits, ApiError> {
-    let Pass { tenant_id, key, user_id, chat_id } = pass;
-    let (gate, owner) = tokio::join!(app.doorkeeper.open(tenant_id, key, now), app.chats.owner_of(tenant_id, chat_id));
-    let gate = gate??;
+async fn check(app: &App, grant: &ConnectionGrant, now: Timestamp) -> Result<Limits, ApiError> {
+    let ConnectionGrant { tenant_id, key, user_id, chat_id } = grant;
+    let (access, owner) =
+        tokio::join!(app.authenticator.open(tenant_id, key, now), app.chats.owner_of(tenant_id, chat_id));
+    let access = access??;
     let owner = owner?.ok_or_else(|| ApiError::chat_not_found(chat_id.as_str()))?;
     if owner != *user_id {
         return Err(ApiError::chat_access_denied(chat_id, user_id));
     }
-    Ok(gate.limits)
+    Ok(access.limits)
 }
 
 async fn welcome(app: &App, connection: &Connection, request_id: &str) {
@@ -150,7 +151,8 @@ async fn welcome(app: &App, connection: &Connection, request_id: &str) {
 /// Whoever deletes the chat or shuts the gate looks for open sockets after that. A socket that opens meanwhile looks
 /// itself, before it is greeted and once more when it is open for sure: either they find it, or it finds out.
 async fn greet(app: &App, connection: &Connection) -> Result<Result<(), PostError>, ApiError> {
-    let Connection { connection_id, pass: Pass { tenant_id, user_id, chat_id, .. }, expires_at, .. } = connection;
+    let Connection { connection_id, grant: ConnectionGrant { tenant_id, user_id, chat_id, .. }, expires_at, .. } =
+        connection;
     let active_streams = patiently(|| still_welcome(app, connection)).await?;
     let event = |body| Event { body, chat_id: Some(chat_id), timestamp: Timestamp::now() };
 
@@ -181,16 +183,16 @@ async fn patiently<T, F>(part: impl FnMut() -> F) -> Result<T, ApiError>
 where
     F: Future<Output = Result<T, ApiError>>,
 {
-    within(GREETING, Box::pin(persist(GREETING, part))).await
+    within(GREETING, Box::pin(retry_for(GREETING, part))).await
 }
 
 /// Whether what let the socket in still does; returns the answers that are being streamed.
-async fn still_welcome(app: &App, connection: &Connection) -> Result<Vec<LiveStream>, ApiError> {
-    let Pass { tenant_id, key, chat_id, .. } = &connection.pass;
+async fn still_welcome(app: &App, connection: &Connection) -> Result<Vec<ActiveStream>, ApiError> {
+    let ConnectionGrant { tenant_id, key, chat_id, .. } = &connection.grant;
     let now = Timestamp::now();
-    let (gate, presence) =
-        tokio::join!(app.doorkeeper.open(tenant_id, key, now), app.chats.presence(tenant_id, chat_id, now));
-    gate?.map_err(Shut::closing)?;
+    let (access, presence) =
+        tokio::join!(app.authenticator.open(tenant_id, key, now), app.chats.presence(tenant_id, chat_id, now));
+    access?.map_err(AccessDenied::closing)?;
     let (_, active_streams) = presence?.ok_or_else(|| ApiError::chat_not_found(chat_id.as_str()))?;
     Ok(active_streams)
 }
@@ -198,7 +200,7 @@ async fn still_welcome(app: &App, connection: &Connection) -> Result<Vec<LiveStr
 /// Says to a socket why it is closed, closes it, and forgets it: `$disconnect` may never be told.
 async fn turn_away(app: &App, connection: &Connection, reason: &ApiError, request_id: &str) -> Result<(), ApiError> {
     let body = Body::Error(ErrorReport::new(reason, request_id, None));
-    let event = Event { body, chat_id: Some(&connection.pass.chat_id), timestamp: Timestamp::now() };
+    let event = Event { body, chat_id: Some(&connection.grant.chat_id), timestamp: Timestamp::now() };
     let said = app.publisher.deliver_once_open(&connection.connection_id, &event).await;
     let closed = app.publisher.close(&connection.connection_id).await;
     if let Err(PostError::Failed(cause)) = said.and(closed) {

@@ -4,14 +4,10 @@ mod handler;
 
 use lambda_runtime::Error;
 use shared::{
-    auth::Doorkeeper,
-    aws,
-    budget::in_time,
-    config::Config,
-    leases::Leases,
-    store::{Chats, Connections, Tenants},
-    telemetry,
-    ws::{self, Publisher},
+    auth::Authenticator,
+    runtime::{aws, config::Config, deadline::within_deadline, telemetry},
+    storage::{Chats, Connections, Tenants},
+    websocket::{self, Publisher, connection_slots::ConnectionSlots},
 };
 
 use crate::handler::App;
@@ -26,11 +22,11 @@ async fn main() -> Result<(), Error> {
     let connections = Connections::new(dynamodb.clone(), config.connections_table()?);
     let publisher = Publisher::new(aws::management_api(&sdk, config.management_endpoint()?));
     let app = App {
-        doorkeeper: Doorkeeper::new(tenants),
-        leases: Leases::new(connections.clone(), publisher.clone()),
+        authenticator: Authenticator::new(tenants),
+        slots: ConnectionSlots::new(connections.clone(), publisher.clone()),
         chats: Chats::new(dynamodb, config.chats_table()?),
         connections,
         publisher,
     };
-    ws::serve(&config, move |event| in_time(handler::handle(app.clone(), event))).await
+    websocket::serve(&config, move |event| within_deadline(handler::handle(app.clone(), event))).await
 }

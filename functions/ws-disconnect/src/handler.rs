@@ -1,6 +1,6 @@
 //! The handler of `$disconnect`.
 
-use shared::{error::ApiError, store::Connections, ws::SocketEvent};
+use shared::{domain::error::ApiError, storage::Connections, websocket::SocketEvent};
 
 /// What the function works with.
 #[derive(Clone, Debug)]

@@ -3,7 +3,11 @@
 mod handler;
 
 use lambda_runtime::Error;
-use shared::{aws, budget::in_time, config::Config, store::Connections, telemetry, ws};
+use shared::{
+    runtime::{aws, config::Config, deadline::within_deadline, telemetry},
+    storage::Connections,
+    websocket,
+};
 
 use crate::handler::App;
 
@@ -13,5 +17,5 @@ async fn main() -> Result<(), Error> {
     telemetry::init(&config, env!("CARGO_CRATE_NAME"));
     let dynamodb = aws::dynamodb(&aws::sdk_config().await);
     let app = App { connections: Connections::new(dynamodb, config.connections_table()?) };
-    ws::serve(&config, move |event| in_time(handler::handle(app.clone(), event))).await
+    websocket::serve(&config, move |event| within_deadline(handler::handle(app.clone(), event))).await
 }

@@ -7,15 +7,13 @@
 use std::{sync::Arc, time::Duration};
 
 use shared::{
-    after,
-    answer::{self, Beginning},
-    error::ApiError,
-    id::MessageId,
-    message::Status,
-    store::{Answer, Connection, Lapsed, Pass, Resume, StoreError, StreamRecord},
-    telemetry,
-    time::Timestamp,
-    ws::{AnswerName, Body, ErrorReport, Offset, SocketEvent},
+    domain::{error::ApiError, id::MessageId, message::Status, time::Timestamp},
+    generation::{self, StartAt},
+    runtime::{after_response, telemetry},
+    storage::{
+        Connection, ConnectionGrant, FinishedGeneration, ResumeCommand, RunningGeneration, StorageError, Takeover,
+    },
+    websocket::{AnswerName, Body, ErrorReport, Offset, SocketEvent},
 };
 
 use crate::handler::App;
@@ -34,19 +32,19 @@ pub(crate) async fn cancel(
     name: &AnswerName,
 ) -> Result<(), ApiError> {
     let id = name.id()?;
-    let Pass { tenant_id, chat_id, .. } = &connection.pass;
-    let asked = app.chats.ask_to_cancel(tenant_id, chat_id, &id, &connection.connection_id).await?;
+    let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
+    let asked = app.chats.request_cancel(tenant_id, chat_id, &id, &connection.connection_id).await?;
     let wish = Wish { app: app.clone(), id, connection, request_id: event.request_id.clone() };
     if asked {
-        after::spawn(telemetry::work("cancel", async move { wish.see_cancelled().await }));
+        after_response::spawn(telemetry::background_task("cancel", async move { wish.see_cancelled().await }));
         return Ok(());
     }
     let answer = wish.stored().await?;
-    after::spawn(telemetry::work("replay", async move {
+    after_response::spawn(telemetry::background_task("replay", async move {
         let told_at = answer.message.completed_at.map(|ended| ended.plus(LAST_WORD));
         let wait = told_at.map_or(0, |told_at| told_at.millis_since(Timestamp::now()));
         tokio::time::sleep(Duration::from_millis(wait)).await;
-        wish.replay(answer, Beginning::End).await;
+        wish.replay(answer, StartAt::End).await;
     }));
     Ok(())
 }
@@ -60,16 +58,18 @@ pub(crate) async fn resume(
     Offset(offset): Offset,
 ) -> Result<(), ApiError> {
     let id = name.id()?;
-    let Pass { tenant_id, chat_id, .. } = &connection.pass;
-    let resume = Resume::new(connection.connection_id.clone(), offset);
-    let asked = app.chats.ask_to_resume(tenant_id, chat_id, &id, &resume).await?;
+    let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
+    let resume = ResumeCommand::new(connection.connection_id.clone(), offset);
+    let asked = app.chats.request_resume(tenant_id, chat_id, &id, &resume).await?;
     let wish = Wish { app: app.clone(), id, connection, request_id: event.request_id.clone() };
     if asked {
-        after::spawn(telemetry::work("resume", async move { wish.see_resumed(&resume).await }));
+        after_response::spawn(telemetry::background_task("resume", async move { wish.see_resumed(&resume).await }));
         return Ok(());
     }
     let answer = wish.stored().await?;
-    after::spawn(telemetry::work("replay", async move { wish.replay(answer, Beginning::Offset(offset)).await }));
+    after_response::spawn(telemetry::background_task("replay", async move {
+        wish.replay(answer, StartAt::Offset(offset)).await
+    }));
     Ok(())
 }
 
@@ -88,7 +88,7 @@ enum Seen {
     /// The answer was over before.
     TooLate,
     /// The streamer is gone, and the answer ended here.
-    Ended(Box<Answer>, Option<StreamRecord>),
+    Ended(Box<FinishedGeneration>, Option<RunningGeneration>),
 }
 
 impl Wish {
@@ -100,9 +100,9 @@ impl Wish {
     }
 
     /// Stays until the streamer has taken the socket on, or until that is to be done here.
-    async fn see_resumed(&self, resume: &Resume) {
-        let beginning = Beginning::Offset(resume.offset);
-        match self.wait(Status::Interrupted, |running| !running.awaits(resume)).await {
+    async fn see_resumed(&self, resume: &ResumeCommand) {
+        let beginning = StartAt::Offset(resume.offset);
+        match self.wait(Status::Interrupted, |running| !running.has_pending(resume)).await {
             Seen::To => {}
             Seen::TooLate => match self.stored().await {
                 Ok(answer) => self.replay(answer, beginning).await,
@@ -116,7 +116,7 @@ impl Wish {
 
     /// Waits until the streamer has seen to the wish, or is gone; then its answer is ended as `status`. What cannot be
     /// read is read again.
-    async fn wait(&self, status: Status, is_seen_to: impl Fn(&StreamRecord) -> bool) -> Seen {
+    async fn wait(&self, status: Status, is_seen_to: impl Fn(&RunningGeneration) -> bool) -> Seen {
         loop {
             tokio::time::sleep(ATTEND_INTERVAL).await;
             match self.look(status, &is_seen_to).await {
@@ -130,9 +130,9 @@ impl Wish {
     async fn look(
         &self,
         status: Status,
-        is_seen_to: impl Fn(&StreamRecord) -> bool,
-    ) -> Result<Option<Seen>, StoreError> {
-        let Pass { tenant_id, chat_id, .. } = &self.connection.pass;
+        is_seen_to: impl Fn(&RunningGeneration) -> bool,
+    ) -> Result<Option<Seen>, StorageError> {
+        let ConnectionGrant { tenant_id, chat_id, .. } = &self.connection.grant;
         let chats = &self.app.chats;
         let Some(running) = chats.running(tenant_id, chat_id, &self.id).await? else {
             return Ok(Some(Seen::TooLate));
@@ -141,27 +141,27 @@ impl Wish {
             return Ok(Some(Seen::To));
         }
         let now = Timestamp::now();
-        if !running.may_have_lapsed(now) {
+        if !running.may_have_expired(now) {
             return Ok(None);
         }
-        Ok(match chats.end_lapsed(tenant_id, chat_id, &self.id, status, now).await? {
-            Lapsed::Alive => None,
-            Lapsed::Ended { answer, record } => Some(Seen::Ended(answer, record)),
-            Lapsed::Unknown => Some(Seen::TooLate),
+        Ok(match chats.take_over(tenant_id, chat_id, &self.id, status, now).await? {
+            Takeover::StillOwned => None,
+            Takeover::Ended { answer, record } => Some(Seen::Ended(answer, record)),
+            Takeover::Unknown => Some(Seen::TooLate),
         })
     }
 
     /// Tells the chat's sockets of an answer that was ended here, but not those that wait for someone of their own.
-    async fn tell_others(&self, answer: Answer, record: Option<StreamRecord>) {
+    async fn tell_others(&self, answer: FinishedGeneration, record: Option<RunningGeneration>) {
         let Some(record) = record else { return };
         let Self { app, connection, request_id, .. } = self;
-        let Pass { tenant_id, chat_id, .. } = &connection.pass;
-        answer::tell_end(&app.sockets, (tenant_id, chat_id), answer, &record.waiting(), request_id).await;
+        let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
+        generation::announce_end(&app.sockets, (tenant_id, chat_id), answer, &record.waiting(), request_id).await;
     }
 
     /// The answer, which does not run.
-    async fn stored(&self) -> Result<Answer, ApiError> {
-        let Pass { tenant_id, chat_id, .. } = &self.connection.pass;
+    async fn stored(&self) -> Result<FinishedGeneration, ApiError> {
+        let ConnectionGrant { tenant_id, chat_id, .. } = &self.connection.grant;
         let chats = &self.app.chats;
         let answer = chats.answer(tenant_id, chat_id, &self.id, Timestamp::now());
         let (owner, answer) = Box::pin(async { tokio::try_join!(chats.owner_of(tenant_id, chat_id), answer) }).await?;
@@ -170,15 +170,15 @@ impl Wish {
     }
 
     /// Tells the socket of an answer that does not run.
-    async fn replay(&self, answer: Answer, beginning: Beginning) {
-        answer::replay(&self.app.sockets, self.connection.clone(), answer, beginning, &self.request_id).await;
+    async fn replay(&self, answer: FinishedGeneration, beginning: StartAt) {
+        generation::replay(&self.app.sockets, self.connection.clone(), answer, beginning, &self.request_id).await;
     }
 
     /// Tells the socket that its wish cannot be seen to.
     async fn report(&self, error: &ApiError) {
         telemetry::log_cause(error, &self.request_id);
         let report = Body::Error(ErrorReport::new(error, &self.request_id, None));
-        let Pass { chat_id, .. } = &self.connection.pass;
+        let ConnectionGrant { chat_id, .. } = &self.connection.grant;
         self.app.post(&self.connection.connection_id, Some(chat_id), report, &self.request_id).await;
     }
 }

@@ -1,9 +1,11 @@
 //! What an agent is told of a chat: as much of it as fits.
 
 use shared::{
-    agent::Turn,
-    chat::ChatConfig,
-    message::{Message, Role, Status},
+    agents::Turn,
+    domain::{
+        chat::ChatConfig,
+        message::{Message, Role, Status},
+    },
 };
 
 /// How many of the newest messages are read for an agent.
@@ -57,7 +59,7 @@ fn tokens(text: &str) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use shared::{
+    use shared::domain::{
         id::{ChatId, MessageId},
         time::Timestamp,
     };

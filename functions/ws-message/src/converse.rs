@@ -1,19 +1,21 @@
 //! `message`: the user says something, and an agent answers.
 
 use shared::{
-    agent::Conversation,
-    answer,
-    error::{ApiError, Code},
-    id::ClientMessageId,
-    store::{Appended, Connection, Exchange, NewMessage, Pass},
-    time::Timestamp,
-    ws::{Body, Content, SocketEvent},
+    agents::Conversation,
+    domain::{
+        error::{ApiError, Code},
+        id::ClientMessageId,
+        time::Timestamp,
+    },
+    generation,
+    storage::{AppendResult, Connection, ConnectionGrant, Exchange, NewMessage},
+    websocket::{Body, Content, SocketEvent},
 };
 use tokio::try_join;
 
 use crate::{
     context::{CONTEXT_MESSAGES, turns},
-    handler::{App, Beginning},
+    handler::{App, NewGeneration},
 };
 
 /// Stores what the user says; the answer is streamed after this function has answered. The agent is asked meanwhile: if
@@ -26,34 +28,34 @@ pub(crate) async fn converse(
     client_id: Option<ClientMessageId>,
 ) -> Result<(), ApiError> {
     let now = Timestamp::now();
-    let Pass { tenant_id, chat_id, .. } = &connection.pass;
+    let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
     let gone = || ApiError::chat_not_found(chat_id.as_str());
     let read = async { Ok(app.chats.conversation(tenant_id, chat_id, CONTEXT_MESSAGES, now).await?) };
-    let (chat, ()) = try_join!(read, app.recheck(&connection.pass))?;
+    let (chat, ()) = try_join!(read, app.recheck(&connection.grant))?;
     let mut chat = chat.ok_or_else(gone)?;
-    let ended = app.chats.end_all_lapsed(tenant_id, chat_id, &mut chat, now).await?;
-    app.tell_ends(ended, &connection.pass, event);
+    let ended = app.chats.take_over_all(tenant_id, chat_id, &mut chat, now).await?;
+    app.tell_ends(ended, &connection.grant, event);
 
     let agent = app.agent(chat.config.agent);
     let model = agent.model(&chat.config);
     let turns = turns(chat.recent, Some(content.as_str()), &chat.config, app.context_tokens);
     let mut answer = agent.answer(Conversation { turns, config: chat.config });
     if !chat.seen.is_busy() {
-        answer = answer::ahead(answer);
+        answer = generation::prefetch(answer);
     }
     let new = NewMessage { content: content.as_str(), client_id: client_id.as_ref(), model: &model };
     // The answer's lease begins when it is taken.
     let exchange = match app.chats.append(tenant_id, chat_id, chat.seen, new, Timestamp::now()).await? {
-        Appended::Stored(exchange) => *exchange,
-        Appended::Before(message) => {
+        AppendResult::Stored(exchange) => *exchange,
+        AppendResult::Duplicate(message) => {
             app.post(&event.connection_id, Some(chat_id), Body::received(&message), &event.request_id).await;
             return Ok(());
         }
-        Appended::NoChat => return Err(gone()),
-        Appended::Busy => return Err(too_many_answers()),
+        AppendResult::NoChat => return Err(gone()),
+        AppendResult::Busy => return Err(too_many_answers()),
     };
-    let Exchange { message, reply } = exchange;
-    let beginning = Beginning { connection, message: Some(message), reply, model, received_at: now };
+    let Exchange { message, generation } = exchange;
+    let beginning = NewGeneration { connection, message: Some(message), generation, model, received_at: now };
     app.stream(answer, beginning, event);
     Ok(())
 }

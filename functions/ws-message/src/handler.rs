@@ -3,20 +3,21 @@
 use std::sync::Arc;
 
 use shared::{
-    after,
-    agent::{Agent, AgentName, Bedrock, Deltas, Echo, OpenAi},
-    answer::{self, Answering, Sockets},
-    auth::Doorkeeper,
-    budget::in_time,
-    error::{ApiError, Code},
-    http,
-    id::{ChatId, ConnectionId},
-    limits,
-    message::Message,
-    store::{Answer, Chats, Connection, Heard, Pass, Reply, StreamRecord},
-    telemetry,
-    time::Timestamp,
-    ws::{Body, ErrorReport, Event, Frame, PostError, SocketEvent},
+    agents::{Agent, Bedrock, Deltas, Echo, OpenAi},
+    auth::Authenticator,
+    domain::{
+        agent_name::AgentName,
+        error::{ApiError, Code},
+        id::{ChatId, ConnectionId},
+        limits,
+        message::Message,
+        time::Timestamp,
+    },
+    generation::{self, ChatConnections, GenerationContext},
+    rest,
+    runtime::{after_response, deadline::within_deadline, telemetry},
+    storage::{Chats, Connection, ConnectionGrant, FinishedGeneration, FrameAdmission, Generation, RunningGeneration},
+    websocket::{Body, ErrorReport, Event, Frame, PostError, SocketEvent},
 };
 
 use crate::{
@@ -28,9 +29,9 @@ use crate::{
 /// What the function works with.
 #[derive(Debug)]
 pub(crate) struct App {
-    pub(crate) doorkeeper: Doorkeeper,
+    pub(crate) authenticator: Authenticator,
     pub(crate) chats: Chats,
-    pub(crate) sockets: Sockets,
+    pub(crate) sockets: ChatConnections,
     pub(crate) echo: Echo,
     pub(crate) openai: OpenAi,
     pub(crate) bedrock: Bedrock,
@@ -40,12 +41,12 @@ pub(crate) struct App {
 }
 
 /// An answer whose place is stored.
-pub(crate) struct Beginning {
+pub(crate) struct NewGeneration {
     /// The socket that wants it.
     pub(crate) connection: Connection,
     /// The message that it answers, to be acknowledged.
     pub(crate) message: Option<Message>,
-    pub(crate) reply: Reply,
+    pub(crate) generation: Generation,
     pub(crate) model: String,
     pub(crate) received_at: Timestamp,
 }
@@ -53,7 +54,7 @@ pub(crate) struct Beginning {
 /// Hears a message. API Gateway shows a client nothing of what this function returns, so errors are posted too.
 pub(crate) async fn handle(app: Arc<App>, event: SocketEvent) -> Result<(), ApiError> {
     let mut chat_id = None;
-    let result = http::caught(in_time(Box::pin(hear(&app, &event, &mut chat_id)))).await;
+    let result = rest::caught(within_deadline(Box::pin(hear(&app, &event, &mut chat_id)))).await;
     if let Err(error) = &result {
         let report = Body::Error(ErrorReport::new(error, &event.request_id, None));
         app.post(&event.connection_id, chat_id.as_ref(), report, &event.request_id).await;
@@ -72,25 +73,25 @@ pub(crate) async fn handle(app: Arc<App>, event: SocketEvent) -> Result<(), ApiE
 
 /// Finds out who speaks, and for which `chat`; then does what they say, unless they say too much.
 async fn hear(app: &Arc<App>, event: &SocketEvent, chat: &mut Option<ChatId>) -> Result<(), ApiError> {
-    match app.sockets.connections.hear(&event.connection_id, event.received_at()).await? {
-        Heard::Allowed(connection) => {
-            telemetry::note_tenant(&connection.pass.tenant_id);
-            *chat = Some(connection.pass.chat_id.clone());
+    match app.sockets.connections.admit_frame(&event.connection_id, event.received_at()).await? {
+        FrameAdmission::Allowed(connection) => {
+            telemetry::note_tenant(&connection.grant.tenant_id);
+            *chat = Some(connection.grant.chat_id.clone());
             obey(app, event, connection).await
         }
-        Heard::TooOften(connection) => {
-            telemetry::note_tenant(&connection.pass.tenant_id);
-            *chat = Some(connection.pass.chat_id);
+        FrameAdmission::RateLimited(connection) => {
+            telemetry::note_tenant(&connection.grant.tenant_id);
+            *chat = Some(connection.grant.chat_id);
             Err(limits::too_many_frames())
         }
-        Heard::Unknown => Err(unknown_connection()),
+        FrameAdmission::Unknown => Err(unknown_connection()),
     }
 }
 
 async fn obey(app: &Arc<App>, event: &SocketEvent, connection: Connection) -> Result<(), ApiError> {
     let frame = Frame::read(event.body());
     if !matches!(frame, Ok(Frame::Message { .. })) {
-        app.recheck(&connection.pass).await?;
+        app.recheck(&connection.grant).await?;
     }
     match frame? {
         // Looks at the key beside what else it reads.
@@ -99,7 +100,7 @@ async fn obey(app: &Arc<App>, event: &SocketEvent, connection: Connection) -> Re
         Frame::Resume { message_id, offset } => resume(app, event, connection, &message_id, offset).await,
         Frame::Regenerate { message_id } => regenerate(app, event, connection, &message_id).await,
         Frame::Ping => {
-            let chat_id = Some(&connection.pass.chat_id);
+            let chat_id = Some(&connection.grant.chat_id);
             app.post(&event.connection_id, chat_id, Body::Pong, &event.request_id).await;
             Ok(())
         }
@@ -116,25 +117,25 @@ impl App {
     }
 
     /// Holds a socket to what let it in.
-    pub(crate) async fn recheck(&self, pass: &Pass) -> Result<(), ApiError> {
-        self.doorkeeper.recheck(&pass.tenant_id, &pass.key, Timestamp::now()).await
+    pub(crate) async fn recheck(&self, grant: &ConnectionGrant) -> Result<(), ApiError> {
+        self.authenticator.recheck(&grant.tenant_id, &grant.key, Timestamp::now()).await
     }
 
     /// Streams an answer after this function has answered.
-    pub(crate) fn stream(&self, answer: Deltas, beginning: Beginning, event: &SocketEvent) {
-        let Beginning { connection, message, reply, model, received_at } = beginning;
-        let answering = Answering {
+    pub(crate) fn stream(&self, answer: Deltas, beginning: NewGeneration, event: &SocketEvent) {
+        let NewGeneration { connection, message, generation, model, received_at } = beginning;
+        let answering = GenerationContext {
             chats: self.chats.clone(),
             sockets: self.sockets.clone(),
-            doorkeeper: self.doorkeeper.clone(),
+            authenticator: self.authenticator.clone(),
             connection,
             message,
-            reply,
+            generation,
             model,
             received_at,
             request_id: event.request_id.clone(),
         };
-        after::spawn(answer::stream(answering, answer));
+        after_response::spawn(generation::generate(answering, answer));
     }
 
     /// Posts one event to the socket that spoke, and not for long: whoever does not read would hold up its own function
@@ -147,12 +148,23 @@ impl App {
     }
 
     /// Tells the sockets of a chat of answers whose streamers are gone, after this function has answered.
-    pub(crate) fn tell_ends(&self, ended: Vec<(Answer, StreamRecord)>, pass: &Pass, event: &SocketEvent) {
+    pub(crate) fn tell_ends(
+        &self,
+        ended: Vec<(FinishedGeneration, RunningGeneration)>,
+        grant: &ConnectionGrant,
+        event: &SocketEvent,
+    ) {
         for (answer, record) in ended {
-            let (sockets, pass, request_id) = (self.sockets.clone(), pass.clone(), event.request_id.clone());
-            after::spawn(telemetry::work("tell_end", async move {
-                answer::tell_end(&sockets, (&pass.tenant_id, &pass.chat_id), answer, &record.waiting(), &request_id)
-                    .await;
+            let (sockets, grant, request_id) = (self.sockets.clone(), grant.clone(), event.request_id.clone());
+            after_response::spawn(telemetry::background_task("announce_end", async move {
+                generation::announce_end(
+                    &sockets,
+                    (&grant.tenant_id, &grant.chat_id),
+                    answer,
+                    &record.waiting(),
+                    &request_id,
+                )
+                .await;
             }));
         }
     }

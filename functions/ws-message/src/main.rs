@@ -10,14 +10,12 @@ use std::sync::Arc;
 
 use lambda_runtime::Error;
 use shared::{
-    agent::{Bedrock, Echo, OpenAi},
-    answer::Sockets,
-    auth::Doorkeeper,
-    aws,
-    config::Config,
-    store::{Chats, Connections, Tenants},
-    telemetry,
-    ws::{self, Publisher},
+    agents::{Bedrock, Echo, OpenAi},
+    auth::Authenticator,
+    generation::ChatConnections,
+    runtime::{aws, config::Config, telemetry},
+    storage::{Chats, Connections, Tenants},
+    websocket::{self, Publisher},
 };
 
 use crate::handler::App;
@@ -36,14 +34,14 @@ async fn main() -> Result<(), Error> {
         openai.key = Some(aws::secret(&sdk, name).await?);
     }
     let app = Arc::new(App {
-        doorkeeper: Doorkeeper::new(tenants),
+        authenticator: Authenticator::new(tenants),
         chats: Chats::new(dynamodb, config.chats_table()?),
-        sockets: Sockets { connections, publisher },
+        sockets: ChatConnections { connections, publisher },
         echo: Echo::new(config.echo_pace()?),
         openai: OpenAi::new(openai),
         bedrock: Bedrock::new(aws::bedrock(&sdk), config.bedrock_model()?),
         default_agent: config.default_agent()?,
         context_tokens: config.context_tokens()?,
     });
-    ws::serve(&config, move |event| handler::handle(app.clone(), event)).await
+    websocket::serve(&config, move |event| handler::handle(app.clone(), event)).await
 }

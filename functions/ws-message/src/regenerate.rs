@@ -1,18 +1,20 @@
 //! `regenerate`: a new answer in the place of the chat's last one, which stays until the new one has ended well.
 
 use shared::{
-    agent::Conversation,
-    error::{ApiError, Code},
-    id::MessageId,
-    message::{Message, Status},
-    store::{Begun, Connection, Pass},
-    time::Timestamp,
-    ws::{AnswerName, SocketEvent},
+    agents::Conversation,
+    domain::{
+        error::{ApiError, Code},
+        id::MessageId,
+        message::{Message, Status},
+        time::Timestamp,
+    },
+    storage::{Connection, ConnectionGrant, RegenerateResult},
+    websocket::{AnswerName, SocketEvent},
 };
 
 use crate::{
     context::{CONTEXT_MESSAGES, turns},
-    handler::{App, Beginning},
+    handler::{App, NewGeneration},
 };
 
 pub(crate) async fn regenerate(
@@ -22,12 +24,12 @@ pub(crate) async fn regenerate(
     name: &AnswerName,
 ) -> Result<(), ApiError> {
     let now = Timestamp::now();
-    let Pass { tenant_id, chat_id, .. } = &connection.pass;
+    let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
     let gone = || ApiError::chat_not_found(chat_id.as_str());
     let read = app.chats.conversation(tenant_id, chat_id, CONTEXT_MESSAGES, now).await?;
     let mut chat = read.ok_or_else(gone)?;
-    let ended = app.chats.end_all_lapsed(tenant_id, chat_id, &mut chat, now).await?;
-    app.tell_ends(ended, &connection.pass, event);
+    let ended = app.chats.take_over_all(tenant_id, chat_id, &mut chat, now).await?;
+    app.tell_ends(ended, &connection.grant, event);
 
     let wanted = name.id()?;
     let old: Message = match chat.recent.last() {
@@ -42,15 +44,15 @@ pub(crate) async fn regenerate(
     }
     let agent = app.agent(chat.config.agent);
     let model = agent.model(&chat.config);
-    let reply = match app.chats.regenerate(tenant_id, chat_id, &old, &model, Timestamp::now()).await? {
-        Begun::Draft(reply) => *reply,
-        Begun::Busy => return Err(still_streaming()),
-        Begun::NoChat => return Err(gone()),
+    let generation = match app.chats.regenerate(tenant_id, chat_id, &old, &model, Timestamp::now()).await? {
+        RegenerateResult::Draft(generation) => *generation,
+        RegenerateResult::Busy => return Err(still_streaming()),
+        RegenerateResult::NoChat => return Err(gone()),
     };
     let before = chat.recent.into_iter().filter(|message| message.seq < old.seq).collect();
     let turns = turns(before, None, &chat.config, app.context_tokens);
     let answer = agent.answer(Conversation { turns, config: chat.config });
-    app.stream(answer, Beginning { connection, message: None, reply, model, received_at: now }, event);
+    app.stream(answer, NewGeneration { connection, message: None, generation, model, received_at: now }, event);
     Ok(())
 }
 

@@ -61,7 +61,7 @@ impl Emulator {
             .env("LAMBDA_EXECUTOR", "local")
             .env("AUTH", "true")
             // The functions inherit these. They are not frozen, and a process may get an event while it works on.
-            .envs([("AWS_ENDPOINT_URL", endpoint.as_str()), ("AFTER_ANSWER", "detached")])
+            .envs([("AWS_ENDPOINT_URL", endpoint.as_str()), ("AFTER_RESPONSE", "detached")])
             .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("a file can be shared"))
             .stderr(log)

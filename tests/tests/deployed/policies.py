@@ -1,7 +1,7 @@
 """Holds the policies of a stack's functions against what was asked of them, and prints the difference as JSON.
 
 `denied` is what a function wanted and its policy lacks; `unused` is what a policy allows and its function never wanted.
-Housekeeping is called once before. Little of what it is there for is there to be done then, so what it left unused says
+Maintenance is called once before. Little of what it is there for is there to be done then, so what it left unused says
 nothing.
 """
 
@@ -12,7 +12,7 @@ import pathlib
 
 from deploy import client
 
-HOUSEKEEPING = "Housekeeping"
+HOUSEKEEPING = "Maintenance"
 
 
 def main():
@@ -24,8 +24,8 @@ def main():
 
     resources = client("cloudformation", options.endpoint).describe_stack_resources(StackName=options.stack)
     names = {resource["PhysicalResourceId"]: resource["LogicalResourceId"] for resource in resources["StackResources"]}
-    [housekeeping] = [physical for physical, logical in names.items() if logical == f"{HOUSEKEEPING}Function"]
-    keep_house(options.endpoint, housekeeping)
+    [maintenance] = [physical for physical, logical in names.items() if logical == f"{HOUSEKEEPING}Function"]
+    keep_house(options.endpoint, maintenance)
     asked = [json.loads(line) for line in options.decisions.read_text().splitlines()]
     # arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION
     asked = [(role_in(decision["by"]), decision) for decision in asked]
@@ -55,7 +55,7 @@ def keep_house(endpoint, function):
     event = {"detail-type": "Scheduled Event", "source": "aws.events", "time": "2026-01-31T09:30:00Z", "detail": {}}
     answer = client("lambda", endpoint).invoke(FunctionName=function, Payload=json.dumps(event))
     if "FunctionError" in answer:
-        raise SystemExit(f"housekeeping failed: {answer['Payload'].read().decode()}")
+        raise SystemExit(f"maintenance failed: {answer['Payload'].read().decode()}")
 
 
 def role_in(principal):

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shared::{
-    api_key::ApiKey,
-    id::{ChatId, ConnectionId, UserId},
-    store::{Connection, Pass},
-    time::Timestamp,
+    domain::{
+        api_key::ApiKey,
+        id::{ChatId, ConnectionId, UserId},
+        time::Timestamp,
+    },
+    storage::{Connection, ConnectionGrant},
 };
 use tests::{Lambda, Stack, Tenant, eventually};
 
@@ -23,14 +25,14 @@ async fn message(stack: &Stack, name: &str, content: &str) -> Value {
 
 /// An open socket, which only the tables know of.
 async fn socket(stack: &Stack, tenant: &Tenant, chat: &str, name: &str) -> String {
-    let pass = Pass {
+    let grant = ConnectionGrant {
         tenant_id: tenant.id.clone(),
         key: ApiKey::new(&tenant.key).hash(),
         user_id: UserId::parse("u").expect("a user"),
         chat_id: ChatId::parse(chat).expect("a chat"),
     };
     let id = ConnectionId::from_gateway(format!("{name}="));
-    let connection = Connection::open(id, pass, Timestamp::now());
+    let connection = Connection::open(id, grant, Timestamp::now());
     stack.connections().put(&connection).await.expect("the table answers");
     stack.connections().note_greeted(&connection).await.expect("the table answers");
     name.to_owned()
@@ -79,7 +81,7 @@ async fn the_stream_is_whole_although_the_process_is_frozen_between_events() {
 async fn without_the_mechanism_the_stream_is_cut() {
     let stack = Stack::shared();
     let first = message(stack, "cut", "a b c d e f g h i j").await;
-    let lambda = Lambda::start(stack, "ws-message", LONG, &[("AFTER_ANSWER", "detached")]).await;
+    let lambda = Lambda::start(stack, "ws-message", LONG, &[("AFTER_RESPONSE", "detached")]).await;
     lambda.send(first);
     lambda.answers(1).await;
     // Three times as long as the stream takes.

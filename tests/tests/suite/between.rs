@@ -54,7 +54,7 @@ impl Between {
             Arc::new(move |operation| then(operation).boxed());
         let (http, posts_here, turn) = (reqwest::Client::new(), posts.clone(), Arc::default());
         let proxy = Proxy { upstream: upstream.to_owned(), http, posts: posts_here, then, turn };
-        let router = Router::new().fallback(pass).with_state(proxy);
+        let router = Router::new().fallback(attempt).with_state(proxy);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -67,7 +67,13 @@ impl Between {
     }
 }
 
-async fn pass(State(proxy): State<Proxy>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response<Body> {
+async fn attempt(
+    State(proxy): State<Proxy>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
     if uri.path().starts_with("/@connections/") {
         let event = serde_json::from_slice(&body).unwrap_or_default();
         proxy.posts.lock().unwrap_or_else(PoisonError::into_inner).push((method, event));

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, future::Future};
 
 use reqwest::Method;
 use serde_json::json;
-use shared::limits::Limits;
+use shared::domain::limits::Limits;
 use tests::{Options, Proxy, Stack};
 use tokio::sync::mpsc;
 

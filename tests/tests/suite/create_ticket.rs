@@ -2,10 +2,12 @@
 
 use reqwest::StatusCode;
 use shared::{
-    api_key::{ApiKey, TicketText},
-    id::{ChatId, UserId},
-    store::Pass,
-    time::Timestamp,
+    domain::{
+        api_key::{ApiKey, TicketText},
+        id::{ChatId, UserId},
+        time::Timestamp,
+    },
+    storage::ConnectionGrant,
 };
 use tests::Stack;
 
@@ -15,13 +17,13 @@ async fn an_old_ticket_opens_nothing() {
     let tenant = stack.tenant("old ticket").await;
     let chat = tenant.chat("u").await;
     let old = TicketText::generate();
-    let pass = Pass {
+    let grant = ConnectionGrant {
         tenant_id: tenant.id.clone(),
         key: ApiKey::new(&tenant.key).hash(),
         user_id: UserId::parse("u").expect("a user"),
         chat_id: ChatId::parse(&chat).expect("a chat"),
     };
-    stack.connections().put_ticket(&old, pass, Timestamp::now()).await.expect("the table answers");
+    stack.connections().put_ticket(&old, grant, Timestamp::now()).await.expect("the table answers");
     let query = format!("ticket={}", old.reveal());
     assert_eq!(tenant.connect_with(&query, &[]).await.err(), Some(StatusCode::UNAUTHORIZED));
     assert_eq!(tenant.connect_with("ticket=tk_never", &[]).await.err(), Some(StatusCode::UNAUTHORIZED));

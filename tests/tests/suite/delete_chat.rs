@@ -22,7 +22,7 @@ async fn a_deleted_chat_is_gone_at_once_and_for_good() {
     let tenant = stack.tenant("delete").await;
     let chat = tenant.chat("u").await;
     let mut socket = tenant.connect(&chat, "u").await;
-    let id = shared::id::ChatId::parse(&chat).expect("an id");
+    let id = shared::domain::id::ChatId::parse(&chat).expect("an id");
     for _ in 0..14 {
         stack.exchange(&tenant, &id, "something to purge").await;
     }
@@ -75,8 +75,8 @@ async fn a_stream_that_nobody_tells_finds_out_that_its_chat_is_gone() {
     socket.send(&serde_json::json!({ "content": "word ".repeat(1200) })).await;
     socket.next_of("message_stream_token").await;
 
-    let id = shared::id::ChatId::parse(&chat).expect("an id");
-    let now = shared::time::Timestamp::now();
+    let id = shared::domain::id::ChatId::parse(&chat).expect("an id");
+    let now = shared::domain::time::Timestamp::now();
     assert!(stack.chats().delete(&tenant.id, &id, now).await.expect("the table answers"));
     stack.chats().purge(&tenant.id, &id).await.expect("the table answers");
     // At the end of the answer it would find out in any case.

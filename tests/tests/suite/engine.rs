@@ -9,14 +9,16 @@ use axum::http::StatusCode;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use shared::{
-    agent::{AgentError, Delta, Deltas, Failure},
-    answer::{Answering, Sockets, stream as stream_answer},
-    api_key::ApiKey,
-    auth::Doorkeeper,
-    id::{ChatId, ConnectionId, UserId},
-    store::{Appended, Connection, NewMessage, Pass, Seen, TenantStatus},
-    time::Timestamp,
-    ws::Publisher,
+    agents::{AgentError, Delta, Deltas, Failure},
+    auth::Authenticator,
+    domain::{
+        api_key::ApiKey,
+        id::{ChatId, ConnectionId, UserId},
+        time::Timestamp,
+    },
+    generation::{ChatConnections, GenerationContext, generate},
+    storage::{AppendResult, ChatPosition, Connection, ConnectionGrant, NewMessage, TenantStatus},
+    websocket::Publisher,
 };
 use tests::{ManagementApi, Manner, Post, PostAnswer, Stack, Tenant};
 
@@ -37,13 +39,13 @@ impl Room {
         let api = ManagementApi::start(&ids.iter().cloned().zip(manners.iter().copied()).collect::<Vec<_>>()).await;
         let mut connections = Vec::new();
         for id in &ids {
-            let pass = Pass {
+            let grant = ConnectionGrant {
                 tenant_id: tenant.id.clone(),
                 key: ApiKey::new(&tenant.key).hash(),
                 user_id: UserId::parse("u").expect("a user"),
                 chat_id: chat.clone(),
             };
-            let mut connection = Connection::open(ConnectionId::from_gateway(id), pass, Timestamp::now());
+            let mut connection = Connection::open(ConnectionId::from_gateway(id), grant, Timestamp::now());
             assert!(stack.connections().lease(&connection, 50).await.expect("the table answers"));
             stack.connections().put(&connection).await.expect("the table answers");
             stack.connections().note_greeted(&connection).await.expect("the table answers");
@@ -58,21 +60,21 @@ impl Room {
         let stack = Stack::shared();
         let now = Timestamp::now();
         let new = NewMessage { content: "Hello", client_id: None, model: "test" };
-        let appended = stack.chats().append(&self.tenant.id, &self.chat, Seen::default(), new, now).await;
-        let Appended::Stored(exchange) = appended.expect("the table answers") else { panic!("not stored") };
+        let appended = stack.chats().append(&self.tenant.id, &self.chat, ChatPosition::default(), new, now).await;
+        let AppendResult::Stored(exchange) = appended.expect("the table answers") else { panic!("not stored") };
         let publisher = Publisher::new(tests::management_client(&self.api.url));
-        let answering = Answering {
+        let answering = GenerationContext {
             chats: stack.chats(),
-            sockets: Sockets { connections: stack.connections(), publisher },
-            doorkeeper: Doorkeeper::new(stack.tenants()),
+            sockets: ChatConnections { connections: stack.connections(), publisher },
+            authenticator: Authenticator::new(stack.tenants()),
             connection: self.connections[0].clone(),
             message: Some(exchange.message),
-            reply: exchange.reply,
+            generation: exchange.generation,
             model: "test".to_owned(),
             received_at: now,
             request_id: "r".to_owned(),
         };
-        Box::pin(stream_answer(answering, answer)).await;
+        Box::pin(generate(answering, answer)).await;
     }
 
     fn posts(&self, socket: usize) -> Vec<Post> {

@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use shared::{
+use shared::domain::{
     id::{ChatId, MessageId},
     time::Timestamp,
 };
@@ -49,7 +49,7 @@ async fn chat(arguments: &[&str]) -> Value {
 }
 
 /// All items of all tables in which a text is found, by their keys; but tickets, which last a minute, and when it is that
-/// housekeeping, which other tests run, looks at something.
+/// maintenance, which other tests run, looks at something.
 async fn traces(text: &str) -> BTreeMap<String, Value> {
     let mut traces = BTreeMap::new();
     for table in TABLES {
@@ -165,7 +165,7 @@ async fn nothing_is_erased_that_nobody_agreed_to() {
     for arguments in [&["tenant", "erase", tenant.id.as_str()][..], &["user", "erase", tenant.id.as_str(), "u"]] {
         let refused = run(arguments).await;
         assert_eq!(refused.status.code(), Some(1));
-        assert!(String::from_utf8_lossy(&refused.stderr).contains("pass --yes"), "{refused:?}");
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("grant --yes"), "{refused:?}");
     }
     assert_eq!(tenant.get(&format!("/api/v1/chats/{chat_id}")).await.status, StatusCode::OK);
 }

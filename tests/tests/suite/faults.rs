@@ -5,11 +5,13 @@ use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use shared::{
-    chat::{ChatChange, NewChat},
-    id::{ChatId, ConnectionId, IdempotencyKey, UserId},
-    input::Fields,
-    store::{Appended, Chats, Created, NewMessage, Once, Seen},
-    time::Timestamp,
+    domain::{
+        chat::{ChatChange, NewChat},
+        id::{ChatId, ConnectionId, IdempotencyKey, UserId},
+        input::Fields,
+        time::Timestamp,
+    },
+    storage::{AppendResult, ChatPosition, Chats, CreateResult, IdempotencyRequest, NewMessage},
 };
 use tests::{Exposed, Fault, Options, Proxy, Stack, Tenant, eventually};
 
@@ -41,12 +43,12 @@ async fn a_transaction_that_meets_another_is_tried_again() {
 
     proxy.inject("TransactWriteItems", 4, Fault::TransactionConflict);
     let created = chats.create(&tenant.id, new_chat(), None, now).await.expect("the fifth attempt succeeds");
-    let Created::Made(chat) = created else { panic!("not made: {created:?}") };
+    let CreateResult::Created(chat) = created else { panic!("not made: {created:?}") };
     assert_eq!((proxy.faults_left(), chats_of(&tenant).await), (0, (1, 1)));
 
     proxy.inject("TransactWriteItems", 4, Fault::TransactionConflict);
-    let appended = chats.append(&tenant.id, &chat.chat_id, Seen::default(), SOMETHING, now).await;
-    assert!(matches!(appended, Ok(Appended::Stored(_))), "{appended:?}");
+    let appended = chats.append(&tenant.id, &chat.chat_id, ChatPosition::default(), SOMETHING, now).await;
+    assert!(matches!(appended, Ok(AppendResult::Stored(_))), "{appended:?}");
     let stored = tenant.get(&format!("/api/v1/chats/{}/messages", chat.chat_id)).await.body;
     assert_eq!((proxy.faults_left(), &stored["total"]), (0, &2.into()), "one message, and the place of its answer");
 
@@ -67,7 +69,7 @@ async fn five_conflicts_in_a_row_are_enough_and_leave_nothing() {
     let (proxy, chats) = behind_a_proxy().await;
     proxy.inject("TransactWriteItems", 5, Fault::TransactionConflict);
     let created = chats.create(&tenant.id, new_chat(), None, Timestamp::now()).await;
-    assert!(matches!(created, Err(shared::store::StoreError::Contended { attempts: 5 })), "{created:?}");
+    assert!(matches!(created, Err(shared::storage::StorageError::Contended { attempts: 5 })), "{created:?}");
     assert_eq!((proxy.faults_left(), chats_of(&tenant).await), (0, (0, 0)));
 }
 
@@ -79,16 +81,16 @@ async fn a_transaction_whose_answer_is_lost_is_carried_out_once() {
 
     proxy.inject("TransactWriteItems", 2, Fault::LostAnswer);
     let created = chats.create(&tenant.id, new_chat(), None, now).await.expect("the third attempt succeeds");
-    let Created::Made(chat) = created else { panic!("not made: {created:?}") };
-    let once = Once::new(IdempotencyKey::parse("k").expect("a key"), b"body");
+    let CreateResult::Created(chat) = created else { panic!("not made: {created:?}") };
+    let once = IdempotencyRequest::new(IdempotencyKey::parse("k").expect("a key"), b"body");
     proxy.inject("TransactWriteItems", 1, Fault::LostAnswer);
     let made = chats.create(&tenant.id, new_chat(), Some(&once), now).await;
-    assert!(matches!(made, Ok(Created::Made(_))), "{made:?}");
+    assert!(matches!(made, Ok(CreateResult::Created(_))), "{made:?}");
     assert_eq!((proxy.faults_left(), chats_of(&tenant).await), (0, (2, 2)));
 
     proxy.inject("TransactWriteItems", 1, Fault::LostAnswer);
-    let appended = chats.append(&tenant.id, &chat.chat_id, Seen::default(), SOMETHING, now).await;
-    assert!(matches!(appended, Ok(Appended::Stored(_))), "{appended:?}");
+    let appended = chats.append(&tenant.id, &chat.chat_id, ChatPosition::default(), SOMETHING, now).await;
+    assert!(matches!(appended, Ok(AppendResult::Stored(_))), "{appended:?}");
     let stored = tenant.get(&format!("/api/v1/chats/{}/messages", chat.chat_id)).await.body;
     assert_eq!(stored["total"], 2);
 
@@ -108,7 +110,7 @@ async fn an_attempt_after_a_lost_answer_and_a_conflict_knows_its_own_writing() {
     proxy.inject("TransactWriteItems", 1, Fault::LostAnswer);
     proxy.inject("TransactWriteItems", 1, Fault::TransactionConflict);
     let created = chats.create(&tenant.id, new_chat(), None, now).await.expect("the third attempt succeeds");
-    let Created::Made(chat) = created else { panic!("not made: {created:?}") };
+    let CreateResult::Created(chat) = created else { panic!("not made: {created:?}") };
     assert_eq!(chats_of(&tenant).await, (1, 1));
     proxy.inject("TransactWriteItems", 1, Fault::LostAnswer);
     proxy.inject("TransactWriteItems", 1, Fault::TransactionConflict);
@@ -123,7 +125,7 @@ async fn requests_that_are_lost_or_refused_for_a_moment_are_sent_again() {
     for fault in [Fault::LostRequest, Fault::ServerError, Fault::Throttled] {
         proxy.inject("TransactWriteItems", 1, fault);
         let created = chats.create(&tenant.id, new_chat(), None, Timestamp::now()).await;
-        assert!(matches!(created, Ok(Created::Made(_))), "{fault:?}: {created:?}");
+        assert!(matches!(created, Ok(CreateResult::Created(_))), "{fault:?}: {created:?}");
     }
     assert_eq!((proxy.faults_left(), chats_of(&tenant).await), (0, (3, 3)));
 }

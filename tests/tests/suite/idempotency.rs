@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 use shared::{
-    chat::NewChat,
-    id::{ChatId, IdempotencyKey},
-    input::Fields,
-    store::{Created, Once},
-    time::Timestamp,
+    domain::{
+        chat::NewChat,
+        id::{ChatId, IdempotencyKey},
+        input::Fields,
+        time::Timestamp,
+    },
+    storage::{CreateResult, IdempotencyRequest},
 };
 use tests::Stack;
 
@@ -22,7 +24,7 @@ async fn of_creates_that_reach_the_table_at_once_one_makes_the_chat() {
         let (chats, tenant) = (chats.clone(), tenant.id.clone());
         tokio::spawn(async move {
             let new = NewChat::read(Fields::from_json(body.as_bytes()).expect("JSON")).expect("a chat");
-            let once = Once::new(IdempotencyKey::parse("k").expect("a key"), body.as_bytes());
+            let once = IdempotencyRequest::new(IdempotencyKey::parse("k").expect("a key"), body.as_bytes());
             chats.create(&tenant, new, Some(&once), now).await.expect("the table answers")
         })
     };
@@ -32,17 +34,17 @@ async fn of_creates_that_reach_the_table_at_once_one_makes_the_chat() {
     let mut ids = BTreeSet::new();
     for created in created {
         ids.insert(match created.expect("it ends") {
-            Created::Made(chat) => {
+            CreateResult::Created(chat) => {
                 made += 1;
                 chat.chat_id
             }
-            Created::Before { chat_id, .. } => chat_id,
-            Created::Mismatch => panic!("the bodies are the same"),
+            CreateResult::Replayed { chat_id, .. } => chat_id,
+            CreateResult::Mismatch => panic!("the bodies are the same"),
         });
     }
     assert_eq!((made, ids.len()), (1, 1));
     let others = join_all((0..10).map(|_| create(r#"{"user_id":"u","title":"other"}"#))).await;
-    assert!(others.into_iter().all(|other| matches!(other, Ok(Created::Mismatch))));
+    assert!(others.into_iter().all(|other| matches!(other, Ok(CreateResult::Mismatch))));
     let page = tenant.get("/api/v1/chats/user/u").await.body;
     assert_eq!((&page["total"], page["chats"].as_array().map(Vec::len)), (&1.into(), Some(1)));
 }
@@ -66,15 +68,16 @@ async fn of_deletes_that_reach_the_table_at_once_one_deletes() {
 async fn the_same_message_at_once_is_stored_once() {
     let stack = Stack::shared();
     let tenant = stack.tenant("client id race").await;
-    let chat = shared::id::ChatId::parse(&tenant.chat("u").await).expect("an id");
+    let chat = shared::domain::id::ChatId::parse(&tenant.chat("u").await).expect("an id");
     let chats = stack.chats();
-    let id = shared::id::ClientMessageId::parse("c1").expect("an id");
-    let now = shared::time::Timestamp::now();
-    let new = shared::store::NewMessage { content: "x", client_id: Some(&id), model: "echo" };
+    let id = shared::domain::id::ClientMessageId::parse("c1").expect("an id");
+    let now = shared::domain::time::Timestamp::now();
+    let new = shared::storage::NewMessage { content: "x", client_id: Some(&id), model: "echo" };
     let appended =
-        join_all((0..5).map(|_| chats.append(&tenant.id, &chat, shared::store::Seen::default(), new, now))).await;
-    let stored = appended
-        .into_iter()
-        .filter(|appended| matches!(appended.as_ref().expect("the table answers"), shared::store::Appended::Stored(_)));
+        join_all((0..5).map(|_| chats.append(&tenant.id, &chat, shared::storage::ChatPosition::default(), new, now)))
+            .await;
+    let stored = appended.into_iter().filter(|appended| {
+        matches!(appended.as_ref().expect("the table answers"), shared::storage::AppendResult::Stored(_))
+    });
     assert_eq!(stored.count(), 1);
 }

@@ -3,10 +3,12 @@
 
 use reqwest::{Method, StatusCode};
 use shared::{
-    api_key::ApiKey,
-    id::{ChatId, MessageId},
-    store::{NewKey, TenantStatus},
-    time::Timestamp,
+    domain::{
+        api_key::ApiKey,
+        id::{ChatId, MessageId},
+        time::Timestamp,
+    },
+    storage::{NewKey, TenantStatus},
 };
 use tests::Stack;
 

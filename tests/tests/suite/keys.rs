@@ -2,7 +2,10 @@
 
 use reqwest::StatusCode;
 use serde_json::json;
-use shared::{api_key::ApiKey, store::NewKey, time::Timestamp};
+use shared::{
+    domain::{api_key::ApiKey, time::Timestamp},
+    storage::NewKey,
+};
 use tests::Stack;
 
 use crate::outside::keys::{CALLS, expect_everywhere};
@@ -47,13 +50,13 @@ async fn a_key_that_moved_to_another_tenant_opens_that_ones_gate() {
 async fn a_key_belongs_to_one_tenant_for_good() {
     let stack = Stack::shared();
     let tenant = stack.tenant("first").await;
-    let hash = shared::api_key::ApiKey::new(&tenant.key).hash();
-    let again = shared::store::NewTenant {
+    let hash = shared::domain::api_key::ApiKey::new(&tenant.key).hash();
+    let again = shared::storage::NewTenant {
         name: "second",
         key: &hash,
-        limits: shared::limits::Limits::default(),
-        defaults: shared::chat::ChatConfig::default(),
+        limits: shared::domain::limits::Limits::default(),
+        defaults: shared::domain::chat::ChatConfig::default(),
     };
-    let created = stack.tenants().create(again, shared::time::Timestamp::now()).await;
+    let created = stack.tenants().create(again, shared::domain::time::Timestamp::now()).await;
     assert!(created.expect("the table answers").is_none());
 }

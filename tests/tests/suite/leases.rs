@@ -1,4 +1,4 @@
-//! Leases of connections: writes that break off or are sent twice, and leases that nobody would give back.
+//! ConnectionSlots of connections: writes that break off or are sent twice, and leases that nobody would give back.
 
 use std::sync::{
     Arc,
@@ -8,12 +8,13 @@ use std::sync::{
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 use shared::{
-    api_key::ApiKey,
-    id::{ChatId, ConnectionId, UserId},
-    leases::Leases,
-    store::{Connection, Connections, Pass},
-    time::Timestamp,
-    ws::Publisher,
+    domain::{
+        api_key::ApiKey,
+        id::{ChatId, ConnectionId, UserId},
+        time::Timestamp,
+    },
+    storage::{Connection, ConnectionGrant, Connections},
+    websocket::{Publisher, connection_slots::ConnectionSlots},
 };
 use tests::{ManagementApi, Stack, Tenant, management_client};
 
@@ -24,14 +25,14 @@ const LONG_AGO: i64 = 12_001;
 
 /// A socket of a chat that nobody needs, which wanted to open so many milliseconds ago.
 fn socket(tenant: &Tenant, number: usize, ago: i64) -> Connection {
-    let pass = Pass {
+    let grant = ConnectionGrant {
         tenant_id: tenant.id.clone(),
         key: ApiKey::new(&tenant.key).hash(),
         user_id: UserId::parse("u").expect("a user"),
         chat_id: ChatId::generate(),
     };
     let opened_at = Timestamp::from_millis(Timestamp::now().as_millis() - ago);
-    Connection::open(ConnectionId::from_gateway(format!("{}-{number}", tenant.id)), pass, opened_at)
+    Connection::open(ConnectionId::from_gateway(format!("{}-{number}", tenant.id)), grant, opened_at)
 }
 
 /// Takes all leases of a tenant but one, for sockets that wanted to open so long ago and are not noted.
@@ -80,7 +81,7 @@ async fn sockets_that_are_over_give_their_leases_back() {
     connections.put(&old).await.expect("the table answers");
     // It does not know the socket's end: whoever asks is not told that it is gone.
     let mute = ManagementApi::start(&[]).await;
-    let leases = Leases::new(connections.clone(), Publisher::new(management_client(&mute.url)));
+    let leases = ConnectionSlots::new(connections.clone(), Publisher::new(management_client(&mute.url)));
     let now = Timestamp::now();
     leases.take(&socket(&tenant, 1, 0), 1, now).await.expect("room is made");
     assert!(connections.was_greeted(&old).await.expect("the table answers").is_none(), "it is not noted any more");

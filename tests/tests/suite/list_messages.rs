@@ -9,7 +9,7 @@ async fn a_page_larger_than_a_function_can_answer_is_cut_and_says_so() {
     let stack = Stack::shared();
     let tenant = stack.tenant("large pages").await;
     let chat_name = tenant.chat("u").await;
-    let chat = shared::id::ChatId::parse(&chat_name).expect("an id");
+    let chat = shared::domain::id::ChatId::parse(&chat_name).expect("an id");
     // Each of these is escaped twice on its way through API Gateway.
     let long = "\"".repeat(100_000);
     for _ in 0..20 {

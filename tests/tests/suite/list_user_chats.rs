@@ -5,7 +5,10 @@ use std::collections::{BTreeSet, HashMap};
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use shared::{chat::NewChat, input::Fields, store::Created, time::Timestamp};
+use shared::{
+    domain::{chat::NewChat, input::Fields, time::Timestamp},
+    storage::CreateResult,
+};
 use tests::Stack;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -24,7 +27,7 @@ async fn a_page_ends_where_an_answer_does() {
     let body = json!({ "user_id": "u", "config": { "system_prompt": "\"".repeat(16 * 1024) } }).to_string();
     let large = NewChat::read(Fields::from_json(body.as_bytes()).expect("JSON")).expect("a chat");
     let created = join_all((0..CHATS).map(|_| chats.create(&tenant.id, large.clone(), None, Timestamp::now()))).await;
-    assert!(created.iter().all(|created| matches!(created, Ok(Created::Made(_)))));
+    assert!(created.iter().all(|created| matches!(created, Ok(CreateResult::Created(_)))));
 
     let first = listed(&tenant, "u", "?limit=200").await;
     let shown = ids(&first).len();

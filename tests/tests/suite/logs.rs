@@ -67,7 +67,7 @@ async fn a_refused_request_is_told_by_its_code() {
 #[tokio::test]
 async fn a_limited_request_is_told_with_its_tenant() {
     let stack = Stack::shared();
-    let limits = shared::limits::Limits { rest_per_minute: 1, ..Default::default() };
+    let limits = shared::domain::limits::Limits { rest_per_minute: 1, ..Default::default() };
     let tenant = stack.tenant_with("limited", limits).await;
     tenant.get("/api/v1/chats/user/u").await;
     for _ in 0..2 {
@@ -142,7 +142,7 @@ async fn attempts_and_throttles_are_counted() {
     assert_eq!(
         (&line["status"], &line["dynamodb.calls"]),
         (&json!(200), &json!(4)),
-        "gate, and three attempts: {line}"
+        "access, and three attempts: {line}"
     );
     assert_eq!((&line["dynamodb.retries"], &line["dynamodb.throttles"]), (&json!(2), &json!(1)), "{line}");
 

@@ -7,7 +7,7 @@ use std::{
 
 use gateway::template::Template;
 use serde_json::{Value, json};
-use shared::telemetry::{METRICS, NAMESPACE};
+use shared::runtime::telemetry::{METRICS, NAMESPACE};
 use tests::Stack;
 
 /// The embedded metric format, by its specification.

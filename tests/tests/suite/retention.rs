@@ -9,10 +9,9 @@ use std::{
 };
 
 use shared::{
-    housekeeping::Until,
-    id::UserId,
-    store::{Appended, Begun},
-    time::Timestamp,
+    domain::{id::UserId, time::Timestamp},
+    maintenance::StopTime,
+    storage::{AppendResult, RegenerateResult},
 };
 use tests::{Fault, Household, Proxy, Resident, Stack};
 
@@ -49,7 +48,7 @@ async fn chats_that_were_long_idle_are_deleted_whole_and_the_count_is_right() {
     let done = house.keep_house(now.plus(DAY / 24)).await;
     assert_eq!(done.chats_expired, 2, "{done:?}");
     let left = house.keys("ChatsTable").await;
-    let is_left = |chat: &shared::id::ChatId| left.iter().any(|key| key.contains(chat.as_str()));
+    let is_left = |chat: &shared::domain::id::ChatId| left.iter().any(|key| key.contains(chat.as_str()));
     assert_eq!([&empty, &idle, &used, &young, &others].map(is_left), [false, false, true, true, true]);
     let counts =
         (count(&house, &tenant, "u").await, count(&house, &tenant, "v").await, count(&house, &other, "u").await);
@@ -95,7 +94,7 @@ async fn a_message_that_comes_meanwhile_is_stored_and_keeps_its_chat() {
         }
     })
     .await;
-    let until = Until::within(Duration::from_secs(600));
+    let until = StopTime::within(Duration::from_secs(600));
     let (done, result) = house.keeper(Some(&proxy.url)).run(now.plus(DAY / 24), until, "test").await;
     result.expect("the tables answer");
     assert!(said.load(Ordering::SeqCst));
@@ -111,7 +110,7 @@ async fn a_message_that_comes_too_late_finds_no_chat() {
     let chat = house.chat(&tenant, "u", now.minus(DAY * 40)).await;
     keep_for(&house, &tenant, Some(30)).await;
     assert_eq!(house.keep_house(now.plus(DAY / 24)).await.chats_expired, 1);
-    assert!(matches!(house.try_to_say(&tenant, &chat, now).await, Appended::NoChat));
+    assert!(matches!(house.try_to_say(&tenant, &chat, now).await, AppendResult::NoChat));
 }
 
 /// DynamoDB says so when chats of one user are deleted at the same time: they are counted in one item.
@@ -127,7 +126,7 @@ async fn a_deletion_that_others_are_in_the_way_of_is_made_by_the_next_run() {
     // All that are made at first, and one of them until it gives up.
     proxy.inject("TransactWriteItems", 13, Fault::TransactionConflict);
     let later = now.plus(DAY / 24);
-    let run = || async { house.keeper(Some(&proxy.url)).run(later, Until::within(DAY), "test").await.0 };
+    let run = || async { house.keeper(Some(&proxy.url)).run(later, StopTime::within(DAY), "test").await.0 };
     let done = run().await;
     assert!(done.chats_expired < 3 && done.failures == 0 && done.cut_short, "{done:?}");
     assert_eq!(run().await.chats_expired, 3 - done.chats_expired);
@@ -146,6 +145,6 @@ async fn a_chat_whose_answer_is_made_anew_right_now_stays() {
     let conversation = house.chats().conversation(&tenant.id, &chat, 10, now).await.expect("the table answers");
     let answer = conversation.expect("a chat").recent.pop().expect("an answer");
     let begun = house.chats().regenerate(&tenant.id, &chat, &answer, "test", now).await.expect("the table answers");
-    assert!(matches!(begun, Begun::Draft(_)));
+    assert!(matches!(begun, RegenerateResult::Draft(_)));
     assert_eq!(house.keep_house(now.plus(DAY / 2400)).await.chats_expired, 0);
 }

@@ -8,7 +8,7 @@ use axum::{Router, http::StatusCode, routing::post};
 use reqwest::{Method, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use shared::id::MessageId;
+use shared::domain::id::MessageId;
 use tests::{Answer, Fault, Options, Proxy, Stack, Tenant};
 use tokio::task::spawn_blocking;
 

@@ -14,7 +14,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use shared::limits::Limits;
+use shared::domain::limits::Limits;
 use tests::{Options, Stack};
 use tokio::{task::spawn_blocking, time::sleep};
 

@@ -5,17 +5,20 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use shared::{
-    api_key::{ApiKey, TicketText},
-    auth::{Doorkeeper, RECHECK},
-    error::Code,
-    id::{ChatId, ConnectionId, UserId},
-    limits::{Limits, Meter},
-    message::{FinishReason, Status, Usage},
-    page::{Order, PageRequest},
-    store::{
-        Admission, Appended, Connection, Finished, Heard, NewKey, NewLimits, NewMessage, Outcome, Pass, Seen, Tenants,
+    auth::{Authenticator, RECHECK},
+    domain::{
+        api_key::{ApiKey, TicketText},
+        error::Code,
+        id::{ChatId, ConnectionId, UserId},
+        limits::{Limits, RateLimitBucket},
+        message::{FinishReason, Status, Usage},
+        pagination::{Order, PageRequest},
+        time::Timestamp,
     },
-    time::Timestamp,
+    storage::{
+        Admission, AppendResult, ChatPosition, Connection, ConnectionGrant, FinishResult, FrameAdmission, NewKey,
+        NewLimits, NewMessage, Outcome, Tenants,
+    },
 };
 use tests::{Proxy, Stack, Tenant};
 
@@ -29,11 +32,12 @@ async fn messages_written_at_once_get_consecutive_numbers() {
     let chats = stack.chats();
     // All four believe that the chat is empty; three are wrong, and find out.
     let appended =
-        join_all((0..4).map(|_| chats.append(&tenant.id, &chat, Seen::default(), SOMETHING, Timestamp::now()))).await;
+        join_all((0..4).map(|_| chats.append(&tenant.id, &chat, ChatPosition::default(), SOMETHING, Timestamp::now())))
+            .await;
     let mut seqs: Vec<u32> = appended
         .into_iter()
         .map(|appended| match appended.expect("the table answers") {
-            Appended::Stored(exchange) => exchange.message.seq,
+            AppendResult::Stored(exchange) => exchange.message.seq,
             other => panic!("not stored: {other:?}"),
         })
         .collect();
@@ -57,8 +61,9 @@ async fn an_answer_ends_once() {
     let chat = ChatId::parse(&tenant.chat("u").await).expect("an id");
     let chats = stack.chats();
     let now = Timestamp::now();
-    let appended = chats.append(&tenant.id, &chat, Seen::default(), SOMETHING, now).await.expect("the table answers");
-    let Appended::Stored(exchange) = appended else { panic!("not stored: {appended:?}") };
+    let appended =
+        chats.append(&tenant.id, &chat, ChatPosition::default(), SOMETHING, now).await.expect("the table answers");
+    let AppendResult::Stored(exchange) = appended else { panic!("not stored: {appended:?}") };
     let outcome = |content: &str| Outcome {
         content: content.to_owned(),
         status: Status::Complete,
@@ -67,11 +72,15 @@ async fn an_answer_ends_once() {
         first_token_ms: None,
     };
     let (first, second) = (outcome("first"), outcome("second"));
-    let hold = chats.hold(&tenant.id, &chat, &exchange.reply);
+    let lease = chats.lease(&tenant.id, &chat, &exchange.generation);
     let later = now.plus(Duration::from_secs(1));
-    assert_eq!(hold.finish(&first, now).await.expect("the table answers"), Finished::Stored);
-    assert_eq!(hold.finish(&first, now).await.expect("the table answers"), Finished::Stored, "whose answer was lost");
-    assert_eq!(hold.finish(&second, later).await.expect("the table answers"), Finished::Lost);
+    assert_eq!(lease.finish(&first, now).await.expect("the table answers"), FinishResult::Stored);
+    assert_eq!(
+        lease.finish(&first, now).await.expect("the table answers"),
+        FinishResult::Stored,
+        "whose answer was lost"
+    );
+    assert_eq!(lease.finish(&second, later).await.expect("the table answers"), FinishResult::Lost);
     let stored = tenant.get(&format!("/api/v1/chats/{chat}/messages")).await.body;
     assert_eq!(stored["messages"][1]["content"], "first");
 }
@@ -84,20 +93,21 @@ async fn nothing_is_written_into_a_chat_that_is_gone() {
     let chats = stack.chats();
     let now = Timestamp::now();
     assert!(chats.delete(&tenant.id, &chat, now).await.expect("the table answers"));
-    let append =
-        async || chats.append(&tenant.id, &chat, Seen::default(), SOMETHING, now).await.expect("the table answers");
-    assert!(matches!(append().await, Appended::NoChat));
+    let append = async || {
+        chats.append(&tenant.id, &chat, ChatPosition::default(), SOMETHING, now).await.expect("the table answers")
+    };
+    assert!(matches!(append().await, AppendResult::NoChat));
     chats.purge(&tenant.id, &chat).await.expect("the table answers");
     chats.purge(&tenant.id, &chat).await.expect("purging again does no harm");
-    assert!(matches!(append().await, Appended::NoChat));
+    assert!(matches!(append().await, AppendResult::NoChat));
 }
 
 #[tokio::test]
 async fn of_requests_that_reach_the_gate_at_once_as_many_pass_as_may() {
     let stack = Stack::shared();
-    let tenant = stack.tenant_with("gate race", Limits::default()).await;
+    let tenant = stack.tenant_with("access race", Limits::default()).await;
     let (tenants, key, now) = (stack.tenants(), ApiKey::new(&tenant.key).hash(), Timestamp::now());
-    let admissions = join_all((0..200).map(|_| tenants.admit(&tenant.id, &key, Meter::Rest, now))).await;
+    let admissions = join_all((0..200).map(|_| tenants.admit(&tenant.id, &key, RateLimitBucket::Rest, now))).await;
     let passed = admissions
         .into_iter()
         .filter(|admission| matches!(admission.as_ref().expect("the table answers"), Admission::Admitted(..)));
@@ -106,13 +116,13 @@ async fn of_requests_that_reach_the_gate_at_once_as_many_pass_as_may() {
 
 /// A socket of a chat that nobody needs, which wants to open at this time.
 fn socket(tenant: &Tenant, id: &str, now: Timestamp) -> Connection {
-    let pass = Pass {
+    let grant = ConnectionGrant {
         tenant_id: tenant.id.clone(),
         key: ApiKey::new(&tenant.key).hash(),
         user_id: UserId::parse("u").expect("a user"),
         chat_id: ChatId::generate(),
     };
-    Connection::open(ConnectionId::from_gateway(format!("{}-{id}", tenant.id)), pass, now)
+    Connection::open(ConnectionId::from_gateway(format!("{}-{id}", tenant.id)), grant, now)
 }
 
 #[tokio::test]
@@ -126,7 +136,7 @@ async fn of_sockets_that_want_a_lease_at_once_as_many_get_one_as_may() {
     assert_eq!(taken.iter().filter(|taken| **taken).count(), 50);
     assert_eq!(connections.leases(&tenant.id).await.expect("the table answers").len(), 50);
 
-    // Once more changes nothing: who has one has it, who has none gets none.
+    // IdempotencyRequest more changes nothing: who has one has it, who has none gets none.
     let again = join_all(sockets.iter().map(|socket| connections.lease(socket, 50))).await;
     assert!(again.into_iter().map(|taken| taken.expect("the table answers")).eq(taken));
     assert!(!connections.lease(&socket(&tenant, "none", now), 0).await.expect("the table answers"));
@@ -151,11 +161,12 @@ async fn of_many_that_redeem_a_ticket_at_once_one_does() {
     let stack = Stack::shared();
     let tenant = stack.tenant("redeem race").await;
     let (connections, now) = (stack.connections(), Timestamp::now());
-    let (ticket, pass) = (TicketText::generate(), socket(&tenant, "ticket", now).pass);
-    connections.put_ticket(&ticket, pass.clone(), now.plus(Duration::from_secs(60))).await.expect("the table answers");
+    let (ticket, grant) = (TicketText::generate(), socket(&tenant, "ticket", now).grant);
+    connections.put_ticket(&ticket, grant.clone(), now.plus(Duration::from_secs(60))).await.expect("the table answers");
     let redeemed = join_all((0..50).map(|_| connections.redeem(&ticket, now))).await;
-    let passes: Vec<Pass> = redeemed.into_iter().filter_map(|redeemed| redeemed.expect("the table answers")).collect();
-    assert_eq!(passes, [pass]);
+    let passes: Vec<ConnectionGrant> =
+        redeemed.into_iter().filter_map(|redeemed| redeemed.expect("the table answers")).collect();
+    assert_eq!(passes, [grant]);
 }
 
 #[tokio::test]
@@ -164,9 +175,9 @@ async fn a_socket_that_speaks_says_whether_it_was_greeted() {
     let tenant = stack.tenant("greeted").await;
     let (connections, now) = (stack.connections(), Timestamp::now());
     let socket = socket(&tenant, "greeted", now);
-    let heard = async || match connections.hear(&socket.connection_id, now).await.expect("the table answers") {
-        Heard::Allowed(connection) => Some(connection.greeted),
-        Heard::TooOften(_) | Heard::Unknown => None,
+    let heard = async || match connections.admit_frame(&socket.connection_id, now).await.expect("the table answers") {
+        FrameAdmission::Allowed(connection) => Some(connection.greeted),
+        FrameAdmission::RateLimited(_) | FrameAdmission::Unknown => None,
     };
     connections.put(&socket).await.expect("the table answers");
     assert_eq!(heard().await, Some(false));
@@ -185,8 +196,8 @@ async fn the_gate_of_a_socket_that_speaks_is_looked_at_every_half_minute() {
     let stack = Stack::shared();
     let tenant = stack.tenant("rechecked").await;
     let (key, now) = (ApiKey::new(&tenant.key).hash(), Timestamp::now());
-    let doorkeeper = Doorkeeper::new(stack.tenants());
-    let recheck = async |after| doorkeeper.recheck(&tenant.id, &key, now.plus(after)).await.map_err(|e| e.code());
+    let authenticator = Authenticator::new(stack.tenants());
+    let recheck = async |after| authenticator.recheck(&tenant.id, &key, now.plus(after)).await.map_err(|e| e.code());
     assert_eq!(recheck(Duration::ZERO).await, Ok(()));
     assert!(stack.tenants().revoke_key(&tenant.id, &key).await.expect("the table answers"));
     assert_eq!(recheck(RECHECK - Duration::from_millis(1)).await, Ok(()), "it is not asked again so soon");
@@ -204,7 +215,7 @@ async fn two_who_change_different_limits_do_not_undo_each_other() {
         let connections = NewLimits { connections: Some(number), ..NewLimits::default() };
         let set = join_all([rest, connections].map(|new| tenants.set_limits(&tenant.id, new))).await;
         assert!(set.into_iter().all(|set| set.expect("the table answers")));
-        let limits = tenants.gate(&tenant.id).await.expect("the table answers").expect("a tenant").limits;
+        let limits = tenants.access(&tenant.id).await.expect("the table answers").expect("a tenant").limits;
         let expected = Limits { rest_per_minute: number, connections: number, ..Limits::default() };
         assert_eq!(limits, expected);
     }
@@ -242,6 +253,6 @@ async fn a_key_that_was_half_made_can_be_made() {
     assert!(add(&stranger.id).await.is_none(), "it is another tenant's");
     let made = add(&tenant.id).await.expect("it can be made");
     assert!(add(&tenant.id).await.is_none(), "it is made already");
-    let gate = tenants.gate(&tenant.id).await.expect("the table answers").expect("a tenant");
-    assert!(gate.open(&key, now).is_ok() && gate.keys().any(|(_, record)| record.key_id == made.key_id));
+    let access = tenants.access(&tenant.id).await.expect("the table answers").expect("a tenant");
+    assert!(access.open(&key, now).is_ok() && access.keys().any(|(_, record)| record.key_id == made.key_id));
 }

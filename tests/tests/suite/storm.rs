@@ -7,7 +7,7 @@ mod client;
 mod ledger;
 
 use futures_util::future::join_all;
-use shared::limits::Limits;
+use shared::domain::limits::Limits;
 use tests::{Exposed, Storm, Weather, seeds};
 
 use aftermath::Aftermath;

@@ -7,10 +7,12 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use serde_json::json;
 use shared::{
-    id::ChatId,
-    message::{FinishReason, Message, Status, Usage},
-    store::{Appended, Exchange, Finished, Hold, Lapsed, NewMessage, Outcome, Seen},
-    time::Timestamp,
+    domain::{
+        id::ChatId,
+        message::{FinishReason, Message, Status, Usage},
+        time::Timestamp,
+    },
+    storage::{AppendResult, ChatPosition, Exchange, FinishResult, GenerationLease, NewMessage, Outcome, Takeover},
 };
 use tests::{Stack, Tenant};
 
@@ -19,7 +21,7 @@ struct Streaming {
     tenant: Tenant,
     chat: ChatId,
     exchange: Box<Exchange>,
-    hold: Hold,
+    lease: GenerationLease,
     begun: Timestamp,
 }
 
@@ -29,10 +31,10 @@ impl Streaming {
         let tenant = stack.tenant(name).await;
         let chat = ChatId::parse(&tenant.chat("u").await).expect("an id");
         let new = NewMessage { content: "Hello", client_id: None, model: "test" };
-        let appended = stack.chats().append(&tenant.id, &chat, Seen::default(), new, begun).await;
-        let Appended::Stored(exchange) = appended.expect("the table answers") else { panic!("not stored") };
-        let hold = stack.chats().hold(&tenant.id, &chat, &exchange.reply);
-        Self { tenant, chat, exchange, hold, begun }
+        let appended = stack.chats().append(&tenant.id, &chat, ChatPosition::default(), new, begun).await;
+        let AppendResult::Stored(exchange) = appended.expect("the table answers") else { panic!("not stored") };
+        let lease = stack.chats().lease(&tenant.id, &chat, &exchange.generation);
+        Self { tenant, chat, exchange, lease, begun }
     }
 
     fn after(&self, seconds: u64) -> Timestamp {
@@ -40,23 +42,23 @@ impl Streaming {
     }
 
     async fn save(&self, text: &str, seconds: u64) -> bool {
-        self.hold.save(text, self.after(seconds)).await.expect("the table answers")
+        self.lease.save(text, self.after(seconds)).await.expect("the table answers")
     }
 
-    async fn end_lapsed(&self, status: Status, seconds: u64) -> Lapsed {
-        let id = &self.exchange.reply.message_id;
+    async fn take_over(&self, status: Status, seconds: u64) -> Takeover {
+        let id = &self.exchange.generation.message_id;
         let chats = Stack::shared().chats();
-        chats.end_lapsed(&self.tenant.id, &self.chat, id, status, self.after(seconds)).await.expect("the table answers")
+        chats.take_over(&self.tenant.id, &self.chat, id, status, self.after(seconds)).await.expect("the table answers")
     }
 
     async fn ended(&self, status: Status, seconds: u64) -> Message {
-        match self.end_lapsed(status, seconds).await {
-            Lapsed::Ended { answer, .. } => answer.message,
+        match self.take_over(status, seconds).await {
+            Takeover::Ended { answer, .. } => answer.message,
             other => panic!("not ended: {other:?}"),
         }
     }
 
-    async fn finish(&self, content: &str) -> Finished {
+    async fn finish(&self, content: &str) -> FinishResult {
         let outcome = Outcome {
             content: content.to_owned(),
             status: Status::Complete,
@@ -64,7 +66,7 @@ impl Streaming {
             usage: Usage::default(),
             first_token_ms: None,
         };
-        self.hold.finish(&outcome, Timestamp::now()).await.expect("the table answers")
+        self.lease.finish(&outcome, Timestamp::now()).await.expect("the table answers")
     }
 
     /// The sort keys of all of the chat's items.
@@ -88,8 +90,8 @@ async fn a_streamer_that_lost_its_lease_writes_nothing_more() {
     let ended = stream.ended(Status::Interrupted, 2 + 15 + 5).await;
     assert_eq!((ended.status, ended.content.as_str()), (Status::Interrupted, "One two "));
     assert!(!stream.save("three", 23).await);
-    assert!(!stream.hold.renew(stream.after(23)).await.expect("the table answers"));
-    assert_eq!(stream.finish("One two three").await, Finished::Lost);
+    assert!(!stream.lease.renew(stream.after(23)).await.expect("the table answers"));
+    assert_eq!(stream.finish("One two three").await, FinishResult::Lost);
     let listed = stream.listed().await;
     assert_eq!((&listed["status"], &listed["content"]), (&json!("interrupted"), &json!("One two ")));
     let items = stream.items().await;
@@ -99,9 +101,9 @@ async fn a_streamer_that_lost_its_lease_writes_nothing_more() {
 #[tokio::test]
 async fn a_lease_is_left_alone_until_it_has_lapsed_for_a_while() {
     let stream = Streaming::begun_at("renewed", Timestamp::now()).await;
-    assert!(matches!(stream.end_lapsed(Status::Interrupted, 19).await, Lapsed::Alive));
-    assert!(stream.hold.renew(stream.after(10)).await.expect("the table answers"));
-    assert!(matches!(stream.end_lapsed(Status::Interrupted, 29).await, Lapsed::Alive));
+    assert!(matches!(stream.take_over(Status::Interrupted, 19).await, Takeover::StillOwned));
+    assert!(stream.lease.renew(stream.after(10)).await.expect("the table answers"));
+    assert!(matches!(stream.take_over(Status::Interrupted, 29).await, Takeover::StillOwned));
     assert_eq!(stream.ended(Status::Cancelled, 30).await.finish_reason, Some(FinishReason::Cancelled));
 }
 
@@ -109,17 +111,17 @@ async fn a_lease_is_left_alone_until_it_has_lapsed_for_a_while() {
 async fn of_several_who_take_over_one_ends_the_answer_and_all_see_its_end() {
     let stream = Streaming::begun_at("taken over", Timestamp::now()).await;
     assert!(stream.save("So far", 1).await);
-    let ended = join_all((0..8).map(|_| stream.end_lapsed(Status::Interrupted, 60))).await;
+    let ended = join_all((0..8).map(|_| stream.take_over(Status::Interrupted, 60))).await;
     let mut tellers = 0;
     for lapsed in ended {
         // Who comes when it is just over need not know how.
-        let Lapsed::Ended { answer, record } = lapsed else { continue };
+        let Takeover::Ended { answer, record } = lapsed else { continue };
         assert_eq!((answer.message.status, answer.message.content.as_str()), (Status::Interrupted, "So far"));
         tellers += usize::from(record.is_some());
     }
     assert_eq!(tellers, 1, "one of them tells the sockets");
     let chats = Stack::shared().chats();
-    let running = chats.running(&stream.tenant.id, &stream.chat, &stream.exchange.reply.message_id).await;
+    let running = chats.running(&stream.tenant.id, &stream.chat, &stream.exchange.generation.message_id).await;
     assert!(running.expect("the table answers").is_none());
 }
 
@@ -141,9 +143,9 @@ async fn readers_see_what_is_saved_and_from_the_lapse_on_that_it_was_interrupted
 async fn a_streamer_that_died_before_it_tidied_up_is_tidied_up_after() {
     let stream = Streaming::begun_at("untidy", Timestamp::now()).await;
     assert!(stream.save("So far", 1).await);
-    assert_eq!(stream.finish("So far, so good").await, Finished::Stored);
-    let soon = stream.end_lapsed(Status::Interrupted, 10).await;
-    assert!(matches!(soon, Lapsed::Alive), "it may be just tidying up");
+    assert_eq!(stream.finish("So far, so good").await, FinishResult::Stored);
+    let soon = stream.take_over(Status::Interrupted, 10).await;
+    assert!(matches!(soon, Takeover::StillOwned), "it may be just tidying up");
     let ended = stream.ended(Status::Interrupted, 60).await;
     assert_eq!((ended.status, ended.content.as_str()), (Status::Complete, "So far, so good"));
     assert_eq!(stream.items().await, ["m#0000000000", "m#0000000001", "~profile", "~state"]);
@@ -155,11 +157,14 @@ async fn nothing_of_a_stream_comes_back_into_a_chat_that_was_deleted() {
     assert!(stream.save("One", 1).await);
     let chats = Stack::shared().chats();
     assert!(chats.delete(&stream.tenant.id, &stream.chat, Timestamp::now()).await.expect("the table answers"));
-    assert!(matches!(stream.hold.look().await.expect("the table answers"), shared::store::Look::Deleted));
+    assert!(matches!(
+        stream.lease.poll_commands().await.expect("the table answers"),
+        shared::storage::CommandPoll::Deleted
+    ));
     chats.purge(&stream.tenant.id, &stream.chat).await.expect("the table answers");
     assert!(!stream.save("two", 2).await);
-    assert_eq!(stream.finish("One two").await, Finished::Lost);
-    stream.hold.tidy().await.expect("there is nothing to tidy up");
+    assert_eq!(stream.finish("One two").await, FinishResult::Lost);
+    stream.lease.tidy().await.expect("there is nothing to tidy up");
     assert_eq!(stream.items().await, Vec::<String>::new());
 }
 
@@ -172,10 +177,10 @@ async fn the_next_message_ends_what_has_lapsed_and_says_so() {
     let long_ago = Timestamp::from_millis(Timestamp::now().as_millis() - 60_000);
     for _ in 0..4 {
         let new = NewMessage { content: "Hello", client_id: None, model: "test" };
-        let appended = stack.chats().append(&tenant.id, &id, Seen::default(), new, long_ago).await;
-        let Appended::Stored(exchange) = appended.expect("the table answers") else { panic!("not stored") };
-        let hold = stack.chats().hold(&tenant.id, &id, &exchange.reply);
-        assert!(hold.save("What came", long_ago).await.expect("the table answers"));
+        let appended = stack.chats().append(&tenant.id, &id, ChatPosition::default(), new, long_ago).await;
+        let AppendResult::Stored(exchange) = appended.expect("the table answers") else { panic!("not stored") };
+        let lease = stack.chats().lease(&tenant.id, &id, &exchange.generation);
+        assert!(lease.save("What came", long_ago).await.expect("the table answers"));
     }
     let mut socket = tenant.connect(&chat, "u").await;
     assert_eq!(socket.next().await["active_streams"], json!([]), "none of them lives");

@@ -8,10 +8,14 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde_json::{Map, Value, json};
 use shared::{
-    api_key::TicketText,
-    id::{ChatId, ConnectionId, MessageId, UserId},
-    store::{Appended, Begun, Heard, NewMessage, Pass, Resume, Seen},
-    time::Timestamp,
+    domain::{
+        api_key::TicketText,
+        id::{ChatId, ConnectionId, MessageId, UserId},
+        time::Timestamp,
+    },
+    storage::{
+        AppendResult, ChatPosition, ConnectionGrant, FrameAdmission, NewMessage, RegenerateResult, ResumeCommand,
+    },
 };
 use tests::{Socket, Stack, Tenant};
 
@@ -98,20 +102,21 @@ async fn live(stack: &Stack, tenant: &Tenant) -> (Socket, Value) {
     let running = tenant.chat("u").await;
     let running = ChatId::parse(&running).expect("a chat id");
     let new = NewMessage { content: "Go on.", client_id: None, model: "echo" };
-    let appended = chats.append(&tenant.id, &running, Seen::default(), new, now).await.expect("the table answers");
-    let Appended::Stored(exchange) = appended else { panic!("not stored") };
-    let answer = &exchange.reply.message_id;
-    chats.hold(&tenant.id, &running, &exchange.reply).save("You said: Go", now).await.expect("the table answers");
+    let appended =
+        chats.append(&tenant.id, &running, ChatPosition::default(), new, now).await.expect("the table answers");
+    let AppendResult::Stored(exchange) = appended else { panic!("not stored") };
+    let answer = &exchange.generation.message_id;
+    chats.lease(&tenant.id, &running, &exchange.generation).save("You said: Go", now).await.expect("the table answers");
     let gone = ConnectionId::from_gateway("gone");
-    assert!(chats.ask_to_cancel(&tenant.id, &running, answer, &gone).await.expect("the table answers"));
-    let resume = Resume::new(gone, 4);
-    assert!(chats.ask_to_resume(&tenant.id, &running, answer, &resume).await.expect("the table answers"));
+    assert!(chats.request_cancel(&tenant.id, &running, answer, &gone).await.expect("the table answers"));
+    let resume = ResumeCommand::new(gone, 4);
+    assert!(chats.request_resume(&tenant.id, &running, answer, &resume).await.expect("the table answers"));
 
     let drafted = ChatId::parse(&tenant.chat("u").await).expect("a chat id");
     stack.exchange(tenant, &drafted, "Again?").await;
     let old = answer_in(stack, tenant, &drafted).await;
     let begun = chats.regenerate(&tenant.id, &drafted, &old, "echo", now).await.expect("the table answers");
-    let Begun::Draft(draft) = begun else { panic!("{begun:?}") };
+    let RegenerateResult::Draft(draft) = begun else { panic!("{begun:?}") };
 
     let deleted = ChatId::parse(&tenant.chat("u").await).expect("a chat id");
     stack.exchange(tenant, &deleted, "Farewell.").await;
@@ -126,7 +131,7 @@ async fn live(stack: &Stack, tenant: &Tenant) -> (Socket, Value) {
 }
 
 /// The answer of a chat that has one.
-async fn answer_in(stack: &Stack, tenant: &Tenant, chat: &ChatId) -> shared::message::Message {
+async fn answer_in(stack: &Stack, tenant: &Tenant, chat: &ChatId) -> shared::domain::message::Message {
     let messages = tenant.get(&format!("/api/v1/chats/{chat}/messages")).await.body;
     let id = MessageId::parse(messages["messages"][1]["message_id"].as_str().expect("an id")).expect("an id");
     let answer = stack.chats().answer(&tenant.id, chat, &id, Timestamp::now()).await.expect("the table answers");
@@ -262,14 +267,14 @@ async fn items_of_every_release_work_today() {
         // The socket may still speak; the ticket still opens one; what was said before is known.
         let socket = release["tables"]["ConnectionsTable"].as_array().expect("items").iter();
         let socket = socket.filter_map(|item| item["connection_id"]["S"].as_str()).next().expect("a socket");
-        let heard = stack.connections().hear(&ConnectionId::from_gateway(socket), Timestamp::now()).await;
-        let Ok(Heard::Allowed(connection)) = heard else { panic!("{version}: {heard:?}") };
-        let Pass { tenant_id, user_id, chat_id, .. } = connection.pass;
+        let heard = stack.connections().admit_frame(&ConnectionId::from_gateway(socket), Timestamp::now()).await;
+        let Ok(FrameAdmission::Allowed(connection)) = heard else { panic!("{version}: {heard:?}") };
+        let ConnectionGrant { tenant_id, user_id, chat_id, .. } = connection.grant;
         assert_eq!((tenant_id, user_id), (tenant.id.clone(), UserId::parse("u").expect("a user")));
         assert_eq!(chat_id.as_str(), chat);
         let ticket = TicketText::new(text("ticket"));
-        let pass = stack.connections().redeem(&ticket, Timestamp::now()).await.expect("the table answers");
-        assert_eq!(pass.expect("the ticket is good").chat_id.as_str(), chat, "{version}");
+        let grant = stack.connections().redeem(&ticket, Timestamp::now()).await.expect("the table answers");
+        assert_eq!(grant.expect("the ticket is good").chat_id.as_str(), chat, "{version}");
         let mut socket = tenant.connect(chat, "u").await;
         socket.send(&ids["message"]).await;
         assert_eq!(socket.next_of("message_received").await["seq"], 0, "{version}");

@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 use shared::{
-    id::ChatId,
-    store::{Appended, NewMessage, Seen},
-    time::Timestamp,
+    domain::{id::ChatId, time::Timestamp},
+    storage::{AppendResult, ChatPosition, NewMessage},
 };
 use tests::{Stack, Tenant};
 
@@ -23,13 +22,13 @@ async fn the_answer_of_a_streamer_that_is_gone_ends_for_everyone_when_one_asks()
         let id = ChatId::parse(&chat).expect("an id");
         let long_ago = Timestamp::from_millis(Timestamp::now().as_millis() - 30_000);
         let new = NewMessage { content: "Hello", client_id: None, model: "test" };
-        let appended = stack.chats().append(&tenant.id, &id, Seen::default(), new, long_ago).await;
-        let Appended::Stored(exchange) = appended.expect("the table answers") else { panic!("not stored") };
-        let hold = stack.chats().hold(&tenant.id, &id, &exchange.reply);
-        assert!(hold.save("What came of it", long_ago).await.expect("the table answers"));
+        let appended = stack.chats().append(&tenant.id, &id, ChatPosition::default(), new, long_ago).await;
+        let AppendResult::Stored(exchange) = appended.expect("the table answers") else { panic!("not stored") };
+        let lease = stack.chats().lease(&tenant.id, &id, &exchange.generation);
+        assert!(lease.save("What came of it", long_ago).await.expect("the table answers"));
 
         let (mut one, mut other) = (tenant.connect(&chat, "u").await, tenant.connect(&chat, "u").await);
-        let answer = json!(exchange.reply.message_id);
+        let answer = json!(exchange.generation.message_id);
         let mut frame = json!({ "type": wish, "message_id": answer });
         let mut reader = Reader::new();
         if wish == "resume" {

@@ -10,7 +10,10 @@ use std::{
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::{api_key::ApiKey, id::ChatId, store::TenantStatus, time::Timestamp};
+use shared::{
+    domain::{api_key::ApiKey, id::ChatId, time::Timestamp},
+    storage::TenantStatus,
+};
 use tests::{Lambda, Stack, Tenant, eventually};
 
 use crate::between::{Between, Fate};

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use shared::time::Timestamp;
+use shared::domain::time::Timestamp;
 use tests::{Answer, Api, Customer};
 
 async fn ticket(tenant: &Customer, chat: &str) -> Answer {

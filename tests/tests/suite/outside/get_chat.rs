@@ -28,7 +28,7 @@ async fn counts_messages() {
 async fn another_tenants_chat_is_one_that_never_was() {
     let (owner, stranger) = (Api::shared().tenant("owner").await, Api::shared().tenant("stranger").await);
     let theirs = owner.chat("u").await;
-    let never = shared::id::ChatId::generate().to_string();
+    let never = shared::domain::id::ChatId::generate().to_string();
     for path in ["", "/messages"] {
         let foreign = stranger.get(&format!("/api/v1/chats/{theirs}{path}")).await;
         let unknown = stranger.get(&format!("/api/v1/chats/{never}{path}")).await;

@@ -3,7 +3,7 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use shared::id::{ChatId, MessageId};
+use shared::domain::id::{ChatId, MessageId};
 use tests::{Answer, Api, Tenant};
 
 /// What an answer says, without what is different in every answer.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, future::join_all, stream};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use shared::limits::Limits;
+use shared::domain::limits::Limits;
 use tests::{Answer, Api, Socket, eventually};
 
 fn header(answer: &Answer, name: &str) -> String {
@@ -46,7 +46,7 @@ async fn every_answer_to_a_known_tenant_says_how_much_is_left() {
         assert_eq!(header(answer, "ratelimit-policy"), "\"rest\";q=7;w=60");
         assert!(header(answer, "ratelimit").starts_with(&format!("\"rest\";r={remaining};t=")));
         let reset: i64 = header(answer, "x-ratelimit-reset").parse().expect("epoch seconds");
-        let ahead = reset - shared::time::Timestamp::now().as_seconds();
+        let ahead = reset - shared::domain::time::Timestamp::now().as_seconds();
         assert!((0..=61).contains(&ahead), "{ahead} s");
     }
     let stranger = tenant.with_key("nobody").get("/api/v1/chats/chat_x").await;
@@ -83,7 +83,7 @@ async fn a_connection_may_say_ten_things_a_second() {
     assert_eq!(refused[0]["error"]["code"], "RATE_LIMIT_EXCEEDED");
     assert_eq!(refused[0]["error"]["details"]["retryable"], true);
 
-    tokio::time::sleep(shared::limits::FRAME_WINDOW).await;
+    tokio::time::sleep(shared::domain::limits::FRAME_WINDOW).await;
     assert_eq!(socket.say("usable as ever").await.last().expect("an end")["finish_reason"], "stop");
 }
 

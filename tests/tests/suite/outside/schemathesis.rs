@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use serde_json::Value;
-use shared::limits::Limits;
+use shared::domain::limits::Limits;
 use tests::{Api, Options};
 
 const VERSION: &str = "4.32.5";

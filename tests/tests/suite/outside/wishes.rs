@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shared::id::MessageId;
+use shared::domain::id::MessageId;
 use tests::{Api, Customer, Socket};
 
 const MANY_SCRIPTS: &str = "Grüße, naïve façade 東京都へようこそ ٱلسَّلَامُ 👩‍👩‍👧 🏳️‍🌈 e\u{301} \n\t\"quoted\" \\ end";

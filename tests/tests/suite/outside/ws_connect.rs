@@ -56,7 +56,7 @@ async fn who_may_not_connect_is_refused_before_the_handshake() {
     let api = Api::shared();
     let (tenant, stranger) = (api.tenant("owner").await, api.tenant("stranger").await);
     let chat = tenant.chat("u").await;
-    let never = shared::id::ChatId::generate();
+    let never = shared::domain::id::ChatId::generate();
     let (key, foreign) = (&tenant.key, &stranger.key);
     for (query, status) in [
         (format!("user_id=u&chat_id={chat}"), StatusCode::UNAUTHORIZED),

@@ -33,7 +33,7 @@ fn check(api: &Resource) {
     assert!(line["route"] == "$context.routeKey" && line["status"] == "$context.status", "{line}");
     for variable in variables(format) {
         let name = variable.strip_prefix("context.").unwrap_or(variable);
-        assert!(LOGGED.contains(&name), "{} logs ${variable}, which may hold a key or an id", api.logical_id);
+        assert!(LOGGED.contains(&name), "{} logs ${variable}, which may lease a key or an id", api.logical_id);
     }
 }
 

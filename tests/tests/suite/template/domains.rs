@@ -42,7 +42,7 @@ fn a_name_without_its_certificate_makes_nothing() {
 #[test]
 fn cloudfront_keeps_neither_answers_nor_errors_nor_logs() {
     let config = &distribution().properties["DistributionConfig"];
-    assert_eq!(config.get("Logging"), None, "its logs hold the query");
+    assert_eq!(config.get("Logging"), None, "its logs lease the query");
     let behaviors = config["CacheBehaviors"].as_array().expect("a list").iter();
     for behavior in behaviors.chain([&config["DefaultCacheBehavior"]]) {
         // CachingDisabled and AllViewerExceptHostHeader.

@@ -7,7 +7,7 @@ use super::{ROOT, template};
 /// What every function has: `telemetry` reads it for all of them.
 const EVERYWHERE: [&str; 2] = ["LOG_LEVEL", "STACK_NAME"];
 /// What only a laptop sets.
-const LOCAL: [&str; 2] = ["AFTER_ANSWER", "OPENAI_API_KEY"];
+const LOCAL: [&str; 2] = ["AFTER_RESPONSE", "OPENAI_API_KEY"];
 
 /// The variables that each method of `Config` reads, by the method's name: the constants in capitals in its body.
 fn read_by_methods() -> BTreeMap<String, BTreeSet<String>> {

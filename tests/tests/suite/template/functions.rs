@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use shared::budget::BUDGET;
+use shared::runtime::deadline::BUDGET;
 
 use super::{FUNCTION, ROOT, resource, resources, text, whole_template};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use shared::http::ROUTES;
+use shared::rest::ROUTES;
 
 use super::{ROOT, template};
 

@@ -1,0 +1,55 @@
+//! The names by which chats choose their agent.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::domain::input::Field;
+
+/// The agents that a chat can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum AgentName {
+    /// Says again what it was told; needs no network and no key.
+    Echo,
+    /// A model behind an OpenAI-compatible endpoint.
+    #[serde(rename = "openai")]
+    OpenAi,
+    /// A model of Amazon Bedrock.
+    Bedrock,
+}
+
+impl AgentName {
+    /// Reads a name; `None` when there is no such agent.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "echo" => Some(Self::Echo),
+            "openai" => Some(Self::OpenAi),
+            "bedrock" => Some(Self::Bedrock),
+            _ => None,
+        }
+    }
+}
+
+impl Field for AgentName {
+    const ALLOWED: &'static str = "the name of an agent: `echo`, `openai` or `bedrock`";
+
+    fn read(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for agent in [AgentName::Echo, AgentName::OpenAi, AgentName::Bedrock] {
+            let written = serde_json::to_value(agent).expect("a name is JSON");
+            assert_eq!(AgentName::read(&written), Some(agent));
+        }
+        assert_eq!(AgentName::parse("open_ai"), None);
+    }
+}

@@ -1,0 +1,17 @@
+//! The words of the API as types: ids, keys, tenants, chats, messages, limits, pagination, errors, time.
+//!
+//! No I/O and no AWS type. May import nothing of the other layers.
+
+pub mod agent_name;
+pub mod api_key;
+pub mod chat;
+pub mod error;
+pub mod id;
+pub mod input;
+pub mod limits;
+pub mod message;
+pub mod pagination;
+#[cfg(feature = "schema")]
+pub mod schema;
+pub mod ticket;
+pub mod time;

@@ -1,0 +1,127 @@
+//! A line of the log that is written whatever the level, since metrics are made of it.
+
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+    sync::OnceLock,
+};
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+use super::metrics::{Embedded, METRICS, Metric, STACK};
+use crate::domain::time::Timestamp;
+
+/// About as long as a line gets, so that it is written into one allocation.
+const USUAL_BYTES: usize = 1_280;
+
+/// Set once, at the start of a function.
+static STACK_NAME: OnceLock<String> = OnceLock::new();
+
+pub(super) fn name_stack(name: &str) {
+    // A second start in one process, as in a test, changes nothing.
+    let _ = STACK_NAME.set(name.to_owned());
+}
+
+/// A line and its fields, in their order.
+#[derive(Debug)]
+pub(super) struct Line {
+    message: &'static str,
+    at: Timestamp,
+    fields: Vec<(&'static str, Field)>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Field {
+    Text(Cow<'static, str>),
+    Count(u64),
+    Number(f64),
+}
+
+impl Line {
+    pub(super) fn new(message: &'static str) -> Self {
+        Self { message, at: Timestamp::now(), fields: Vec::with_capacity(20) }
+    }
+
+    /// Adds a field.
+    pub(super) fn with(mut self, name: &'static str, value: impl Into<Field>) -> Self {
+        self.fields.push((name, value.into()));
+        self
+    }
+
+    /// Adds a field, if there is something to say.
+    pub(super) fn with_some(self, name: &'static str, value: Option<impl Into<Field>>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
+    /// Adds how often something happened, if it did: what seldom happens is in few lines, and costs little.
+    pub(super) fn with_any(self, name: &'static str, count: u64) -> Self {
+        self.with_some(name, (count > 0).then_some(count))
+    }
+
+    /// Writes it, in one piece: other tasks write to the same place. Only functions log; who uses this library in another
+    /// program has its own plans for standard output.
+    pub(super) fn write(&self) {
+        if STACK_NAME.get().is_none() {
+            return;
+        }
+        let mut text = Vec::with_capacity(USUAL_BYTES);
+        if serde_json::to_writer(&mut text, self).is_ok() {
+            text.push(b'\n');
+            // Whom could one tell?
+            let _ = io::stdout().lock().write_all(&text);
+        }
+    }
+
+    /// Those of the fields that are metrics. One that is kept apart by a field which is not there is none.
+    fn metrics(&self) -> impl Iterator<Item = Metric> {
+        let has = |name: &str| self.fields.iter().any(|(field, _)| *field == name);
+        METRICS.into_iter().filter(move |metric| has(metric.name) && metric.by.is_none_or(has))
+    }
+}
+
+impl Serialize for Line {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("timestamp", &self.at)?;
+        map.serialize_entry("level", "INFO")?;
+        map.serialize_entry("message", self.message)?;
+        for (name, value) in &self.fields {
+            map.serialize_entry(name, value)?;
+        }
+        let metrics: Vec<Metric> = self.metrics().collect();
+        if !metrics.is_empty() {
+            map.serialize_entry(STACK, STACK_NAME.get().map_or("unnamed", String::as_str))?;
+            // Last, where it does not hide the rest.
+            map.serialize_entry("_aws", &Embedded { at_millis: self.at.as_millis(), metrics: &metrics })?;
+        }
+        map.end()
+    }
+}
+
+impl From<&'static str> for Field {
+    fn from(text: &'static str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for Field {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<u64> for Field {
+    fn from(count: u64) -> Self {
+        Self::Count(count)
+    }
+}
+
+impl From<f64> for Field {
+    fn from(number: f64) -> Self {
+        Self::Number(number)
+    }
+}
