@@ -14,10 +14,11 @@ use crate::{
         error::{ApiError, Code},
         id::TenantId,
         limits::{RateLimitBucket, RateLimitStatus},
+        tenant::{AccessDenied, TenantAccess},
         time::Timestamp,
     },
     runtime::telemetry,
-    storage::{AccessDenied, Admission, StorageError, TenantAccess, Tenants},
+    storage::{Admission, StorageError, TenantRepository},
 };
 
 /// Where the key is sent.
@@ -32,7 +33,7 @@ pub const RECHECK: Duration = Duration::from_secs(30);
 /// Lets tenants in by their keys.
 #[derive(Clone, Debug)]
 pub struct Authenticator {
-    tenants: Tenants,
+    tenants: TenantRepository,
     /// Whose key it is seldom changes, so it may be remembered; whether the key still opens the gate is asked each time.
     owners: Memory<KeyHash, TenantId>,
     /// StopTime when a window is full. A refused write costs as much as one that succeeds; a read a fifth of it.
@@ -58,7 +59,7 @@ pub type Admitted = (Result<Tenant, ApiError>, Option<RateLimitStatus>);
 impl Authenticator {
     /// Guards these tenants.
     #[must_use]
-    pub fn new(tenants: Tenants) -> Self {
+    pub fn new(tenants: TenantRepository) -> Self {
         Self { tenants, owners: Memory::default(), limited: Memory::default(), seen_open: Memory::default() }
     }
 
@@ -102,7 +103,7 @@ impl Authenticator {
             let Some(access) = self.tenants.access(&tenant).await? else {
                 return Ok(Attempt::Denied(AccessDenied::InvalidKey));
             };
-            if let Err(denied) = access.open(key, now) {
+            if let Err(denied) = access.check(key, now) {
                 return Ok(Attempt::Denied(denied));
             }
             let rate_limit = access.rate_limit(bucket);
@@ -154,7 +155,7 @@ impl Authenticator {
         now: Timestamp,
     ) -> Result<Result<TenantAccess, AccessDenied>, StorageError> {
         let access = self.tenants.access(tenant).await?.ok_or(AccessDenied::InvalidKey);
-        let opened = access.and_then(|access| access.open(key, now).map(|()| access));
+        let opened = access.and_then(|access| access.check(key, now).map(|()| access));
         if !matches!(opened, Err(AccessDenied::InvalidKey)) {
             telemetry::note_tenant(tenant);
         }

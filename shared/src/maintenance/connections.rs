@@ -8,8 +8,8 @@ use futures_util::future::join_all;
 
 use super::{Run, sweep::SweepResult};
 use crate::{
-    domain::id::TenantId,
-    storage::{Connection, QueueEntry, StorageError, TenantAccess},
+    domain::{connection::Connection, id::TenantId, tenant::TenantAccess},
+    storage::{QueueEntry, StorageError},
     websocket::connection_slots::{PROBE_INTERVAL, without_socket},
 };
 
@@ -18,17 +18,18 @@ const AT_ONCE: usize = 16;
 
 impl Run<'_> {
     pub(super) async fn sockets(&self) -> Result<(), StorageError> {
-        self.round(&self.house.sockets.connections.agenda(), async |due| self.sockets_of(due).await).await
+        self.round(&self.house.sockets.connections.slots().maintenance_queue(), async |due| self.sockets_of(due).await)
+            .await
     }
 
     async fn sockets_of(&self, due: &QueueEntry<TenantId>) -> Result<SweepResult, StorageError> {
-        let (tenant, connections) = (&due.what, &self.house.sockets.connections);
+        let (tenant, connections) = (&due.id, &self.house.sockets.connections);
         // One that is just being opened looks after itself, and cannot be reached yet.
         let settled = self.now.minus(PROBE_INTERVAL);
         let access = self.house.tenants.access(tenant).await?;
         // The leases are read before the sockets: what is noted in between is young, and stays.
-        let leases = connections.leases(tenant).await?;
-        let noted = connections.of_tenant(tenant).await?;
+        let leases = connections.slots().list(tenant).await?;
+        let noted = connections.list_by_tenant(tenant).await?;
         let taken = leases.len();
         let mut lost = without_socket(leases, &noted, settled);
 
@@ -38,15 +39,15 @@ impl Run<'_> {
             .partition(|socket| socket.expires_at <= self.now);
         let closed = self.close_shut_out(access.as_ref(), &open).await;
         for socket in over.iter().chain(&closed) {
-            connections.remove(socket).await?;
-            lost.push(socket.lease());
+            connections.delete(socket).await?;
+            lost.push(socket.slot());
         }
-        connections.release(tenant, &lost).await?;
+        connections.slots().release(tenant, &lost).await?;
         self.tally.count(|done| {
             done.leases_freed += lost.len() as u64;
             done.sockets_closed += closed.len() as u64;
         });
-        connections.settle(due, lost.len() < taken, self.now).await?;
+        connections.slots().dequeue_or_postpone(due, lost.len() < taken, self.now).await?;
         Ok(SweepResult::Complete)
     }
 

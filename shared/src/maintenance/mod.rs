@@ -17,7 +17,7 @@ mod sweep;
 use crate::{
     domain::time::Timestamp,
     generation::ChatConnections,
-    storage::{Chats, StorageError, Tenants},
+    storage::{ChatRepository, GenerationRepository, StorageError, TenantRepository},
 };
 
 pub use report::Report;
@@ -28,9 +28,11 @@ pub use sweep::StopTime;
 #[derive(Clone, Debug)]
 pub struct Maintenance {
     /// Tenants, and how long their chats are kept.
-    pub tenants: Tenants,
+    pub tenants: TenantRepository,
     /// Chats and their messages.
-    pub chats: Chats,
+    pub chats: ChatRepository,
+    /// Generations whose owners may be gone.
+    pub generations: GenerationRepository,
     /// Open sockets.
     pub sockets: ChatConnections,
 }

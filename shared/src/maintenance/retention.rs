@@ -8,7 +8,7 @@ use super::{Run, sweep::SweepResult};
 use crate::{
     domain::{id::TenantId, time::Timestamp},
     runtime::telemetry,
-    storage::{Candidate, Idleness, QueueEntry, StorageError},
+    storage::{IdleCandidate, IdleCheck, QueueEntry, StorageError},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -18,17 +18,17 @@ const AT_ONCE: usize = 4;
 
 impl Run<'_> {
     pub(super) async fn retention(&self) -> Result<(), StorageError> {
-        self.round(&self.house.tenants.agenda(), async |due| self.look_through(due).await).await
+        self.round(&self.house.tenants.retention_queue(), async |due| self.look_through(due).await).await
     }
 
     /// Deletes the chats of a tenant in which nothing has happened for longer than it wants to keep them.
     async fn look_through(&self, due: &QueueEntry<TenantId>) -> Result<SweepResult, StorageError> {
-        let access = self.house.tenants.access(&due.what).await?;
+        let access = self.house.tenants.access(&due.id).await?;
         // Where it is for ever by now, the mark went with the number of days.
         let Some(days) = access.and_then(|access| access.retention_days) else { return Ok(SweepResult::Complete) };
-        let came = self.delete_idle(&due.what, self.now.minus(DAY * days)).await?;
+        let came = self.delete_idle(&due.id, self.now.minus(DAY * days)).await?;
         if came == SweepResult::Complete {
-            self.house.tenants.note_looked_through(due, self.now).await?;
+            self.house.tenants.postpone_retention(due, self.now).await?;
         }
         Ok(came)
     }
@@ -38,7 +38,7 @@ impl Run<'_> {
         // Chats of one user are counted in one item, and sometimes too many are deleted at once.
         let contended = Cell::new(false);
         loop {
-            let page = self.house.chats.maybe_idle(tenant, since, after).await?;
+            let page = self.house.chats.list_idle_candidates(tenant, since, after).await?;
             let looks = stream::iter(&page.chats).for_each_concurrent(AT_ONCE, async |candidate| {
                 if self.is_over() {
                     return;
@@ -61,13 +61,18 @@ impl Run<'_> {
     }
 
     /// Deletes a chat if nothing has happened in it, and purges it as far as there is time; it is on the agenda from then on.
-    async fn consider(&self, tenant: &TenantId, candidate: &Candidate, since: Timestamp) -> Result<(), StorageError> {
+    async fn consider(
+        &self,
+        tenant: &TenantId,
+        candidate: &IdleCandidate,
+        since: Timestamp,
+    ) -> Result<(), StorageError> {
         let (chats, chat) = (&self.house.chats, &candidate.chat_id);
-        match chats.idleness(tenant, chat, since).await? {
-            Idleness::Gone => Ok(()),
-            Idleness::Active(at) => chats.move_to(tenant, candidate, at).await,
-            Idleness::Idle(idle) => {
-                if chats.delete_idle(tenant, chat, &idle, Timestamp::now()).await? {
+        match chats.check_idle(tenant, chat, since).await? {
+            IdleCheck::Deleted => Ok(()),
+            IdleCheck::Active(at) => chats.update_indexed_activity(tenant, candidate, at).await,
+            IdleCheck::Idle(idle) => {
+                if chats.delete_if_idle(tenant, chat, &idle, Timestamp::now()).await? {
                     self.tally.count(|done| done.chats_expired += 1);
                     self.clear_away(tenant, chat).await?;
                 }

@@ -73,7 +73,7 @@ impl Run<'_> {
             for _ in 0..page.unreadable {
                 self.failed(&"an item that is due", &"its key cannot be read");
             }
-            let looks = stream::iter(&page.items).for_each_concurrent(AT_ONCE, async |due| {
+            let looks = stream::iter(&page.entries).for_each_concurrent(AT_ONCE, async |due| {
                 if self.is_over() {
                     return;
                 }
@@ -82,7 +82,7 @@ impl Run<'_> {
                     Ok(SweepResult::Complete) => {}
                     Ok(SweepResult::Partial) => self.tally.count(|done| done.cut_short = true),
                     Err(error) => {
-                        self.failed(&due.what, &telemetry::causes(&error));
+                        self.failed(&due.id, &telemetry::causes(&error));
                         self.postpone(agenda, due).await;
                     }
                 }
@@ -97,7 +97,7 @@ impl Run<'_> {
 
     async fn postpone<T: Debug>(&self, agenda: &MaintenanceQueue<T>, due: &QueueEntry<T>) {
         if let Err(error) = agenda.postpone(due, Timestamp::now().plus(TRY_AGAIN)).await {
-            self.failed(&due.what, &telemetry::causes(&error));
+            self.failed(&due.id, &telemetry::causes(&error));
         }
     }
 
