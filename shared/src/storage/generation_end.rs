@@ -1,8 +1,8 @@
 //! Writing the end of a generation into its message, for the owner and for a takeover.
 
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
-
 use std::time::Duration;
+
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 
 use super::{
     conditional::ConditionalUpdate,

@@ -129,7 +129,7 @@ impl MessageRepository {
     ///
     /// # Errors
     ///
-    /// [`StorageError`] when DynamoDB fails, or after five attempts that others were ahead of.
+    /// [`StorageError`] when DynamoDB fails, or after five attempts, each of which another append preceded.
     pub async fn append(
         &self,
         tenant: &TenantId,

@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl ChatRepository {
-    /// Deletes a chat, whoever owns it. Returns false when the tenant has no such chat. [`purge`](Self::purge) removes its
+    /// Deletes a chat and reads its owner first. Returns false when the tenant has no such chat. [`purge`](Self::purge) removes its
     /// messages.
     ///
     /// # Errors

@@ -3,13 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use super::lease::LeaseRecord;
-use crate::domain::{
-    generation::FinishedGeneration,
-    id::{ChatId, ClientMessageId, MessageId},
-    message::{FinishReason, Message, Role, Status, Usage},
-    time::Timestamp,
+use crate::{
+    domain::{
+        generation::FinishedGeneration,
+        id::{ChatId, ClientMessageId, MessageId},
+        message::{FinishReason, Message, Role, Status, Usage},
+        time::Timestamp,
+    },
+    storage::keys::{draft_sk, message_sk},
 };
-use crate::storage::keys::{draft_sk, message_sk};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::storage) struct MessageRecord {
