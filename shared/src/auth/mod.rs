@@ -120,7 +120,7 @@ impl Authenticator {
                 Attempt::Admitted(Tenant { id: tenant, key: key.clone(), defaults }, rate_limit)
             }
             Admission::RateLimited(rate_limit) => {
-                self.limited.put(window, rate_limit.resets_at);
+                self.limited.put(window, rate_limit.ends_at);
                 Attempt::RateLimited(rate_limit)
             }
             Admission::Denied(denied) => Attempt::Denied(denied),

@@ -7,12 +7,13 @@ use futures_util::future::join_all;
 use shared::{
     auth::{Authenticator, RECHECK},
     domain::{
-        api_key::{ApiKey, TicketText},
+        api_key::ApiKey,
         error::Code,
         id::{ChatId, ConnectionId, UserId},
         limits::{Limits, RateLimitBucket},
         message::{FinishReason, Status, Usage},
         pagination::{Order, PageRequest},
+        ticket::TicketText,
         time::Timestamp,
     },
     storage::{

@@ -9,8 +9,8 @@ use std::{collections::BTreeMap, path::Path};
 use serde_json::{Map, Value, json};
 use shared::{
     domain::{
-        api_key::TicketText,
         id::{ChatId, ConnectionId, MessageId, UserId},
+        ticket::TicketText,
         time::Timestamp,
     },
     storage::{
