@@ -1,41 +1,15 @@
 //! Percent-encoding, as far as a gateway meets it.
 
-/// Decodes `%XX`. What is not an escape stays as it is; what is not UTF-8 becomes a replacement character.
+use percent_encoding::percent_decode_str;
+
+/// Decodes `%XX` once. An incomplete escape stays as it is; bytes that are not UTF-8 become replacement characters.
 pub(crate) fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut index = 0;
-    while let Some(&byte) = bytes.get(index) {
-        let escaped = (byte == b'%').then(|| text.get(index + 1..index + 3)).flatten();
-        match escaped.and_then(hex) {
-            Some(byte) => {
-                decoded.push(byte);
-                index += 3;
-            }
-            None => {
-                decoded.push(byte);
-                index += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-fn hex(digits: &str) -> Option<u8> {
-    // from_str_radix would also take a sign.
-    digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u8::from_str_radix(digits, 16).ok()).flatten()
-}
-
-/// The parameters of a query string, decoded, in order.
+/// The decoded parameters of a query string, in order, with duplicates.
 pub(crate) fn query_parameters(query: &str) -> Vec<(String, String)> {
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(&name.replace('+', " ")), decode(&value.replace('+', " ")))
-        })
-        .collect()
+    form_urlencoded::parse(query.as_bytes()).into_owned().collect()
 }
 
 #[cfg(test)]
