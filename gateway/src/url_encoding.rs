@@ -1,9 +1,10 @@
-//! Percent-encoding, as far as a gateway meets it.
+//! Percent-decoding of paths and query strings.
+//! <https://url.spec.whatwg.org/#percent-encoded-bytes>
 
 use percent_encoding::percent_decode_str;
 
 /// Decodes `%XX` once. An incomplete escape stays as it is; bytes that are not UTF-8 become replacement characters.
-pub(crate) fn decode(text: &str) -> String {
+pub(crate) fn percent_decode(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
@@ -18,13 +19,13 @@ mod tests {
 
     #[test]
     fn escapes_are_decoded_once() {
-        assert_eq!(decode("L0%3D%20%C3%A9%253D"), "L0= é%3D");
+        assert_eq!(percent_decode("L0%3D%20%C3%A9%253D"), "L0= é%3D");
     }
 
     #[test]
-    fn what_is_no_escape_stays() {
-        assert_eq!(decode("100%"), "100%");
-        assert_eq!(decode("%+1%zz%é"), "%+1%zz%é");
+    fn incomplete_escapes_are_kept() {
+        assert_eq!(percent_decode("100%"), "100%");
+        assert_eq!(percent_decode("%+1%zz%é"), "%+1%zz%é");
     }
 
     #[test]
