@@ -10,6 +10,7 @@ mod line;
 mod log;
 mod metrics;
 mod request;
+mod send_trace;
 mod stream;
 mod trace;
 
@@ -18,7 +19,8 @@ pub use capacity::CountCapacity;
 pub use log::{causes, init, log_cause, log_panics};
 pub use metrics::{METRICS, Metric, NAMESPACE, Unit};
 pub use request::{RequestEnd, RequestStart, log_request};
+pub use send_trace::{SendTrace, current_trace};
 pub use stream::{StreamEnd, StreamLine, Streamed, interrupted};
-pub use trace::{SendTrace, Trace, current_trace};
+pub use trace::Trace;
 
 pub(crate) use activity::{count_frame, count_retried_post};

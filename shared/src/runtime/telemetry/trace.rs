@@ -1,14 +1,4 @@
-//! The X-Ray trace of a request: read from the invocation, written to the log, forwarded to models.
-
-use aws_sdk_bedrockruntime::{
-    config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextMut},
-    error::BoxError,
-};
-
-use super::activity::current;
-
-/// X-Ray's header.
-const X_RAY_HEADER: &str = "x-amzn-trace-id";
+//! The X-Ray trace of a request, read from the invocation.
 
 /// A position in a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +37,7 @@ impl Trace {
     }
 
     /// X-Ray's header, rebuilt from the parsed parts: an incoming header may hold anything.
-    fn x_ray(&self) -> String {
+    pub(super) fn x_ray(&self) -> String {
         format!("Root={};Parent={:016x};Sampled={}", self.id, self.parent, u8::from(self.sampled))
     }
 
@@ -63,35 +53,6 @@ impl Trace {
 
 fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// The trace of the current request.
-#[must_use]
-pub fn current_trace() -> Option<Trace> {
-    current().and_then(|activity| activity.trace().cloned())
-}
-
-/// Makes an SDK client forward the trace of the current request. The SDK itself reads an environment variable, which
-/// holds the trace of one request only.
-#[derive(Debug)]
-pub struct SendTrace;
-
-impl Intercept for SendTrace {
-    fn name(&self) -> &'static str {
-        "SendTrace"
-    }
-
-    fn modify_before_signing(
-        &self,
-        context: &mut BeforeTransmitInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        if let Some(trace) = current_trace() {
-            context.request_mut().headers_mut().insert(X_RAY_HEADER, trace.x_ray());
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
