@@ -3,10 +3,10 @@
 use shared::{
     auth::Tenant,
     domain::{
-        api_key::TicketText,
         connection::ConnectionGrant,
         error::ApiError,
         id::{ChatId, TenantId, UserId},
+        ticket::TicketText,
         ticket::{self, Ticket},
         time::Timestamp,
     },

@@ -27,6 +27,6 @@ pub(crate) async fn handle(app: App, tenant: Tenant, request: Request, total: u3
     let user: UserId = rest::path_parameter(&request, "user_id")?;
     let page = PageRequest::read(rest::query(&request), Order::Desc)?;
     let listed = if page.offset < total { app.chats.list(&tenant.id, &user, page).await? } else { ChatList::default() };
-    let pagination = Pagination::of_list(page, listed.chats.len(), total, listed.has_more);
+    let pagination = Pagination::of_index(page, listed.chats.len(), total, listed.has_more);
     rest::ok(&ChatPage { chats: listed.chats, pagination })
 }

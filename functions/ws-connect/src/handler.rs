@@ -5,7 +5,7 @@ use std::{future::Future, time::Duration};
 use shared::{
     auth::Authenticator,
     domain::{
-        api_key::{KeyHash, TicketText},
+        api_key::KeyHash,
         connection::{Connection, ConnectionGrant},
         error::{ApiError, Code},
         generation::ActiveStream,
@@ -13,6 +13,7 @@ use shared::{
         input::{Field, Value},
         limits::Limits,
         tenant::AccessDenied,
+        ticket::TicketText,
         time::Timestamp,
     },
     runtime::{after_response, deadline::within, retry::retry_for, telemetry},

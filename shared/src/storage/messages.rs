@@ -32,7 +32,7 @@ use crate::domain::{
     chat::ChatConfig,
     id::{ChatId, ClientMessageId, MessageId, TenantId},
     message::{Message, Status},
-    pagination::{MAX_PAGE_BYTES, Order, PageRequest, bytes_in_answer},
+    pagination::{MAX_PAGE_BYTES, Order, PageRequest, response_bytes},
     time::Timestamp,
 };
 
@@ -309,7 +309,7 @@ impl MessageRepository {
         while let Some(item) = items.try_next().await? {
             let record = item::from_item(item)?;
             let message = self.items.with_saved_text(tenant, chat, record).await?.into_message(chat, now);
-            bytes += bytes_in_answer(&message);
+            bytes += response_bytes(&message);
             if bytes > MAX_PAGE_BYTES && !messages.is_empty() {
                 break;
             }

@@ -15,18 +15,16 @@ use crate::domain::{
 #[derive(Clone, Copy)]
 pub(super) struct WindowAttributes {
     count: &'static str,
-    resets_at: &'static str,
+    ends_at: &'static str,
     limit: &'static str,
 }
 
 impl WindowAttributes {
     pub(super) fn of(bucket: RateLimitBucket) -> Self {
         match bucket {
-            RateLimitBucket::Rest => {
-                Self { count: "rest_count", resets_at: "rest_resets_at", limit: "rest_per_minute" }
-            }
+            RateLimitBucket::Rest => Self { count: "rest_count", ends_at: "rest_ends_at", limit: "rest_per_minute" },
             RateLimitBucket::Tickets => {
-                Self { count: "tickets_count", resets_at: "tickets_resets_at", limit: "tickets_per_minute" }
+                Self { count: "tickets_count", ends_at: "tickets_ends_at", limit: "tickets_per_minute" }
             }
         }
     }
@@ -36,9 +34,9 @@ impl WindowAttributes {
     pub(super) fn count(self, update: UpdateItemFluentBuilder, condition: &str) -> UpdateItemFluentBuilder {
         update
             .update_expression("ADD #count :one")
-            .condition_expression(format!("{condition} AND #resets_at > :now AND #count < limits.#limit"))
+            .condition_expression(format!("{condition} AND #ends_at > :now AND #count < limits.#limit"))
             .expression_attribute_names("#count", self.count)
-            .expression_attribute_names("#resets_at", self.resets_at)
+            .expression_attribute_names("#ends_at", self.ends_at)
             .expression_attribute_names("#limit", self.limit)
             .expression_attribute_values(":one", number(1))
     }
@@ -53,12 +51,12 @@ impl WindowAttributes {
         now: Timestamp,
     ) -> UpdateItemFluentBuilder {
         update
-            .update_expression("SET #count = :one, #resets_at = :resets_at")
-            .condition_expression(format!("{condition} AND #resets_at = :ended_at"))
+            .update_expression("SET #count = :one, #ends_at = :ends_at")
+            .condition_expression(format!("{condition} AND #ends_at = :ended_at"))
             .expression_attribute_names("#count", self.count)
-            .expression_attribute_names("#resets_at", self.resets_at)
+            .expression_attribute_names("#ends_at", self.ends_at)
             .expression_attribute_values(":one", number(1))
-            .expression_attribute_values(":resets_at", text(now.plus(WINDOW)))
+            .expression_attribute_values(":ends_at", text(now.plus(WINDOW)))
             .expression_attribute_values(":ended_at", text(ended_at))
     }
 }

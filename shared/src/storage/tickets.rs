@@ -14,7 +14,7 @@ use super::{
     records::grant::GrantRecord,
     table::{Key, Table},
 };
-use crate::domain::{api_key::TicketText, connection::ConnectionGrant, time::Timestamp};
+use crate::domain::{connection::ConnectionGrant, ticket::TicketText, time::Timestamp};
 
 const TICKET: &str = "~ticket";
 

@@ -23,7 +23,7 @@ use crate::{
         connection::{Connection, ConnectionSlot},
         error::ApiError,
         id::TenantId,
-        limits::too_many_connections,
+        limits::connection_limit_exceeded,
         time::Timestamp,
     },
     storage::{ConnectionRepository, StorageError},
@@ -70,7 +70,7 @@ impl ConnectionSlots {
         let taken = self.connections.slots().take(connection, limit).await?
             || (self.heal(&connection.grant.tenant_id, now).await?
                 && self.connections.slots().take(connection, limit).await?);
-        if taken { Ok(()) } else { Err(too_many_connections(limit)) }
+        if taken { Ok(()) } else { Err(connection_limit_exceeded(limit)) }
     }
 
     /// Takes back the leases of sockets that are gone. True when there were some.

@@ -2,9 +2,10 @@
 
 use reqwest::StatusCode;
 use shared::domain::{
-    api_key::{ApiKey, TicketText},
+    api_key::ApiKey,
     connection::ConnectionGrant,
     id::{ChatId, UserId},
+    ticket::TicketText,
     time::Timestamp,
 };
 use tests::Stack;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use shared::{
-    auth::{Authenticator, RECHECK},
+    auth::{Authenticator, RECHECK_INTERVAL},
     domain::{
-        api_key::{ApiKey, TicketText},
+        api_key::ApiKey,
         connection::{Connection, ConnectionGrant},
         error::Code,
         generation::Outcome,
@@ -16,6 +16,7 @@ use shared::{
         message::{FinishReason, Status, Usage},
         pagination::{Order, PageRequest},
         tenant::{NewKey, NewLimits},
+        ticket::TicketText,
         time::Timestamp,
     },
     storage::{Admission, AppendResult, ChatPosition, FinishResult, FrameAdmission, NewMessage, TenantRepository},
@@ -201,8 +202,8 @@ async fn the_gate_of_a_socket_that_speaks_is_looked_at_every_half_minute() {
     let recheck = async |after| authenticator.recheck(&tenant.id, &key, now.plus(after)).await.map_err(|e| e.code());
     assert_eq!(recheck(Duration::ZERO).await, Ok(()));
     assert!(stack.tenants().revoke_key(&tenant.id, &key).await.expect("the table answers"));
-    assert_eq!(recheck(RECHECK - Duration::from_millis(1)).await, Ok(()), "it is not asked again so soon");
-    assert_eq!(recheck(RECHECK).await, Err(Code::ConnectionClosing));
+    assert_eq!(recheck(RECHECK_INTERVAL - Duration::from_millis(1)).await, Ok(()), "it is not asked again so soon");
+    assert_eq!(recheck(RECHECK_INTERVAL).await, Err(Code::ConnectionClosing));
     assert_eq!(recheck(Duration::ZERO).await, Ok(()), "what was seen then is remembered");
 }
 

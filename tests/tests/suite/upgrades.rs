@@ -9,9 +9,9 @@ use std::{collections::BTreeMap, path::Path};
 use serde_json::{Map, Value, json};
 use shared::{
     domain::{
-        api_key::TicketText,
         connection::ConnectionGrant,
         id::{ChatId, ConnectionId, MessageId, UserId},
+        ticket::TicketText,
         time::Timestamp,
     },
     storage::{AppendResult, ChatPosition, FrameAdmission, NewMessage, RegenerateResult, ResumeCommand},

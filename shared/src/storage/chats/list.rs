@@ -10,7 +10,7 @@ use crate::{
     domain::{
         chat::Chat,
         id::{ChatId, TenantId, UserId},
-        pagination::{Order, PageRequest, fitting},
+        pagination::{Order, PageRequest, fitting_items},
     },
     storage::{
         error::StorageError,
@@ -82,7 +82,7 @@ impl ChatRepository {
         let read = try_join_all(ids.chunks(READ_BATCH / 2).map(|ids| self.get_all(tenant, ids))).await?;
         let mut chats: Vec<Chat> = read.into_iter().flatten().collect();
         let read = chats.len();
-        let fitting = fitting(&chats);
+        let fitting = fitting_items(&chats);
         chats.truncate(fitting);
         Ok(ChatList { chats, has_more: has_next || fitting < read })
     }

@@ -78,7 +78,7 @@ impl TenantRepository {
                 return Ok(Admission::RateLimited(rate_limit));
             }
             // The window is over. One request starts the next one; the others count into it.
-            let start = window.start(self.update_for_key(tenant, key, now), HAS_ACCESS, rate_limit.resets_at, now);
+            let start = window.start(self.update_for_key(tenant, key, now), HAS_ACCESS, rate_limit.ends_at, now);
             if let AccessUpdate::Updated(access) = AccessUpdate::send(start).await? {
                 return Ok(Admission::Admitted(access.rate_limit(bucket), access.defaults));
             }
