@@ -9,10 +9,10 @@ use shared::{
         id::{ChatId, MessageId, UserId},
         input::Fields,
         limits::{RateLimitBucket, RateLimitStatus, connection_limit_exceeded},
+        tenant::AccessDenied,
         time::Timestamp,
     },
     rest::unknown_route,
-    storage::AccessDenied,
     websocket::{ErrorReport, Frame, MAX_EVENT_BYTES},
 };
 

@@ -11,13 +11,13 @@ use shared::{
         time::Timestamp,
     },
     rest::{self, Request, Response},
-    storage::{Chats, CreateResult, IdempotencyRequest},
+    storage::{ChatRepository, CreateResult, IdempotencyRequest},
 };
 
 /// What the function works with.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
-    pub(crate) chats: Chats,
+    pub(crate) chats: ChatRepository,
     pub(crate) default_agent: AgentName,
 }
 
@@ -32,7 +32,7 @@ pub(crate) async fn handle(app: App, tenant: Tenant, request: Request) -> Result
     new_chat.config = new_chat.config.or(defaults);
     match app.chats.create(&tenant.id, new_chat, once.as_ref(), Timestamp::now()).await? {
         CreateResult::Created(chat) => rest::created(&address(&chat.chat_id), &chat),
-        CreateResult::Replayed { chat_id, answer } => rest::created_before(&address(&chat_id), answer),
+        CreateResult::Replayed { chat_id, response } => rest::created_before(&address(&chat_id), response),
         CreateResult::Mismatch => Err(mismatch()),
     }
 }

@@ -3,6 +3,7 @@
 use shared::{
     auth::Tenant,
     domain::{
+        connection::ConnectionGrant,
         error::ApiError,
         id::{ChatId, TenantId, UserId},
         ticket::TicketText,
@@ -10,14 +11,14 @@ use shared::{
         time::Timestamp,
     },
     rest::{self, Request, Response},
-    storage::{Chats, ConnectionGrant, Connections},
+    storage::{ChatRepository, TicketRepository},
 };
 
 /// What the function works with.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
-    pub(crate) chats: Chats,
-    pub(crate) connections: Connections,
+    pub(crate) chats: ChatRepository,
+    pub(crate) tickets: TicketRepository,
     pub(crate) websocket_url: String,
 }
 
@@ -45,7 +46,7 @@ pub(crate) async fn handle(
     let secret = TicketText::generate();
     let expires_at = Timestamp::now().plus(ticket::LIFETIME);
     let grant = ConnectionGrant { tenant_id: tenant.id, key: tenant.key, user_id, chat_id };
-    app.connections.put_ticket(&secret, grant, expires_at).await?;
+    app.tickets.put(&secret, grant, expires_at).await?;
     let text = secret.reveal();
     rest::made(&Ticket { ticket: text, expires_at, url: format!("{}?ticket={text}", app.websocket_url) })
 }

@@ -8,7 +8,7 @@ use shared::{
     domain::limits::RateLimitBucket,
     rest,
     runtime::{aws, config::Config, telemetry},
-    storage::{Chats, Connections, Tenants},
+    storage::{ChatRepository, TenantRepository, TicketRepository},
 };
 
 use crate::handler::App;
@@ -18,10 +18,10 @@ async fn main() -> Result<(), Error> {
     let config = Config::from_env();
     telemetry::init(&config, env!("CARGO_CRATE_NAME"));
     let dynamodb = aws::dynamodb(&aws::sdk_config().await);
-    let authenticator = Authenticator::new(Tenants::new(dynamodb.clone(), config.tenants_table()?));
+    let authenticator = Authenticator::new(TenantRepository::new(dynamodb.clone(), config.tenants_table()?));
     let app = App {
-        chats: Chats::new(dynamodb.clone(), config.chats_table()?),
-        connections: Connections::new(dynamodb, config.connections_table()?),
+        chats: ChatRepository::new(dynamodb.clone(), config.chats_table()?),
+        tickets: TicketRepository::new(dynamodb, config.connections_table()?),
         websocket_url: config.websocket_url()?,
     };
     let reader = app.clone();

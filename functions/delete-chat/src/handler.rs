@@ -11,7 +11,7 @@ use shared::{
     },
     rest::{self, Request, Response},
     runtime::{after_response, retry::retry_for, telemetry},
-    storage::{Chats, Connections},
+    storage::{ChatRepository, ConnectionRepository},
     websocket::Publisher,
 };
 
@@ -21,8 +21,8 @@ const CLEARING: Duration = Duration::from_secs(60);
 /// What the function works with.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
-    pub(crate) chats: Chats,
-    pub(crate) connections: Connections,
+    pub(crate) chats: ChatRepository,
+    pub(crate) connections: ConnectionRepository,
     pub(crate) publisher: Publisher,
 }
 
@@ -58,7 +58,7 @@ pub(crate) async fn handle(
 }
 
 async fn clear_away(app: &App, tenant: &TenantId, chat: &ChatId, request_id: &str) -> Result<(), ApiError> {
-    let sockets = app.connections.of_chat(tenant, chat, Timestamp::now()).await?;
+    let sockets = app.connections.list_by_chat(tenant, chat, Timestamp::now()).await?;
     app.publisher.close_all(&sockets, &ApiError::chat_not_found(chat.as_str()), request_id).await;
     Ok(app.chats.purge(tenant, chat).await?)
 }

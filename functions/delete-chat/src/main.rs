@@ -8,7 +8,7 @@ use shared::{
     domain::limits::RateLimitBucket,
     rest,
     runtime::{aws, config::Config, telemetry},
-    storage::{Chats, Connections, Tenants},
+    storage::{ChatRepository, ConnectionRepository, TenantRepository},
     websocket::Publisher,
 };
 
@@ -20,10 +20,10 @@ async fn main() -> Result<(), Error> {
     telemetry::init(&config, env!("CARGO_CRATE_NAME"));
     let sdk = aws::sdk_config().await;
     let dynamodb = aws::dynamodb(&sdk);
-    let authenticator = Authenticator::new(Tenants::new(dynamodb.clone(), config.tenants_table()?));
+    let authenticator = Authenticator::new(TenantRepository::new(dynamodb.clone(), config.tenants_table()?));
     let app = App {
-        chats: Chats::new(dynamodb.clone(), config.chats_table()?),
-        connections: Connections::new(dynamodb, config.connections_table()?),
+        chats: ChatRepository::new(dynamodb.clone(), config.chats_table()?),
+        connections: ConnectionRepository::new(dynamodb, config.connections_table()?),
         publisher: Publisher::new(aws::management_api(&sdk, config.management_endpoint()?)),
     };
     let reader = app.clone();

@@ -8,7 +8,7 @@ use shared::{
     maintenance::Maintenance,
     runtime::{aws, config::Config, telemetry},
     schedule,
-    storage::{Chats, Connections, Tenants},
+    storage::{ChatRepository, ConnectionRepository, GenerationRepository, TenantRepository},
     websocket::Publisher,
 };
 
@@ -21,10 +21,11 @@ async fn main() -> Result<(), Error> {
     let sdk = aws::sdk_config().await;
     let dynamodb = aws::dynamodb(&sdk);
     let house = Maintenance {
-        tenants: Tenants::new(dynamodb.clone(), config.tenants_table()?),
-        chats: Chats::new(dynamodb.clone(), config.chats_table()?),
+        tenants: TenantRepository::new(dynamodb.clone(), config.tenants_table()?),
+        chats: ChatRepository::new(dynamodb.clone(), config.chats_table()?),
+        generations: GenerationRepository::new(dynamodb.clone(), config.chats_table()?),
         sockets: ChatConnections {
-            connections: Connections::new(dynamodb, config.connections_table()?),
+            connections: ConnectionRepository::new(dynamodb, config.connections_table()?),
             publisher: Publisher::new(aws::management_api(&sdk, config.management_endpoint()?)),
         },
     };

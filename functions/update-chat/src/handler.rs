@@ -4,13 +4,13 @@ use shared::{
     auth::Tenant,
     domain::{chat::ChatChange, error::ApiError, time::Timestamp},
     rest::{self, Request, Response},
-    storage::Chats,
+    storage::ChatRepository,
 };
 
 /// What the function works with.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
-    pub(crate) chats: Chats,
+    pub(crate) chats: ChatRepository,
 }
 
 pub(crate) async fn handle(app: App, tenant: Tenant, request: Request) -> Result<Response, ApiError> {

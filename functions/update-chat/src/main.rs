@@ -8,7 +8,7 @@ use shared::{
     domain::limits::RateLimitBucket,
     rest,
     runtime::{aws, config::Config, telemetry},
-    storage::{Chats, Tenants},
+    storage::{ChatRepository, TenantRepository},
 };
 
 use crate::handler::App;
@@ -18,8 +18,8 @@ async fn main() -> Result<(), Error> {
     let config = Config::from_env();
     telemetry::init(&config, env!("CARGO_CRATE_NAME"));
     let dynamodb = aws::dynamodb(&aws::sdk_config().await);
-    let authenticator = Authenticator::new(Tenants::new(dynamodb.clone(), config.tenants_table()?));
-    let app = App { chats: Chats::new(dynamodb, config.chats_table()?) };
+    let authenticator = Authenticator::new(TenantRepository::new(dynamodb.clone(), config.tenants_table()?));
+    let app = App { chats: ChatRepository::new(dynamodb, config.chats_table()?) };
     rest::serve(&config, authenticator, RateLimitBucket::Rest, move |tenant, request| {
         handler::handle(app.clone(), tenant, request)
     })

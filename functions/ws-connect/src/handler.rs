@@ -6,15 +6,18 @@ use shared::{
     auth::Authenticator,
     domain::{
         api_key::KeyHash,
+        connection::{Connection, ConnectionGrant},
         error::{ApiError, Code},
+        generation::ActiveStream,
         id::{ChatId, TenantId, UserId},
         input::{Field, Value},
         limits::Limits,
+        tenant::AccessDenied,
         ticket::TicketText,
         time::Timestamp,
     },
     runtime::{after_response, deadline::within, retry::retry_for, telemetry},
-    storage::{AccessDenied, ActiveStream, Chats, Connection, ConnectionGrant, Connections},
+    storage::{ChatRepository, ConnectionRepository, GenerationRepository, TicketRepository, UserRepository},
     websocket::{Body, ErrorReport, Event, PostError, Publisher, SocketEvent, connection_slots::ConnectionSlots},
 };
 
@@ -26,8 +29,11 @@ const GREETING: Duration = Duration::from_secs(3);
 pub(crate) struct App {
     pub(crate) authenticator: Authenticator,
     pub(crate) slots: ConnectionSlots,
-    pub(crate) chats: Chats,
-    pub(crate) connections: Connections,
+    pub(crate) chats: ChatRepository,
+    pub(crate) generations: GenerationRepository,
+    pub(crate) users: UserRepository,
+    pub(crate) connections: ConnectionRepository,
+    pub(crate) tickets: TicketRepository,
     pub(crate) publisher: Publisher,
 }
 
@@ -58,7 +64,7 @@ pub(crate) async fn handle(app: App, event: SocketEvent) -> Result<(), ApiError>
 
 /// What a ticket lets in.
 async fn redeem(app: &App, ticket: &TicketText, now: Timestamp) -> Result<ConnectionGrant, ApiError> {
-    app.connections.redeem(ticket, now).await?.ok_or_else(|| {
+    app.tickets.redeem(ticket, now).await?.ok_or_else(|| {
         ApiError::new(
             Code::InvalidTicket,
             "This ticket was used already, is older than a minute, or never was.",
@@ -166,7 +172,7 @@ async fn greet(app: &App, connection: &Connection) -> Result<Result<(), PostErro
     if let Err(error) = app.publisher.deliver_once_open(connection_id, &event(established)).await {
         return Ok(Err(error));
     }
-    let greet = async || Ok(app.chats.greet(tenant_id, user_id, connection_id, Timestamp::now()).await?);
+    let greet = async || Ok(app.users.record_connection(tenant_id, user_id, connection_id, Timestamp::now()).await?);
     let (welcome, is_new) = tokio::join!(patiently(|| still_welcome(app, connection)), patiently(greet));
     if is_new? {
         let created = app.publisher.deliver(connection_id, &event(Body::UserCreated { user_id })).await;
@@ -175,7 +181,7 @@ async fn greet(app: &App, connection: &Connection) -> Result<Result<(), PostErro
         }
     }
     welcome?;
-    app.connections.note_greeted(connection).await?;
+    app.connections.mark_established(connection).await?;
     Ok(Ok(()))
 }
 
@@ -191,11 +197,10 @@ where
 async fn still_welcome(app: &App, connection: &Connection) -> Result<Vec<ActiveStream>, ApiError> {
     let ConnectionGrant { tenant_id, key, chat_id, .. } = &connection.grant;
     let now = Timestamp::now();
-    let (access, presence) =
-        tokio::join!(app.authenticator.open(tenant_id, key, now), app.chats.presence(tenant_id, chat_id, now));
+    let (access, active_streams) =
+        tokio::join!(app.authenticator.open(tenant_id, key, now), app.generations.list_active(tenant_id, chat_id, now));
     access?.map_err(AccessDenied::closing)?;
-    let (_, active_streams) = presence?.ok_or_else(|| ApiError::chat_not_found(chat_id.as_str()))?;
-    Ok(active_streams)
+    active_streams?.ok_or_else(|| ApiError::chat_not_found(chat_id.as_str()))
 }
 
 /// Says to a socket why it is closed, closes it, and forgets it: `$disconnect` may never be told.

@@ -7,12 +7,17 @@
 use std::{sync::Arc, time::Duration};
 
 use shared::{
-    domain::{error::ApiError, id::MessageId, message::Status, time::Timestamp},
-    generation::{self, StartAt},
-    runtime::{after_response, telemetry},
-    storage::{
-        Connection, ConnectionGrant, FinishedGeneration, ResumeCommand, RunningGeneration, StorageError, Takeover,
+    domain::{
+        connection::{Connection, ConnectionGrant},
+        error::ApiError,
+        generation::FinishedGeneration,
+        id::MessageId,
+        message::Status,
+        time::Timestamp,
     },
+    generation::{self, StartAt, TakeoverResult},
+    runtime::{after_response, telemetry},
+    storage::{ResumeCommand, RunningGeneration, StorageError},
     websocket::{AnswerName, Body, ErrorReport, Offset, SocketEvent},
 };
 
@@ -33,7 +38,7 @@ pub(crate) async fn cancel(
 ) -> Result<(), ApiError> {
     let id = name.id()?;
     let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
-    let asked = app.chats.request_cancel(tenant_id, chat_id, &id, &connection.connection_id).await?;
+    let asked = app.generations.request_cancel(tenant_id, chat_id, &id, &connection.connection_id).await?;
     let wish = Wish { app: app.clone(), id, connection, request_id: event.request_id.clone() };
     if asked {
         after_response::spawn(telemetry::background_task("cancel", async move { wish.see_cancelled().await }));
@@ -60,7 +65,7 @@ pub(crate) async fn resume(
     let id = name.id()?;
     let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
     let resume = ResumeCommand::new(connection.connection_id.clone(), offset);
-    let asked = app.chats.request_resume(tenant_id, chat_id, &id, &resume).await?;
+    let asked = app.generations.request_resume(tenant_id, chat_id, &id, &resume).await?;
     let wish = Wish { app: app.clone(), id, connection, request_id: event.request_id.clone() };
     if asked {
         after_response::spawn(telemetry::background_task("resume", async move { wish.see_resumed(&resume).await }));
@@ -102,7 +107,7 @@ impl Wish {
     /// Stays until the streamer has taken the socket on, or until that is to be done here.
     async fn see_resumed(&self, resume: &ResumeCommand) {
         let beginning = StartAt::Offset(resume.offset);
-        match self.wait(Status::Interrupted, |running| !running.has_pending(resume)).await {
+        match self.wait(Status::Interrupted, |running| !running.is_pending(resume)).await {
             Seen::To => {}
             Seen::TooLate => match self.stored().await {
                 Ok(answer) => self.replay(answer, beginning).await,
@@ -133,8 +138,8 @@ impl Wish {
         is_seen_to: impl Fn(&RunningGeneration) -> bool,
     ) -> Result<Option<Seen>, StorageError> {
         let ConnectionGrant { tenant_id, chat_id, .. } = &self.connection.grant;
-        let chats = &self.app.chats;
-        let Some(running) = chats.running(tenant_id, chat_id, &self.id).await? else {
+        let generations = &self.app.generations;
+        let Some(running) = generations.find_running(tenant_id, chat_id, &self.id).await? else {
             return Ok(Some(Seen::TooLate));
         };
         if is_seen_to(&running) {
@@ -144,10 +149,10 @@ impl Wish {
         if !running.may_have_expired(now) {
             return Ok(None);
         }
-        Ok(match chats.take_over(tenant_id, chat_id, &self.id, status, now).await? {
-            Takeover::StillOwned => None,
-            Takeover::Ended { answer, record } => Some(Seen::Ended(answer, record)),
-            Takeover::Unknown => Some(Seen::TooLate),
+        Ok(match generation::take_over(generations, (tenant_id, chat_id), &self.id, status, now).await? {
+            TakeoverResult::StillOwned => None,
+            TakeoverResult::Ended { generation, record } => Some(Seen::Ended(generation, record)),
+            TakeoverResult::Unknown => Some(Seen::TooLate),
         })
     }
 
@@ -156,14 +161,15 @@ impl Wish {
         let Some(record) = record else { return };
         let Self { app, connection, request_id, .. } = self;
         let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
-        generation::announce_end(&app.sockets, (tenant_id, chat_id), answer, &record.waiting(), request_id).await;
+        generation::announce_end(&app.sockets, (tenant_id, chat_id), answer, &record.pending_resumes(), request_id)
+            .await;
     }
 
     /// The answer, which does not run.
     async fn stored(&self) -> Result<FinishedGeneration, ApiError> {
         let ConnectionGrant { tenant_id, chat_id, .. } = &self.connection.grant;
         let chats = &self.app.chats;
-        let answer = chats.answer(tenant_id, chat_id, &self.id, Timestamp::now());
+        let answer = self.app.generations.find(tenant_id, chat_id, &self.id, Timestamp::now());
         let (owner, answer) = Box::pin(async { tokio::try_join!(chats.owner_of(tenant_id, chat_id), answer) }).await?;
         owner.ok_or_else(|| ApiError::chat_not_found(chat_id.as_str()))?;
         answer.ok_or_else(|| ApiError::message_not_found(self.id.as_str()))

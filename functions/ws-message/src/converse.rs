@@ -3,12 +3,13 @@
 use shared::{
     agents::Conversation,
     domain::{
+        connection::{Connection, ConnectionGrant},
         error::{ApiError, Code},
         id::ClientMessageId,
         time::Timestamp,
     },
     generation,
-    storage::{AppendResult, Connection, ConnectionGrant, Exchange, NewMessage},
+    storage::{AppendResult, Exchange, NewMessage},
     websocket::{Body, Content, SocketEvent},
 };
 use tokio::try_join;
@@ -30,22 +31,22 @@ pub(crate) async fn converse(
     let now = Timestamp::now();
     let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
     let gone = || ApiError::chat_not_found(chat_id.as_str());
-    let read = async { Ok(app.chats.conversation(tenant_id, chat_id, CONTEXT_MESSAGES, now).await?) };
+    let read = async { Ok(app.messages.conversation(tenant_id, chat_id, CONTEXT_MESSAGES, now).await?) };
     let (chat, ()) = try_join!(read, app.recheck(&connection.grant))?;
     let mut chat = chat.ok_or_else(gone)?;
-    let ended = app.chats.take_over_all(tenant_id, chat_id, &mut chat, now).await?;
+    let ended = generation::take_over_expired(&app.generations, (tenant_id, chat_id), &mut chat, now).await?;
     app.tell_ends(ended, &connection.grant, event);
 
     let agent = app.agent(chat.config.agent);
     let model = agent.model(&chat.config);
     let turns = turns(chat.recent, Some(content.as_str()), &chat.config, app.context_tokens);
     let mut answer = agent.answer(Conversation { turns, config: chat.config });
-    if !chat.seen.is_busy() {
+    if !chat.position.is_busy() {
         answer = generation::prefetch(answer);
     }
     let new = NewMessage { content: content.as_str(), client_id: client_id.as_ref(), model: &model };
     // The answer's lease begins when it is taken.
-    let exchange = match app.chats.append(tenant_id, chat_id, chat.seen, new, Timestamp::now()).await? {
+    let exchange = match app.messages.append(tenant_id, chat_id, chat.position, new, Timestamp::now()).await? {
         AppendResult::Stored(exchange) => *exchange,
         AppendResult::Duplicate(message) => {
             app.post(&event.connection_id, Some(chat_id), Body::received(&message), &event.request_id).await;

@@ -7,7 +7,9 @@ use shared::{
     auth::Authenticator,
     domain::{
         agent_name::AgentName,
+        connection::{Connection, ConnectionGrant},
         error::{ApiError, Code},
+        generation::FinishedGeneration,
         id::{ChatId, ConnectionId},
         limits,
         message::Message,
@@ -15,7 +17,7 @@ use shared::{
     },
     generation::{self, ChatConnections, GenerationContext},
     runtime::{after_response, catch_panic::catch_panic, deadline::within_deadline, telemetry},
-    storage::{Chats, Connection, ConnectionGrant, FinishedGeneration, FrameAdmission, Generation, RunningGeneration},
+    storage::{ChatRepository, FrameAdmission, Generation, GenerationRepository, MessageRepository, RunningGeneration},
     websocket::{Body, ErrorReport, Event, Frame, PostError, SocketEvent},
 };
 
@@ -29,7 +31,9 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) authenticator: Authenticator,
-    pub(crate) chats: Chats,
+    pub(crate) chats: ChatRepository,
+    pub(crate) messages: MessageRepository,
+    pub(crate) generations: GenerationRepository,
     pub(crate) sockets: ChatConnections,
     pub(crate) echo: Echo,
     pub(crate) openai: OpenAi,
@@ -124,7 +128,7 @@ impl App {
     pub(crate) fn stream(&self, answer: Deltas, beginning: NewGeneration, event: &SocketEvent) {
         let NewGeneration { connection, message, generation, model, received_at } = beginning;
         let answering = GenerationContext {
-            chats: self.chats.clone(),
+            generations: self.generations.clone(),
             sockets: self.sockets.clone(),
             authenticator: self.authenticator.clone(),
             connection,
@@ -160,7 +164,7 @@ impl App {
                     &sockets,
                     (&grant.tenant_id, &grant.chat_id),
                     answer,
-                    &record.waiting(),
+                    &record.pending_resumes(),
                     &request_id,
                 )
                 .await;

@@ -14,7 +14,7 @@ use shared::{
     auth::Authenticator,
     generation::ChatConnections,
     runtime::{aws, config::Config, telemetry},
-    storage::{Chats, Connections, Tenants},
+    storage::{ChatRepository, ConnectionRepository, GenerationRepository, MessageRepository, TenantRepository},
     websocket::{self, Publisher},
 };
 
@@ -26,8 +26,8 @@ async fn main() -> Result<(), Error> {
     telemetry::init(&config, env!("CARGO_CRATE_NAME"));
     let sdk = aws::sdk_config().await;
     let dynamodb = aws::dynamodb(&sdk);
-    let tenants = Tenants::new(dynamodb.clone(), config.tenants_table()?);
-    let connections = Connections::new(dynamodb.clone(), config.connections_table()?);
+    let tenants = TenantRepository::new(dynamodb.clone(), config.tenants_table()?);
+    let connections = ConnectionRepository::new(dynamodb.clone(), config.connections_table()?);
     let publisher = Publisher::new(aws::management_api(&sdk, config.management_endpoint()?));
     let mut openai = config.openai()?;
     if let Some(name) = config.openai_secret_name() {
@@ -35,7 +35,9 @@ async fn main() -> Result<(), Error> {
     }
     let app = Arc::new(App {
         authenticator: Authenticator::new(tenants),
-        chats: Chats::new(dynamodb, config.chats_table()?),
+        chats: ChatRepository::new(dynamodb.clone(), config.chats_table()?),
+        messages: MessageRepository::new(dynamodb.clone(), config.chats_table()?),
+        generations: GenerationRepository::new(dynamodb, config.chats_table()?),
         sockets: ChatConnections { connections, publisher },
         echo: Echo::new(config.echo_pace()?),
         openai: OpenAi::new(openai),

@@ -3,12 +3,14 @@
 use shared::{
     agents::Conversation,
     domain::{
+        connection::{Connection, ConnectionGrant},
         error::{ApiError, Code},
         id::MessageId,
         message::{Message, Status},
         time::Timestamp,
     },
-    storage::{Connection, ConnectionGrant, RegenerateResult},
+    generation,
+    storage::RegenerateResult,
     websocket::{AnswerName, SocketEvent},
 };
 
@@ -26,16 +28,16 @@ pub(crate) async fn regenerate(
     let now = Timestamp::now();
     let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
     let gone = || ApiError::chat_not_found(chat_id.as_str());
-    let read = app.chats.conversation(tenant_id, chat_id, CONTEXT_MESSAGES, now).await?;
+    let read = app.messages.conversation(tenant_id, chat_id, CONTEXT_MESSAGES, now).await?;
     let mut chat = read.ok_or_else(gone)?;
-    let ended = app.chats.take_over_all(tenant_id, chat_id, &mut chat, now).await?;
+    let ended = generation::take_over_expired(&app.generations, (tenant_id, chat_id), &mut chat, now).await?;
     app.tell_ends(ended, &connection.grant, event);
 
     let wanted = name.id()?;
     let old: Message = match chat.recent.last() {
         Some(last) if last.message_id == wanted => last.clone(),
         _ => {
-            let exists = app.chats.answer(tenant_id, chat_id, &wanted, now).await?.is_some();
+            let exists = app.generations.find(tenant_id, chat_id, &wanted, now).await?.is_some();
             return Err(if exists { not_the_last(&wanted) } else { ApiError::message_not_found(wanted.as_str()) });
         }
     };
@@ -44,8 +46,8 @@ pub(crate) async fn regenerate(
     }
     let agent = app.agent(chat.config.agent);
     let model = agent.model(&chat.config);
-    let generation = match app.chats.regenerate(tenant_id, chat_id, &old, &model, Timestamp::now()).await? {
-        RegenerateResult::Draft(generation) => *generation,
+    let generation = match app.generations.regenerate(tenant_id, chat_id, &old, &model, Timestamp::now()).await? {
+        RegenerateResult::Started(generation) => *generation,
         RegenerateResult::Busy => return Err(still_streaming()),
         RegenerateResult::NoChat => return Err(gone()),
     };

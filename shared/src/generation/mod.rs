@@ -11,6 +11,7 @@ mod heartbeat;
 mod prefetch;
 mod replay;
 mod socket_writer;
+mod takeover;
 mod text_buffer;
 
 pub use fan_out::ChatConnections;
@@ -18,3 +19,4 @@ pub use generate::{GenerationContext, generate};
 pub use prefetch::prefetch;
 pub use replay::{announce_end, replay};
 pub use socket_writer::StartAt;
+pub use takeover::{TakeoverResult, take_over, take_over_expired};

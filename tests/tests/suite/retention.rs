@@ -26,7 +26,7 @@ async fn keep_for(house: &Household, tenant: &Resident, days: Option<u32>) {
 
 async fn count(house: &Household, tenant: &Resident, user: &str) -> u32 {
     let user = UserId::parse(user).expect("a user");
-    house.chats().chat_count(&tenant.id, &user).await.expect("the table answers")
+    house.users().chat_count(&tenant.id, &user).await.expect("the table answers")
 }
 
 #[tokio::test]
@@ -142,9 +142,10 @@ async fn a_chat_whose_answer_is_made_anew_right_now_stays() {
     let chat = house.chat(&tenant, "u", old).await;
     house.exchange(&tenant, &chat, old).await;
     keep_for(&house, &tenant, Some(30)).await;
-    let conversation = house.chats().conversation(&tenant.id, &chat, 10, now).await.expect("the table answers");
+    let conversation = house.messages().conversation(&tenant.id, &chat, 10, now).await.expect("the table answers");
     let answer = conversation.expect("a chat").recent.pop().expect("an answer");
-    let begun = house.chats().regenerate(&tenant.id, &chat, &answer, "test", now).await.expect("the table answers");
-    assert!(matches!(begun, RegenerateResult::Draft(_)));
+    let begun =
+        house.generations().regenerate(&tenant.id, &chat, &answer, "test", now).await.expect("the table answers");
+    assert!(matches!(begun, RegenerateResult::Started(_)));
     assert_eq!(house.keep_house(now.plus(DAY / 2400)).await.chats_expired, 0);
 }
