@@ -32,9 +32,9 @@ pub struct TenantAccess {
     /// When the tenant was created.
     pub created_at: Timestamp,
     rest_count: u32,
-    rest_resets_at: Timestamp,
+    rest_ends_at: Timestamp,
     tickets_count: u32,
-    tickets_resets_at: Timestamp,
+    tickets_ends_at: Timestamp,
 }
 
 /// Whether a tenant's requests are accepted.
@@ -123,9 +123,9 @@ impl TenantAccess {
             retention_days: None,
             created_at: now,
             rest_count: 0,
-            rest_resets_at: window_over,
+            rest_ends_at: window_over,
             tickets_count: 0,
-            tickets_resets_at: window_over,
+            tickets_ends_at: window_over,
         }
     }
 
@@ -174,8 +174,8 @@ impl TenantAccess {
     #[must_use]
     pub fn rate_limit(&self, bucket: RateLimitBucket) -> RateLimitStatus {
         let (limit, count, ends_at) = match bucket {
-            RateLimitBucket::Rest => (self.limits.rest_per_minute, self.rest_count, self.rest_resets_at),
-            RateLimitBucket::Tickets => (self.limits.tickets_per_minute, self.tickets_count, self.tickets_resets_at),
+            RateLimitBucket::Rest => (self.limits.rest_per_minute, self.rest_count, self.rest_ends_at),
+            RateLimitBucket::Tickets => (self.limits.tickets_per_minute, self.tickets_count, self.tickets_ends_at),
         };
         RateLimitStatus { bucket, limit, remaining: limit.saturating_sub(count), ends_at }
     }

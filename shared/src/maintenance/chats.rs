@@ -67,14 +67,14 @@ async fn take_over(
     message_id: &MessageId,
 ) -> Result<(), StorageError> {
     let Sweep { maintenance, request_id, .. } = sweep;
+    let generations = &maintenance.generations;
     let takeover =
-        generation::take_over(&maintenance.generations, (tenant, chat), message_id, Status::Interrupted, sweep.now)
-            .await?;
+        generation::take_over(generations, (tenant, chat), message_id, Status::Interrupted, sweep.now).await?;
     if let TakeoverResult::Ended { generation, record: Some(record) } = takeover {
         sweep.counter.update(|report| report.generations_taken_over += 1);
-        let waiting = record.pending_resumes();
+        let pending = record.pending_resumes();
         let notification =
-            generation::announce_end(&maintenance.sockets, (tenant, chat), *generation, &waiting, request_id);
+            generation::announce_end(&maintenance.sockets, (tenant, chat), *generation, &pending, request_id);
         // A client that is not notified in time resumes, or reads the message over REST.
         if tokio::time::timeout(NOTIFICATION_TIMEOUT, notification).await.is_err() {
             tracing::warn!(request_id, "end notification timed out");

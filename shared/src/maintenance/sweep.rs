@@ -30,7 +30,7 @@ pub struct Maintenance {
     pub tenants: TenantRepository,
     /// Chats and their messages.
     pub chats: ChatRepository,
-    /// Generations.
+    /// Generations, for takeovers.
     pub generations: GenerationRepository,
     /// Open connections.
     pub sockets: ChatConnections,

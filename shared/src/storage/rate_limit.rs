@@ -22,9 +22,9 @@ pub(super) struct WindowAttributes {
 impl WindowAttributes {
     pub(super) fn of(bucket: RateLimitBucket) -> Self {
         match bucket {
-            RateLimitBucket::Rest => Self { count: "rest_count", ends_at: "rest_resets_at", limit: "rest_per_minute" },
+            RateLimitBucket::Rest => Self { count: "rest_count", ends_at: "rest_ends_at", limit: "rest_per_minute" },
             RateLimitBucket::Tickets => {
-                Self { count: "tickets_count", ends_at: "tickets_resets_at", limit: "tickets_per_minute" }
+                Self { count: "tickets_count", ends_at: "tickets_ends_at", limit: "tickets_per_minute" }
             }
         }
     }

@@ -82,9 +82,9 @@ impl ChatRepository {
         let read = try_join_all(ids.chunks(READ_BATCH / 2).map(|ids| self.get_all(tenant, ids))).await?;
         let mut chats: Vec<Chat> = read.into_iter().flatten().collect();
         let read = chats.len();
-        let fitting_items = fitting_items(&chats);
-        chats.truncate(fitting_items);
-        Ok(ChatList { chats, has_more: has_next || fitting_items < read })
+        let fitting = fitting_items(&chats);
+        chats.truncate(fitting);
+        Ok(ChatList { chats, has_more: has_next || fitting < read })
     }
 
     /// The ids of a page, and the first id after it.
