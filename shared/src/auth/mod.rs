@@ -1,5 +1,7 @@
 //! Authentication: API key → tenant → may it come in?
 
+mod chat_access;
+
 use std::{
     collections::HashMap,
     hash::Hash,
@@ -19,6 +21,8 @@ use crate::{
     runtime::telemetry,
     storage::{AccessDenied, Admission, StorageError, TenantAccess, Tenants},
 };
+
+pub use chat_access::check_chat_access;
 
 /// Where the key is sent.
 pub const API_KEY_HEADER: &str = "x-api-key";

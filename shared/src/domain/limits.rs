@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
@@ -71,25 +70,6 @@ impl RateLimitStatus {
         self.limit == 0 || (self.remaining == 0 && self.resets_at > now)
     }
 
-    /// The headers of an answer: `X-RateLimit-Limit`, `X-RateLimit-Remaining`, `X-RateLimit-Reset` (epoch seconds), and
-    /// `RateLimit-Policy` and `RateLimit` as of draft-ietf-httpapi-ratelimit-headers-10.
-    #[must_use]
-    pub fn headers(&self, now: Timestamp) -> [(&'static str, HeaderValue); 5] {
-        let name = match self.bucket {
-            RateLimitBucket::Rest => "rest",
-            RateLimitBucket::Tickets => "tickets",
-        };
-        let text = |text: String| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
-        let seconds = self.seconds_left(now);
-        [
-            ("x-ratelimit-limit", self.limit.into()),
-            ("x-ratelimit-remaining", self.remaining.into()),
-            ("x-ratelimit-reset", self.reset_second().into()),
-            ("ratelimit-policy", text(format!("\"{name}\";q={};w={}", self.limit, WINDOW.as_secs()))),
-            ("ratelimit", text(format!("\"{name}\";r={};t={seconds}", self.remaining))),
-        ]
-    }
-
     /// The error for a request that does not fit into its window any more.
     #[must_use]
     pub fn exceeded(&self, now: Timestamp) -> ApiError {
@@ -104,12 +84,15 @@ impl RateLimitStatus {
         .with_header(http::header::RETRY_AFTER, seconds.into())
     }
 
-    /// Rounded up: whoever waits that long finds a new window.
-    fn seconds_left(&self, now: Timestamp) -> u64 {
+    /// The seconds until the next window, rounded up: after them it has begun.
+    #[must_use]
+    pub fn seconds_left(&self, now: Timestamp) -> u64 {
         self.resets_at.millis_since(now).div_ceil(1_000)
     }
 
-    fn reset_second(&self) -> i64 {
+    /// The second, since 1970, from which on the next window may begin.
+    #[must_use]
+    pub fn reset_second(&self) -> i64 {
         self.resets_at.plus(Duration::from_millis(999)).as_seconds()
     }
 }
@@ -152,25 +135,9 @@ mod tests {
     }
 
     #[test]
-    fn both_families_of_headers_say_the_same() {
-        let (rate_limit, now) = rate_limit(41_001);
-        let headers = rate_limit.headers(now).map(|(name, value)| format!("{name}: {}", value.to_str().expect("text")));
-        assert_eq!(
-            headers,
-            [
-                "x-ratelimit-limit: 100",
-                "x-ratelimit-remaining: 7",
-                "x-ratelimit-reset: 1000042",
-                "ratelimit-policy: \"rest\";q=100;w=60",
-                "ratelimit: \"rest\";r=7;t=42",
-            ]
-        );
-    }
-
-    #[test]
     fn retry_after_is_never_zero() {
         let (rate_limit, now) = rate_limit(0);
         let error = rate_limit.exceeded(now);
-        assert_eq!(error.header().map(|(_, value)| value.clone()), Some(HeaderValue::from(1)));
+        assert_eq!(error.header().map(|(_, value)| value.clone()), Some(http::HeaderValue::from(1)));
     }
 }

@@ -3,11 +3,11 @@
 use tracing_subscriber::EnvFilter;
 
 use super::line;
-use crate::{domain::error::ApiError, runtime::config::Config};
+use crate::{domain::error::ApiError, runtime::config::RuntimeConfig};
 
 /// Begins to log what `function`, named by `env!("CARGO_CRATE_NAME")`, and this library say, at the configured level.
 /// What other libraries say below a warning is left out.
-pub fn init(config: &Config, function: &str) {
+pub fn init(config: &RuntimeConfig, function: &str) {
     line::name_stack(config.stack_name());
     let level = config.log_level();
     tracing_subscriber::fmt()

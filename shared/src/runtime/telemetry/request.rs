@@ -76,7 +76,8 @@ mod tests {
         let by_code = &refused["_aws"]["CloudWatchMetrics"][2];
         assert_eq!(by_code["Dimensions"], json!([["stack", "error.code"]]));
         assert_eq!(by_code["Metrics"], json!([{ "Name": "errors", "Unit": "Count" }]));
-        let broken = written("GET /", RequestEnd { status: Code::Internal.status(), code: Some(Code::Internal) });
+        let broken =
+            written("GET /", RequestEnd { status: StatusCode::INTERNAL_SERVER_ERROR, code: Some(Code::Internal) });
         assert_eq!(broken["faults"], 1);
     }
 
