@@ -146,7 +146,9 @@ mod tests {
         json!({
             "headers": { "X-API-Key": "from-header" },
             "queryStringParameters": { "api_key": "from-query", "ticket": "tk_1" },
-            "requestContext": { "connectionId": "c-1", "requestId": "r-1", "requestTimeEpoch": 1_795_409_902_401_i64 },
+            "requestContext": {
+                "connectedAt": 0, "connectionId": "c-1", "requestId": "r-1", "requestTimeEpoch": 1_795_409_902_401_i64,
+            },
         })
     }
 
