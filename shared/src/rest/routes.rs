@@ -44,7 +44,7 @@ pub const CREATE_TICKET: Route =
     Route::new(Method::POST, "/api/v1/chats/{chat_id}/tickets", "create-ticket", "createTicket");
 
 /// Every route.
-pub const ROUTES: [Route; 7] =
+pub static ROUTES: [Route; 7] =
     [CREATE_CHAT, LIST_USER_CHATS, GET_CHAT, UPDATE_CHAT, DELETE_CHAT, LIST_MESSAGES, CREATE_TICKET];
 
 impl Route {
@@ -100,9 +100,9 @@ pub fn is_chat_collection(path: &str) -> bool {
 /// `ROUTE_NOT_FOUND`.
 #[must_use]
 pub fn unknown_route(method: &Method, path: &str) -> ApiError {
-    let routes = ROUTES.into_iter().filter(|route| route.matches(path));
-    let allowed: BTreeSet<String> = routes.map(|route| route.method.to_string()).collect();
-    let allowed: Vec<String> = allowed.into_iter().collect();
+    let routes = ROUTES.iter().filter(|route| route.matches(path));
+    let allowed: BTreeSet<&str> = routes.map(|route| route.method.as_str()).collect();
+    let allowed: Vec<&str> = allowed.into_iter().collect();
     let shown: String = path.chars().take(256).collect();
     if allowed.is_empty() {
         return ApiError::new(
