@@ -11,7 +11,7 @@ use crate::{app::App, grant, greeting};
 
 /// Opens the connection, or refuses the handshake. The socket exists only after the response, and is greeted then.
 pub(crate) async fn handle(app: App, event: SocketEvent) -> Result<(), ApiError> {
-    let connection = within_deadline(open(&app, &event)).await?;
+    let connection = within_deadline(Box::pin(open(&app, &event))).await?;
     after_response::spawn(telemetry::background_task("greet", async move {
         greeting::greet_or_close(&app, &connection, &event.request_id).await
     }));

@@ -22,5 +22,5 @@ impl App {
 /// Removes the connection and releases its slot. API Gateway does not promise `$disconnect` for every socket: a
 /// connection that was missed is found when its tenant needs the slot.
 pub(crate) async fn handle(app: App, event: SocketEvent) -> Result<(), ApiError> {
-    within_deadline(async { Ok(app.connections.forget(&event.connection_id).await?) }).await
+    within_deadline(Box::pin(async { Ok(app.connections.forget(&event.connection_id).await?) })).await
 }

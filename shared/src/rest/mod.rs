@@ -9,9 +9,7 @@ mod routes;
 mod serve;
 
 pub use crate::runtime::status::status;
-pub use request::{
-    chat_id, idempotency_key, is_cors_preflight, json_body, no_body, path_parameter, query, request_id, user_id,
-};
+pub use request::{chat_id, idempotency_key, is_cors_preflight, json_body, no_body, query, request_id, user_id};
 pub use response::{created, created_at, no_content, ok, replayed};
 pub use routes::{
     CREATE_CHAT, CREATE_TICKET, DELETE_CHAT, GET_CHAT, LIST_MESSAGES, LIST_USER_CHATS, ROUTES, Route, UPDATE_CHAT,

@@ -106,16 +106,6 @@ pub fn query(request: &Request) -> Fields {
         .map_or_else(|| Fields::from_pairs([]), |query| Fields::from_pairs(query.iter()))
 }
 
-/// A parameter of the path.
-///
-/// # Errors
-///
-/// `INVALID_PARAMETER`.
-pub fn path_parameter<T: Field>(request: &Request, name: &'static str) -> Result<T, ApiError> {
-    let value = raw_path_parameter(request, name);
-    Fields::from_pairs([(name, value)]).required(name)
-}
-
 /// The path parameter `chat_id`.
 ///
 /// # Errors
@@ -132,7 +122,7 @@ pub fn chat_id(request: &Request) -> Result<ChatId, ApiError> {
 ///
 /// `INVALID_PARAMETER`.
 pub fn user_id(request: &Request) -> Result<UserId, ApiError> {
-    path_parameter(request, "user_id")
+    Fields::from_pairs([("user_id", raw_path_parameter(request, "user_id"))]).required("user_id")
 }
 
 fn raw_path_parameter<'a>(request: &'a Request, name: &str) -> &'a str {
@@ -207,6 +197,15 @@ mod tests {
     fn impossible_chat_id_is_a_chat_that_does_not_exist() {
         assert_eq!(code(chat_id(&with_chat_id("nonsense"))), Some(Code::ChatNotFound));
         assert!(chat_id(&with_chat_id(ChatId::generate().as_str())).is_ok());
+    }
+
+    #[test]
+    fn impossible_user_id_is_invalid() {
+        let with_user_id = |text: &str| {
+            request("").with_path_parameters(HashMap::from([("user_id".to_owned(), vec![text.to_owned()])]))
+        };
+        assert_eq!(code(user_id(&with_user_id("a b"))), Some(Code::InvalidParameter));
+        assert_eq!(user_id(&with_user_id("user@example.com")).ok(), UserId::parse("user@example.com"));
     }
 
     #[test]

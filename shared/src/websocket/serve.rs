@@ -110,8 +110,8 @@ where
     Runtime::new(service).layer(AfterResponse::new(&runtime)).run().await
 }
 
-/// The response to one event. It has no body: API Gateway replaces the body of a refused handshake, and sends that of
-/// another event to nobody, or to the socket, past our own events.
+/// The response to one event. It has no body: API Gateway replaces the body of a refused handshake, and drops that of
+/// another event or sends it to the socket, past our own events.
 async fn respond<F>(event: SocketEvent, handler: impl FnOnce(SocketEvent) -> F) -> Value
 where
     F: Future<Output = Result<(), ApiError>>,
