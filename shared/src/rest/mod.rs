@@ -8,15 +8,12 @@ mod response;
 mod routes;
 mod serve;
 
-pub use request::{chat_id, idempotency_key, is_cors_preflight, json_body, no_body, query, request_id, user_id};
-pub use response::{created, created_at, no_content, ok, replayed};
+pub use request::{
+    Request, chat_id, idempotency_key, is_cors_preflight, json_body, no_body, query, request_id, user_id,
+};
+pub use response::{Response, created, created_at, no_content, ok, replayed};
 pub use routes::{
     CREATE_CHAT, CREATE_TICKET, DELETE_CHAT, GET_CHAT, LIST_MESSAGES, LIST_USER_CHATS, ROUTES, Route, UPDATE_CHAT,
     is_chat_collection, unknown_route,
 };
 pub use serve::{RestFunction, run_public};
-
-/// A request, as API Gateway's HTTP API passes it on (payload format 2.0).
-pub type Request = lambda_http::Request;
-/// The response of a handler.
-pub type Response = lambda_http::Response<lambda_http::Body>;

@@ -7,7 +7,6 @@ use http::{
 use lambda_http::{RequestExt, request::RequestContext};
 use serde_json::Value;
 
-use super::Request;
 use crate::{
     auth::API_KEY_HEADER,
     domain::{
@@ -16,6 +15,9 @@ use crate::{
         input::{Field, Fields},
     },
 };
+
+/// A request, as API Gateway's HTTP API passes it on (payload format 2.0).
+pub type Request = lambda_http::Request;
 
 /// The largest body, in bytes.
 const MAX_BODY: usize = 64 * 1024;

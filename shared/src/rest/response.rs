@@ -5,8 +5,10 @@ use lambda_http::Body;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Response;
 use crate::domain::error::{ApiError, Code};
+
+/// The response of a handler.
+pub type Response = lambda_http::Response<lambda_http::Body>;
 
 /// 200 with a JSON body.
 ///

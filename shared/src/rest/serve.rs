@@ -5,7 +5,11 @@ use std::{convert::Infallible, future::Future};
 use http::{HeaderName, HeaderValue};
 use lambda_http::{Error, RequestExt, request::RequestContext, service_fn};
 
-use super::{Request, Response, rate_limit_headers::rate_limit_headers, request, response};
+use super::{
+    rate_limit_headers::rate_limit_headers,
+    request::{self, Request},
+    response::{self, Response},
+};
 use crate::{
     auth::{Authenticator, Tenant},
     domain::{

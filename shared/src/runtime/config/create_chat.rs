@@ -1,7 +1,8 @@
 //! The configuration of `create-chat`.
 
 use super::{
-    Environment, FunctionConfig, RestConfig,
+    environment::Environment,
+    function::{FunctionConfig, RestConfig},
     variables::{CHATS_TABLE, DEFAULT_AGENT, TENANTS_TABLE},
 };
 use crate::domain::agent_name::AgentName;

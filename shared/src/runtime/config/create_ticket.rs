@@ -1,7 +1,8 @@
 //! The configuration of `create-ticket`.
 
 use super::{
-    Environment, FunctionConfig, RestConfig,
+    environment::Environment,
+    function::{FunctionConfig, RestConfig},
     variables::{CHATS_TABLE, CONNECTIONS_TABLE, TENANTS_TABLE, WEBSOCKET_URL},
 };
 

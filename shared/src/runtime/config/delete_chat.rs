@@ -1,7 +1,8 @@
 //! The configuration of `delete-chat`.
 
 use super::{
-    Environment, FunctionConfig, RestConfig,
+    environment::Environment,
+    function::{FunctionConfig, RestConfig},
     variables::{CHATS_TABLE, CONNECTIONS_TABLE, MANAGEMENT_ENDPOINT, TENANTS_TABLE},
 };
 

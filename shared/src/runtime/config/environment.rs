@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, fmt};
 
-use super::{ConfigError, Problem, variables::Variable};
+use super::{
+    error::{ConfigError, Problem},
+    variables::Variable,
+};
 
 /// The environment as it is when a function starts, what has been read of it, and what was wrong with that.
 #[derive(Default)]

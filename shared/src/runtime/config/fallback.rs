@@ -1,6 +1,6 @@
 //! The configuration of `fallback`.
 
-use super::{Environment, FunctionConfig};
+use super::{environment::Environment, function::FunctionConfig};
 
 /// The configuration of `fallback`, which reads nothing of its own.
 pub struct FallbackConfig;

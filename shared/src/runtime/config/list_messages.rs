@@ -1,7 +1,8 @@
 //! The configuration of `list-messages`.
 
 use super::{
-    Environment, FunctionConfig, RestConfig,
+    environment::Environment,
+    function::{FunctionConfig, RestConfig},
     variables::{CHATS_TABLE, TENANTS_TABLE},
 };
 

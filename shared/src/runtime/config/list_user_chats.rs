@@ -1,7 +1,8 @@
 //! The configuration of `list-user-chats`.
 
 use super::{
-    Environment, FunctionConfig, RestConfig,
+    environment::Environment,
+    function::{FunctionConfig, RestConfig},
     variables::{CHATS_TABLE, TENANTS_TABLE},
 };
 

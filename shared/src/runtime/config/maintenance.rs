@@ -1,7 +1,8 @@
 //! The configuration of `maintenance`.
 
 use super::{
-    Environment, FunctionConfig,
+    environment::Environment,
+    function::FunctionConfig,
     variables::{CHATS_TABLE, CONNECTIONS_TABLE, MANAGEMENT_ENDPOINT, TENANTS_TABLE},
 };
 

@@ -1,7 +1,7 @@
 //! What every function reads.
 
 use super::{
-    Environment,
+    environment::Environment,
     variables::{AFTER_RESPONSE, LOG_LEVEL, STACK_NAME, Variable},
 };
 

@@ -1,6 +1,6 @@
 //! The configuration of `ws-disconnect`.
 
-use super::{Environment, FunctionConfig, variables::CONNECTIONS_TABLE};
+use super::{environment::Environment, function::FunctionConfig, variables::CONNECTIONS_TABLE};
 
 /// The configuration of `ws-disconnect`.
 pub struct WsDisconnectConfig {

@@ -5,7 +5,8 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::{
-    Environment, FunctionConfig,
+    environment::Environment,
+    function::FunctionConfig,
     variables::{
         BEDROCK_MODEL, CHATS_TABLE, CONNECTIONS_TABLE, CONTEXT_TOKENS, DEFAULT_AGENT, ECHO_TOKENS_PER_SECOND,
         MANAGEMENT_ENDPOINT, OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_HEADERS, OPENAI_MODEL, OPENAI_SECRET_NAME,
