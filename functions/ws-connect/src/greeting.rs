@@ -46,7 +46,7 @@ fn closes_socket(code: Code) -> bool {
 }
 
 /// Sends `connection_established` and, to a new user, `user_created`. The outer error says that the socket may not stay,
-/// the inner one that it could not be reached.
+/// the inner error that it could not be reached.
 ///
 /// Running generations are read after the connection was stored: each of them either is in the first event, or finds the
 /// connection. A deleted chat and a revoked key close the connections that they find, so both are checked before the

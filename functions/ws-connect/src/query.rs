@@ -31,7 +31,7 @@ impl Field for ReadElsewhere {
     }
 }
 
-/// Any text: one that is no chat id names a chat that does not exist.
+/// Any text: a text that is no chat id names a chat that does not exist.
 struct ChatText(String);
 
 impl Field for ChatText {
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_parameter_is_refused_before_the_chat_is_looked_up() {
+    fn unknown_parameter_is_refused_before_the_chat_is_read() {
         assert_eq!(refused(&[("user_id", "u"), ("chat_id", "nonsense"), ("colour", "red")]), Code::UnknownField);
     }
 

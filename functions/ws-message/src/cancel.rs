@@ -1,4 +1,4 @@
-//! `cancel`: ends a running generation. For one that has ended, sends its end again.
+//! `cancel`: ends a running generation. If the generation has ended, sends its end again.
 
 use std::{sync::Arc, time::Duration};
 
