@@ -5,6 +5,7 @@
 //! gathers while a post is in flight leaves in one frame. Beside them a heartbeat saves the text as it grows and looks what
 //! others want of the answer. What has ended is replayed through the same writers.
 
+mod context_window;
 mod fan_out;
 mod generate;
 mod heartbeat;
@@ -14,6 +15,7 @@ mod socket_writer;
 mod takeover;
 mod text_buffer;
 
+pub use context_window::{CONTEXT_MESSAGES, context_window};
 pub use fan_out::ChatConnections;
 pub use generate::{GenerationContext, generate};
 pub use prefetch::prefetch;

@@ -20,7 +20,7 @@ use crate::{
 /// How many entries of a shard are processed concurrently, so that a long one delays few others.
 const CONCURRENT_ENTRIES: usize = 4;
 
-/// How long a failed entry is postponed: one that always fails must not take the time of every run.
+/// How long a failed entry is postponed: an entry that always fails must not take the time of every run.
 const RETRY_INTERVAL: Duration = Duration::from_secs(15 * 60);
 
 /// What the sweeps work with.

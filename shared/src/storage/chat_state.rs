@@ -47,7 +47,7 @@ impl ChatStates {
         Ok(self.get_deleted_too(tenant, chat).await?.filter(|state| !state.is_deleted()))
     }
 
-    /// Reads the state of a chat, also of a deleted one that is not purged yet.
+    /// Reads the state of a chat, also of a deleted chat that is not purged yet.
     pub(super) async fn get_deleted_too(
         &self,
         tenant: &TenantId,

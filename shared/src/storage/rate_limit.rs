@@ -41,7 +41,7 @@ impl WindowAttributes {
             .expression_attribute_values(":one", number(1))
     }
 
-    /// Starts the window after the one that `ended_at` that time, if `condition` holds and no other request has. That one
+    /// Starts the window after the window that `ended_at` that time, if `condition` holds and no other request has. That one
     /// request is counted.
     pub(super) fn start(
         self,

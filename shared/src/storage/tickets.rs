@@ -57,7 +57,7 @@ impl TicketRepository {
     }
 
     /// Redeems a ticket, once; `None` when it is unknown, redeemed or expired. Also `None` when the response to a first
-    /// attempt was lost: a ticket that is wasted is better than one that opens two connections.
+    /// attempt was lost: a wasted ticket is better than a ticket that opens two connections.
     ///
     /// # Errors
     ///
