@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{dev, docs, key, package, process, tenant, user};
+use crate::{dev, key, package, process, tenant, user};
 
 /// Chats between users and agents over REST and WebSocket.
 #[derive(Debug, Parser)]
@@ -26,8 +26,6 @@ enum Command {
     User(Box<user::Options>),
     /// Build the functions for AWS, and put them into a folder from which `sam deploy` needs no Rust.
     Package(package::Options),
-    /// Print a document that describes the API to programs.
-    Docs(docs::Options),
     /// Runs a DynamoDB Local with the template's tables, for tests. Keeps nothing.
     #[command(hide = true)]
     Dynamodb(dev::DynamoDbOptions),
@@ -45,7 +43,6 @@ pub fn main() -> ExitCode {
         Command::Key(options) => key::main(*options),
         Command::User(options) => user::main(*options),
         Command::Package(options) => package::main(options),
-        Command::Docs(options) => docs::main(options),
         Command::Dynamodb(options) => dev::dynamodb(options),
         Command::Guard => process::guard(),
     }

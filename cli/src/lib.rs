@@ -8,7 +8,6 @@
 mod admin;
 mod command;
 mod dev;
-mod docs;
 mod file;
 mod key;
 mod package;

@@ -15,7 +15,7 @@ pub const LIFETIME: Duration = Duration::from_secs(60);
 pub struct Ticket<'a> {
     /// The pass itself: it opens one socket, once.
     pub ticket: &'a str,
-    /// StopTime when it does.
+    /// Until when it does.
     pub expires_at: Timestamp,
     /// Where to connect, with the ticket in it.
     pub url: String,

@@ -43,7 +43,7 @@ pub fn unknown_route(method: &Method, path: &str) -> ApiError {
         return ApiError::new(
             Code::RouteNotFound,
             "There is nothing at this path.",
-            "CommandPoll up the path in the API's documentation; only POST /api/v1/chats/ may end in a slash.",
+            "Look up the path in the API's documentation; only POST /api/v1/chats/ may end in a slash.",
         )
         .with_detail("path", shown);
     }

@@ -38,7 +38,7 @@ pub(super) fn document() -> Value {
     schemas.received::<Frame>();
     let (user_id, chat_id) = (schemas.received::<UserId>(), schemas.received::<ChatId>());
     let mut schemas = schemas.finish();
-    keep_codes(&mut schemas, |code| codes::seen(code).event);
+    keep_codes(&mut schemas, |code| codes::places(code).event);
     with_retryable(&mut schemas);
 
     let events = take_events(&mut schemas);
@@ -114,7 +114,7 @@ pub(super) fn document() -> Value {
                 },
                 "ticket": {
                     "type": "httpApiKey", "in": "query", "name": "ticket",
-                    "description": "A grant for one socket, from `POST /api/v1/chats/{chat_id}/tickets`.",
+                    "description": "A pass for one socket, from `POST /api/v1/chats/{chat_id}/tickets`.",
                 },
             },
         },
@@ -126,7 +126,7 @@ fn security() -> Value {
     json!([scheme("header"), scheme("query"), scheme("ticket")])
 }
 
-/// The events by type, each with the fields that all of them have.
+/// The events by type, each with the fields common to all.
 fn take_events(schemas: &mut Map<String, Value>) -> Vec<(String, Value)> {
     let event = schemas.remove("Event").unwrap_or_default();
     let variants = event["oneOf"].as_array().cloned().unwrap_or_default();
@@ -138,7 +138,7 @@ fn take_events(schemas: &mut Map<String, Value>) -> Vec<(String, Value)> {
         }
         let kind = kind(&variant);
         add_fields(&mut variant, &event);
-        // Only a socket that nobody knows any more is told something without its chat.
+        // Only an error event on an unknown connection has no chat.
         if kind != "error"
             && let Some(required) = variant["required"].as_array_mut()
         {
@@ -151,7 +151,7 @@ fn take_events(schemas: &mut Map<String, Value>) -> Vec<(String, Value)> {
     events
 }
 
-/// The frames by type, with both names of `type`.
+/// The frames by type, each with `type` and its other name, `action`.
 fn take_frames(schemas: &mut Map<String, Value>) -> Vec<(String, Value)> {
     let frame = schemas.remove("Frame").unwrap_or_default();
     let variants = frame["oneOf"].as_array().cloned().unwrap_or_default();
@@ -193,7 +193,7 @@ fn message(kind: &str, name: &str, summary: Value, examples: &[(&str, Value)]) -
     })
 }
 
-/// What a client says before the socket is open.
+/// What a client sends in the handshake.
 fn handshake(user_id: &Value, chat_id: &Value) -> Value {
     json!({
         "method": "GET",
@@ -218,16 +218,16 @@ fn handshake(user_id: &Value, chat_id: &Value) -> Value {
     })
 }
 
-/// Why a handshake can fail: status, code, what to do.
+/// The errors that refuse a handshake: status, code, suggestion.
 fn refusals() -> Value {
-    let refusals = Code::ALL.into_iter().filter(|code| codes::seen(*code).handshake).map(|code| {
-        let error = examples::error_answer(code)["error"].take();
+    let refusals = Code::ALL.into_iter().filter(|code| codes::places(*code).handshake).map(|code| {
+        let error = examples::error_response(code)["error"].take();
         json!({ "status": code.status().as_u16(), "code": code.as_str(), "suggestion": error["details"]["suggestion"] })
     });
     refusals.collect()
 }
 
-/// On a socket there is no status, so each error says whether to try again.
+/// A socket has no HTTP status, so each error has `retryable`.
 fn with_retryable(schemas: &mut Map<String, Value>) {
     if let Some(required) = schemas.get_mut("ErrorDetails").and_then(|schema| schema["required"].as_array_mut()) {
         required.push("retryable".into());

@@ -1,41 +1,37 @@
-//! The checked-in documents are what the types say, and their examples are what they describe.
+//! The checked-in documents match the types, and their examples match their schemas.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use shared::domain::error::Code;
 use shared::rest::ROUTES;
 
-use super::{Document, codes, examples};
+use super::{codes, document::Document, examples};
+use crate::workspace;
 
-fn docs(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name)
-}
-
-fn checked_in(document: Document, name: &str) {
-    let text = fs::read_to_string(docs(name)).unwrap_or_default();
-    let command = name.trim_end_matches(".json");
+fn assert_up_to_date(document: Document) {
+    let text = fs::read_to_string(workspace::path(document.file())).unwrap_or_default();
     assert!(
-        text == format!("{:#}\n", document.generate()),
-        "docs/{name} is not what the types say; look at the difference after `cargo chat docs {command} > docs/{name}`"
+        text == document.text(),
+        "{} differs from the types; run `cargo xtask docs` and review the difference",
+        document.file()
     );
 }
 
 #[test]
 fn the_openapi_document_is_up_to_date() {
-    checked_in(Document::Openapi, "openapi.json");
+    assert_up_to_date(Document::OpenApi);
 }
 
 #[test]
 fn the_asyncapi_document_is_up_to_date() {
-    checked_in(Document::Asyncapi, "asyncapi.json");
+    assert_up_to_date(Document::AsyncApi);
 }
 
 #[test]
-fn every_route_is_described_and_nothing_else() {
-    let document = Document::Openapi.generate();
+fn document_describes_exactly_the_routes() {
+    let document = Document::OpenApi.generate();
     let paths = document["paths"].as_object().expect("paths");
     let described: BTreeSet<String> = paths
         .iter()
@@ -52,7 +48,7 @@ fn every_route_is_described_and_nothing_else() {
 }
 
 #[test]
-fn every_code_is_listed_once_under_the_name_that_is_sent() {
+fn every_error_code_is_listed_once_under_its_wire_name() {
     let mut schemas = super::schemas::Schemas::new();
     schemas.sent::<Code>();
     let schemas = schemas.finish();
@@ -62,18 +58,17 @@ fn every_code_is_listed_once_under_the_name_that_is_sent() {
 }
 
 #[test]
-fn errors_are_examples_of_their_code() {
+fn every_error_code_has_an_example() {
     for code in Code::ALL {
-        let error = &examples::error_answer(code)["error"];
+        let error = &examples::error_response(code)["error"];
         assert_eq!(error["code"], code.as_str());
         assert_ne!(error["message"], "", "{code:?} has no example");
     }
 }
 
-/// Validates every object that has a schema beside its examples.
 #[test]
-fn every_body_has_examples_and_they_hold_to_its_schema() {
-    let document = Document::Openapi.generate();
+fn every_body_has_examples_that_match_its_schema() {
+    let document = Document::OpenApi.generate();
     let mut bodies = Vec::new();
     collect(&document, "application/json", &mut bodies);
     assert!(bodies.len() > 40, "{}", bodies.len());
@@ -81,28 +76,28 @@ fn every_body_has_examples_and_they_hold_to_its_schema() {
         let examples = body["examples"].as_object().expect("examples");
         assert!(!examples.is_empty());
         for (name, example) in examples {
-            holds(&document, &body["schema"], &example["value"], name);
+            assert_valid(&document, &body["schema"], &example["value"], name);
         }
     }
 }
 
 #[test]
-fn every_message_has_examples_and_they_hold_to_its_schema() {
-    let document = Document::Asyncapi.generate();
+fn every_message_has_examples_that_match_its_schema() {
+    let document = Document::AsyncApi.generate();
     let messages = document["components"]["messages"].as_object().expect("messages");
     let mut kinds = BTreeSet::new();
     for (name, message) in messages {
         let examples = message["examples"].as_array().expect("examples");
         assert!(!examples.is_empty(), "{name} has no example");
         for example in examples {
-            holds(&document, &message["payload"], &example["payload"], name);
+            assert_valid(&document, &message["payload"], &example["payload"], name);
         }
         kinds.insert(message["name"].as_str().expect("a name"));
     }
-    let seen = |code: &Code| codes::seen(*code).event;
+    let is_event = |code: &Code| codes::places(*code).event;
     assert_eq!(
         messages["ErrorEvent"]["examples"].as_array().map(Vec::len),
-        Some(Code::ALL.iter().filter(|code| seen(code)).count())
+        Some(Code::ALL.iter().filter(|code| is_event(code)).count())
     );
     assert!(kinds.is_superset(&BTreeSet::from(["message", "message_stream_token", "error"])), "{kinds:?}");
 }
@@ -122,19 +117,18 @@ fn collect<'a>(value: &'a Value, name: &str, found: &mut Vec<&'a Value>) {
     }
 }
 
-fn holds(document: &Value, schema: &Value, example: &Value, name: &str) {
+fn assert_valid(document: &Value, schema: &Value, example: &Value, name: &str) {
     let schema = json!({ "allOf": [schema], "components": document["components"] });
     let validator = jsonschema::draft202012::new(&schema).expect("a schema");
     let errors: Vec<String> =
         validator.iter_errors(example).map(|error| format!("{}: {error}", error.instance_path())).collect();
-    assert!(errors.is_empty(), "the example {name}, {example}, is none: {errors:#?}");
+    assert!(errors.is_empty(), "the example {name} does not match its schema: {example}: {errors:#?}");
 }
 
-/// The page for people names all that the documents for programs describe.
 #[test]
-fn the_page_for_people_leaves_nothing_out() {
-    let page = fs::read_to_string(docs("API.md")).expect("docs/API.md is there");
-    let (rest, websocket) = (Document::Openapi.generate(), Document::Asyncapi.generate());
+fn api_page_names_every_code_operation_and_message() {
+    let page = fs::read_to_string(workspace::path("docs/API.md")).expect("docs/API.md is there");
+    let (rest, websocket) = (Document::OpenApi.generate(), Document::AsyncApi.generate());
     let mut names: Vec<String> = Code::ALL.map(|code| format!("`{}`", code.as_str())).to_vec();
     for (path, methods) in rest["paths"].as_object().expect("paths") {
         names.extend(
@@ -144,5 +138,5 @@ fn the_page_for_people_leaves_nothing_out() {
     let messages = websocket["components"]["messages"].as_object().expect("messages");
     names.extend(messages.values().map(|message| format!("`{}`", message["name"].as_str().expect("a name"))));
     let missing: Vec<String> = names.into_iter().filter(|name| !page.contains(name)).collect();
-    assert!(missing.is_empty(), "docs/API.md says nothing of {missing:?}");
+    assert!(missing.is_empty(), "docs/API.md does not mention {missing:?}");
 }

@@ -15,7 +15,7 @@ use super::{
     schemas::{Schemas, keep_codes},
 };
 
-/// What any answer to a request with a key can be.
+/// Errors of every operation.
 const ALWAYS: [Code; 6] = [
     Code::MissingApiKey,
     Code::InvalidApiKey,
@@ -25,7 +25,7 @@ const ALWAYS: [Code; 6] = [
     Code::Unavailable,
 ];
 
-/// What a body can be refused with, whatever is in it.
+/// Errors of every operation with a body.
 const BODY: [Code; 4] = [Code::InvalidJson, Code::UnknownField, Code::PayloadTooLarge, Code::UnsupportedMediaType];
 
 const DESCRIPTION: &str = "\
@@ -40,7 +40,7 @@ with 404 `ROUTE_NOT_FOUND`, a method that a path does not have with 405 `METHOD_
 neither needs a key, but for a `POST` below `/api/v1/chats/`, which is counted too. Unknown fields of a body and unknown query parameters are refused with their name.
 
 **What API Gateway says itself** has not this shape, but `{\"message\": …}`, and no `X-Request-Id`: 413 for a body above \
-10 MB, 429 when the account's own rate_limit is used up, 502, 503 and 504 when a function cannot be reached or does not answer \
+10 MB, 429 when the account's own quota is used up, 502, 503 and 504 when a function cannot be reached or does not answer \
 within 29 seconds. Treat each as `UNAVAILABLE`.
 
 **Rate limits.** 100 requests a minute for each tenant, and 600 tickets a minute beside them; a tenant may have its own \
@@ -77,7 +77,7 @@ pub(super) fn document() -> Value {
         methods[method] = describe(operation, &error);
     }
     let mut schemas = schemas.finish();
-    keep_codes(&mut schemas, |code| codes::seen(code).rest);
+    keep_codes(&mut schemas, |code| codes::places(code).rest);
     without_retryable(&mut schemas);
     json!({
         "openapi": "3.1.0",
@@ -137,7 +137,7 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     let chat = schemas.sent::<Chat>();
     let new_chat = body(
         schemas.received::<NewChat>(),
-        &[("The least", examples::new_chat_least()), ("With all that it may have", examples::new_chat())],
+        &[("The least", examples::minimal_new_chat()), ("With all that it may have", examples::new_chat())],
     );
     let change = body(schemas.received::<ChatChange>(), &[("Change and clear", examples::chat_change())]);
     let nothing = json!({
@@ -177,7 +177,7 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             success: Success {
                 status: "201",
                 description: "The chat.",
-                body: Some((chat.clone(), examples::chat_made())),
+                body: Some((chat.clone(), examples::created_chat())),
                 location: true,
             },
             errors: [&BODY[..], &[Code::InvalidParameter, Code::MissingParameter, Code::IdempotencyMismatch]].concat(),
@@ -228,7 +228,7 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             success: Success {
                 status: "200",
                 description: "The chat as it is now.",
-                body: Some((chat, examples::chat_changed())),
+                body: Some((chat, examples::changed_chat())),
                 location: false,
             },
             errors: [&BODY[..], &[Code::InvalidParameter, Code::ChatNotFound]].concat(),
@@ -270,7 +270,7 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             id: "createTicket",
             tag: "Tickets",
             summary: "Create a ticket",
-            description: "A grant that opens one socket, of the chat's user on this chat, within 60 seconds. Tickets have \
+            description: "A pass that opens one socket, of the chat's user on this chat, within 60 seconds. Tickets have \
                           a rate limit of their own.",
             parameters: vec![chat_id],
             body: Some(nothing),
@@ -289,7 +289,7 @@ const CHAT_EXAMPLE: &str = examples::CHAT;
 
 fn describe(operation: Operation, error: &Value) -> Value {
     let Success { status, description, body, location } = operation.success;
-    let mut success = json!({ "description": description, "headers": answer_headers(true, &[]) });
+    let mut success = json!({ "description": description, "headers": response_headers(true, &[]) });
     if location {
         success["headers"]["Location"] = header("Location");
     }
@@ -310,7 +310,7 @@ fn describe(operation: Operation, error: &Value) -> Value {
             continue;
         }
         let of_status: Vec<Code> = codes.iter().copied().filter(|code| code.status() == status).collect();
-        responses.insert(status.as_str().to_owned(), refusal(&of_status, error));
+        responses.insert(status.as_str().to_owned(), error_response(&of_status, error));
     }
     let mut described = json!({
         "operationId": operation.id,
@@ -328,7 +328,7 @@ fn describe(operation: Operation, error: &Value) -> Value {
     described
 }
 
-/// What can be done with a chat once it is made.
+/// The operations on a chat that was just created.
 fn links() -> Value {
     let link = |id: &str, parameter: &str| {
         let value = format!("$response.body#/{parameter}");
@@ -344,16 +344,16 @@ fn links() -> Value {
     })
 }
 
-/// The answer for errors of one status.
-fn refusal(codes: &[Code], error: &Value) -> Value {
+/// The response for the errors of one status.
+fn error_response(codes: &[Code], error: &Value) -> Value {
     let names: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
     let examples: Map<String, Value> = codes
         .iter()
-        .map(|code| (code.as_str().to_owned(), json!({ "value": examples::error_answer(*code) })))
+        .map(|code| (code.as_str().to_owned(), json!({ "value": examples::error_response(*code) })))
         .collect();
     json!({
         "description": format!("`{}`", names.join("`, `")),
-        "headers": answer_headers(counted(codes), codes),
+        "headers": response_headers(counted(codes), codes),
         "content": { "application/json": {
             "schema": { "allOf": [
                 error,
@@ -364,37 +364,37 @@ fn refusal(codes: &[Code], error: &Value) -> Value {
     })
 }
 
-/// Whether these errors come only after the request was counted.
+/// Whether these errors occur only after the rate limit has counted the request.
 fn counted(codes: &[Code]) -> bool {
     !codes.iter().any(|code| ALWAYS.contains(code) && *code != Code::RateLimitExceeded)
 }
 
-/// The answer where no operation is found.
+/// The response where no operation matches.
 fn unrouted(code: Code, description: &str) -> Value {
-    let mut answer = refusal(&[code], &super::schemas::reference("ErrorAnswer"));
-    answer["description"] = description.into();
+    let mut response = error_response(&[code], &super::schemas::reference("ErrorAnswer"));
+    response["description"] = description.into();
     let mut headers = json!({ "X-Request-Id": header("X-Request-Id") });
     if code == Code::MethodNotAllowed {
         headers["Allow"] = header("Allow");
     }
-    add_counters_if_counted(&mut headers);
-    answer["headers"] = headers;
-    answer
+    add_optional_rate_limit_headers(&mut headers);
+    response["headers"] = headers;
+    response
 }
 
-const COUNTERS: [&str; 5] =
+const RATE_LIMIT_HEADERS: [&str; 5] =
     ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit-Policy", "RateLimit"];
 
-fn answer_headers(counted: bool, codes: &[Code]) -> Value {
+fn response_headers(counted: bool, codes: &[Code]) -> Value {
     let mut headers = json!({ "X-Request-Id": header("X-Request-Id") });
     let status = codes.first().map(|code| code.status().as_u16());
-    // Who is not let in is not counted. What broke may have broken before the count.
+    // A request without access is not counted. An internal error may occur before the count.
     if counted {
-        for name in COUNTERS {
+        for name in RATE_LIMIT_HEADERS {
             headers[name] = header(name);
         }
     } else if status.is_some_and(|status| status >= 500) {
-        add_counters_if_counted(&mut headers);
+        add_optional_rate_limit_headers(&mut headers);
     }
     if status == Some(429) {
         headers["Retry-After"] = header("Retry-After");
@@ -402,8 +402,8 @@ fn answer_headers(counted: bool, codes: &[Code]) -> Value {
     headers
 }
 
-fn add_counters_if_counted(headers: &mut Value) {
-    for name in COUNTERS {
+fn add_optional_rate_limit_headers(headers: &mut Value) {
+    for name in RATE_LIMIT_HEADERS {
         headers[name] = header(&format!("{name}-If-Counted"));
     }
 }
@@ -450,7 +450,7 @@ fn headers() -> Value {
             "\"rest\";r=99;t=42".into(),
         ),
     });
-    for name in COUNTERS {
+    for name in RATE_LIMIT_HEADERS {
         let mut optional = headers[name].clone();
         optional["required"] = false.into();
         headers[format!("{name}-If-Counted")] = optional;
@@ -471,7 +471,7 @@ fn body(schema: Value, examples: &[(&str, Value)]) -> Value {
     json!({ "required": true, "content": { "application/json": { "schema": schema, "examples": examples } } })
 }
 
-/// Whether to try again is said on sockets only; here the status says it.
+/// `retryable` is for sockets only: in HTTP the status says it.
 fn without_retryable(schemas: &mut Map<String, Value>) {
     if let Some(details) = schemas.get_mut("ErrorDetails").and_then(|schema| schema["properties"].as_object_mut()) {
         details.remove("retryable");

@@ -1,11 +1,11 @@
-//! Where each error code can be met. A code that is new does not compile until it is said here.
+//! Where a client can receive each error code. A new code does not compile until it is listed here.
 
 use shared::domain::error::Code;
 
-/// Where a code can be met.
+/// The places in which a client can receive a code.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Seen {
-    /// In the body of an HTTP answer.
+pub(super) struct Places {
+    /// In the body of an HTTP response.
     pub(super) rest: bool,
     /// As the status of a refused handshake.
     pub(super) handshake: bool,
@@ -13,7 +13,7 @@ pub(super) struct Seen {
     pub(super) event: bool,
 }
 
-pub(super) fn seen(code: Code) -> Seen {
+pub(super) fn places(code: Code) -> Places {
     let (rest, handshake, event) = match code {
         Code::InvalidParameter
         | Code::MissingParameter
@@ -22,7 +22,7 @@ pub(super) fn seen(code: Code) -> Seen {
         | Code::Internal
         | Code::Unavailable => (true, true, true),
         Code::MissingApiKey | Code::InvalidApiKey | Code::TenantSuspended => (true, true, false),
-        // Connecting is not counted, only how many connections there are.
+        // Connections have no rate limit, only a limit of how many are open.
         Code::InvalidJson | Code::RateLimitExceeded => (true, false, true),
         Code::RouteNotFound
         | Code::MethodNotAllowed
@@ -38,5 +38,5 @@ pub(super) fn seen(code: Code) -> Seen {
         | Code::UnknownType
         | Code::MessageTooLarge => (false, false, true),
     };
-    Seen { rest, handshake, event }
+    Places { rest, handshake, event }
 }

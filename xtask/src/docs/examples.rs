@@ -1,4 +1,4 @@
-//! What requests, answers and events look like. A test holds each against its schema.
+//! Examples of requests, responses, frames and events. A test validates each against its schema.
 
 use serde_json::{Value, json};
 use shared::{
@@ -19,14 +19,14 @@ use shared::{
 pub(super) const CHAT: &str = "chat_01M83B8Y8V6KJPM4TQ4Z5S4R0C";
 pub(super) const USER: &str = "user123";
 pub(super) const REQUEST_ID: &str = "K4p3vjw0IAMEMTA=";
-const OLD_ANSWER: &str = "msg_01M83B9M1S0D2F5W6M00000001";
-const QUESTION: &str = "msg_01M83B9M1SW5Q3C2N0YB1S0XEA";
-const ANSWER: &str = "msg_01M83B9M1S7Y6R4KJ8ZQWD5V2T";
+const REPLACED_MESSAGE: &str = "msg_01M83B9M1S0D2F5W6M00000001";
+const USER_MESSAGE: &str = "msg_01M83B9M1SW5Q3C2N0YB1S0XEA";
+const ASSISTANT_MESSAGE: &str = "msg_01M83B9M1S7Y6R4KJ8ZQWD5V2T";
 const CONNECTION: &str = "K4p5Ye3PIAMCJLw=";
-const SAID: &str = "Hello, I need help with my account";
-const ANSWERED: &str = "You said: Hello, I need help with my account";
+const USER_TEXT: &str = "Hello, I need help with my account";
+const REPLY_TEXT: &str = "You said: Hello, I need help with my account";
 
-pub(super) fn new_chat_least() -> Value {
+pub(super) fn minimal_new_chat() -> Value {
     json!({ "user_id": USER })
 }
 
@@ -55,7 +55,7 @@ pub(super) fn chat() -> Value {
     })
 }
 
-pub(super) fn chat_made() -> Value {
+pub(super) fn created_chat() -> Value {
     let mut chat = chat();
     chat["message_count"] = 0.into();
     chat["last_message_at"] = Value::Null;
@@ -66,7 +66,7 @@ pub(super) fn chat_change() -> Value {
     json!({ "title": "Solved", "metadata": null, "config": { "temperature": null, "max_tokens": 500 } })
 }
 
-pub(super) fn chat_changed() -> Value {
+pub(super) fn changed_chat() -> Value {
     let mut chat = chat();
     chat["title"] = "Solved".into();
     chat["metadata"] = json!({});
@@ -84,13 +84,13 @@ pub(super) fn message_page() -> Value {
     json!({
         "messages": [
             {
-                "message_id": QUESTION, "chat_id": CHAT, "role": "user", "content": SAID, "status": "complete",
+                "message_id": USER_MESSAGE, "chat_id": CHAT, "role": "user", "content": USER_TEXT, "status": "complete",
                 "seq": 0, "created_at": "2026-11-23T04:58:24.750Z", "client_message_id": "c1",
             },
             {
-                "message_id": ANSWER, "chat_id": CHAT, "role": "assistant", "content": ANSWERED, "status": "complete",
+                "message_id": ASSISTANT_MESSAGE, "chat_id": CHAT, "role": "assistant", "content": REPLY_TEXT, "status": "complete",
                 "seq": 1, "created_at": "2026-11-23T04:58:24.750Z", "completed_at": "2026-11-23T04:58:25.190Z",
-                "in_reply_to": QUESTION, "finish_reason": "stop",
+                "in_reply_to": USER_MESSAGE, "finish_reason": "stop",
                 "usage": { "input_tokens": 7, "output_tokens": 9 },
             },
         ],
@@ -106,58 +106,64 @@ pub(super) fn ticket() -> Value {
     })
 }
 
-/// The body of an answer that is an error.
-pub(super) fn error_answer(code: Code) -> Value {
+/// The body of an error response.
+pub(super) fn error_response(code: Code) -> Value {
     json!({ "error": error(code).to_json(), "request_id": REQUEST_ID })
 }
 
-/// Examples of a client's frames of a type.
+/// Examples of the frames of a type.
 pub(super) fn frames(kind: &str) -> Vec<(&'static str, Value)> {
     match kind {
         "message" => vec![
-            ("The least", json!({ "content": SAID })),
-            ("With all that it may have", json!({ "type": "message", "content": SAID, "client_message_id": "c1" })),
+            ("The least", json!({ "content": USER_TEXT })),
+            (
+                "With all that it may have",
+                json!({ "type": "message", "content": USER_TEXT, "client_message_id": "c1" }),
+            ),
         ],
-        "cancel" => vec![("Enough of it", json!({ "type": "cancel", "message_id": ANSWER }))],
+        "cancel" => vec![("Enough of it", json!({ "type": "cancel", "message_id": ASSISTANT_MESSAGE }))],
         "resume" => vec![
-            ("From where it was lost", json!({ "type": "resume", "message_id": ANSWER, "offset": 17 })),
-            ("From its beginning", json!({ "type": "resume", "message_id": ANSWER, "offset": 0 })),
+            ("From where it was lost", json!({ "type": "resume", "message_id": ASSISTANT_MESSAGE, "offset": 17 })),
+            ("From its beginning", json!({ "type": "resume", "message_id": ASSISTANT_MESSAGE, "offset": 0 })),
         ],
-        "regenerate" => vec![("Another answer", json!({ "type": "regenerate", "message_id": OLD_ANSWER }))],
+        "regenerate" => vec![("Another answer", json!({ "type": "regenerate", "message_id": REPLACED_MESSAGE }))],
         "ping" => vec![("Ping", json!({ "type": "ping" }))],
         _ => Vec::new(),
     }
 }
 
-/// Examples of an event of a type.
+/// Examples of the events of a type.
 pub(super) fn events(kind: &str) -> Vec<(&'static str, Value)> {
     let examples = match kind {
         "connection_established" => vec![(
             "While an answer is being streamed",
             json!({
                 "connection_id": CONNECTION, "user_id": USER, "expires_at": "2026-11-23T06:58:10.000Z",
-                "active_streams": [{ "message_id": ANSWER, "seq": 1, "in_reply_to": QUESTION }],
+                "active_streams": [{ "message_id": ASSISTANT_MESSAGE, "seq": 1, "in_reply_to": USER_MESSAGE }],
             }),
         )],
         "user_created" => vec![("The first connection of a user", json!({ "user_id": USER }))],
         "message_received" => vec![(
             "A message is stored",
-            json!({ "message_id": QUESTION, "seq": 0, "content": SAID, "client_message_id": "c1" }),
+            json!({ "message_id": USER_MESSAGE, "seq": 0, "content": USER_TEXT, "client_message_id": "c1" }),
         )],
         "message_stream_started" => vec![
             (
                 "The answer begins",
-                json!({ "message_id": ANSWER, "seq": 1, "in_reply_to": QUESTION, "model": "echo@20" }),
+                json!({ "message_id": ASSISTANT_MESSAGE, "seq": 1, "in_reply_to": USER_MESSAGE, "model": "echo@20" }),
             ),
             (
                 "An answer in the place of another one begins",
                 json!({
-                    "message_id": ANSWER, "seq": 1, "in_reply_to": QUESTION, "model": "echo@20", "replaces": OLD_ANSWER,
+                    "message_id": ASSISTANT_MESSAGE, "seq": 1, "in_reply_to": USER_MESSAGE, "model": "echo@20", "replaces": REPLACED_MESSAGE,
                 }),
             ),
         ],
         "message_stream_token" => {
-            vec![("Its first token", json!({ "message_id": ANSWER, "offset": 0, "next_offset": 3, "token": "You" }))]
+            vec![(
+                "Its first token",
+                json!({ "message_id": ASSISTANT_MESSAGE, "offset": 0, "next_offset": 3, "token": "You" }),
+            )]
         }
         "message_stream_ended" => {
             let usage = json!({ "input_tokens": 7, "output_tokens": 9 });
@@ -166,14 +172,14 @@ pub(super) fn events(kind: &str) -> Vec<(&'static str, Value)> {
                 (
                     "The answer is over",
                     json!({
-                        "message_id": ANSWER, "finish_reason": "stop", "content": ANSWERED, "usage": usage,
+                        "message_id": ASSISTANT_MESSAGE, "finish_reason": "stop", "content": REPLY_TEXT, "usage": usage,
                         "timing": timing,
                     }),
                 ),
                 (
                     "The answer is over, and longer than one event may be",
                     json!({
-                        "message_id": ANSWER, "finish_reason": "stop", "content_omitted": true, "usage": usage,
+                        "message_id": ASSISTANT_MESSAGE, "finish_reason": "stop", "content_omitted": true, "usage": usage,
                         "timing": timing,
                     }),
                 ),
@@ -182,7 +188,7 @@ pub(super) fn events(kind: &str) -> Vec<(&'static str, Value)> {
         "pong" => vec![("Pong", json!({}))],
         "error" => Code::ALL
             .into_iter()
-            .filter(|code| super::codes::seen(*code).event)
+            .filter(|code| super::codes::places(*code).event)
             .map(|code| (code.as_str(), error_event(code)))
             .collect(),
         _ => Vec::new(),
@@ -197,13 +203,13 @@ pub(super) fn events(kind: &str) -> Vec<(&'static str, Value)> {
 }
 
 fn error_event(code: Code) -> Value {
-    let answer: Option<MessageId> = serde_json::from_value(ANSWER.into()).ok();
-    let of_answer = answer.filter(|_| matches!(code, Code::AgentError | Code::AgentTimeout));
-    let report = ErrorReport::new(&error(code), REQUEST_ID, of_answer.as_ref());
+    let message_id: Option<MessageId> = serde_json::from_value(ASSISTANT_MESSAGE.into()).ok();
+    let message_id = message_id.filter(|_| matches!(code, Code::AgentError | Code::AgentTimeout));
+    let report = ErrorReport::new(&error(code), REQUEST_ID, message_id.as_ref());
     serde_json::to_value(report).unwrap_or_default()
 }
 
-/// What is said where this code is met.
+/// The error that the API sends with a code, made by the API's own code where that is possible.
 fn error(code: Code) -> ApiError {
     let now = Timestamp::from_millis(1_795_409_902_401);
     match code {
@@ -213,7 +219,7 @@ fn error(code: Code) -> ApiError {
         Code::UnknownField => refused(NewChat::read(fields(json!({ "user_id": USER, "titel": "Help" })))),
         Code::InvalidApiKey => AccessDenied::InvalidKey.into(),
         Code::TenantSuspended => AccessDenied::Suspended.into(),
-        Code::MessageNotFound => ApiError::message_not_found(ANSWER),
+        Code::MessageNotFound => ApiError::message_not_found(ASSISTANT_MESSAGE),
         Code::ChatNotFound => ApiError::chat_not_found(CHAT),
         Code::RouteNotFound => unknown_route(&"GET".parse().unwrap_or_default(), "/api/v1/chat"),
         Code::MethodNotAllowed => unknown_route(&"PUT".parse().unwrap_or_default(), &format!("/api/v1/chats/{CHAT}")),
@@ -228,7 +234,7 @@ fn error(code: Code) -> ApiError {
         Code::MessageTooLarge => refused(Frame::read(&"x".repeat(MAX_EVENT_BYTES + 1))),
         Code::ChatAccessDenied => match (ChatId::parse(CHAT), UserId::parse("user456")) {
             (Some(chat), Some(user)) => ApiError::chat_access_denied(&chat, &user),
-            _ => unlike(code),
+            _ => missing_example(code),
         },
         Code::MissingApiKey => ApiError::new(
             code,
@@ -275,12 +281,12 @@ fn fields(body: Value) -> Fields {
 
 fn refused<T>(result: Result<T, ApiError>) -> ApiError {
     match result {
-        Ok(_) => unlike(Code::Internal),
+        Ok(_) => missing_example(Code::Internal),
         Err(error) => error,
     }
 }
 
-/// An example that is none. A test finds it, since its code is another.
-fn unlike(code: Code) -> ApiError {
+/// Marks an example that could not be made: a test fails on its empty message.
+fn missing_example(code: Code) -> ApiError {
     ApiError::new(code, "", "")
 }

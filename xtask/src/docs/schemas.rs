@@ -1,14 +1,14 @@
-//! JSON Schemas of the types that are sent and received.
+//! JSON Schemas of the types that the API sends and receives.
 
 use schemars::JsonSchema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 use shared::domain::error::Code;
 
-/// Where both kinds of documents keep their schemas.
+/// Where OpenAPI and AsyncAPI documents keep their schemas.
 const PATH: &str = "#/components/schemas/";
 
-/// The schemas that a document refers to.
+/// Collects the schemas that a document refers to.
 pub(super) struct Schemas {
     sent: SchemaGenerator,
     received: SchemaGenerator,
@@ -26,18 +26,18 @@ impl Schemas {
         }
     }
 
-    /// What the API says.
+    /// A reference to a type that the API sends.
     pub(super) fn sent<T: JsonSchema>(&mut self) -> Value {
         self.sent.subschema_for::<T>().into()
     }
 
-    /// What clients say.
+    /// A reference to a type that clients send.
     pub(super) fn received<T: JsonSchema>(&mut self) -> Value {
         self.received.subschema_for::<T>().into()
     }
 
-    /// All that was referred to, by name. Objects have the fields that they are said to have and no others. A type that
-    /// is read otherwise than it is written gets a second name.
+    /// All schemas that were referred to, by name. Objects allow no other fields. A type that deserializes from another
+    /// shape than it serializes to appears twice, the second time as `New…`.
     pub(super) fn finish(mut self) -> Map<String, Value> {
         let mut all = self.sent.take_definitions(true);
         let received = self.received.take_definitions(true);
@@ -61,12 +61,12 @@ pub(super) fn reference(name: &str) -> Value {
     json!({ "$ref": format!("{PATH}{name}") })
 }
 
-/// The name that a reference refers to.
+/// The name of the schema that a reference points to.
 pub(super) fn referred(reference: &Value) -> Option<&str> {
     reference["$ref"].as_str()?.strip_prefix(PATH)
 }
 
-/// Leaves only some codes in the schema of error codes.
+/// Removes the codes from the schema of error codes that `keep` rejects.
 pub(super) fn keep_codes(schemas: &mut Map<String, Value>, keep: impl Fn(Code) -> bool) {
     let kept: Vec<&str> = Code::ALL.into_iter().filter(|code| keep(*code)).map(Code::as_str).collect();
     if let Some(codes) = schemas.get_mut("Code").and_then(|schema| schema["oneOf"].as_array_mut()) {
@@ -87,7 +87,7 @@ fn rename(schema: &mut Value, name: &str) {
     }
 }
 
-/// What may be left out of what is sent is left out: it is never null.
+/// Optional fields that the API sends are omitted rather than null, so their schemas do not allow null.
 fn never_null(schema: &mut Value) {
     if let Some(variants) = schema.get_mut("oneOf").and_then(Value::as_array_mut) {
         variants.iter_mut().for_each(never_null);
@@ -112,7 +112,7 @@ fn never_null(schema: &mut Value) {
     }
 }
 
-/// Closes objects, and leaves of the Rust documentation what callers care for: its first paragraph.
+/// Forbids other fields in objects, and shortens descriptions to the first paragraph of the Rust documentation.
 fn finish(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
