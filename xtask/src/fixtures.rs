@@ -1,6 +1,6 @@
 //! `cargo xtask fixtures`: records the items that this version stores.
 //!
-//! The test that compares the items of all versions also knows how to make one item of every kind, so it writes the file.
+//! The test that compares the items of all versions creates an item of every kind, so it also writes the file.
 
 use std::{env, fs, process::Command, time::SystemTime};
 
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::workspace;
 
-/// The test that makes the items, and the variable that tells it where to write them.
+/// The test that creates the items, and the variable with the path to write them to.
 const TEST: &str = "every_kind_of_item_is_as_the_releases_know_it";
 const PATH_VARIABLE: &str = "RECORD_ITEMS";
 
