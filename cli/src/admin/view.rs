@@ -85,7 +85,7 @@ pub(super) fn tenant_lines(tenant: &TenantRecord, connections: usize, terminal: 
         ("Name", terminal.paint(Colour::Bold, &access.name)),
         ("Status", status(access.status, terminal)),
         ("Limits", limits(&access.limits)),
-        ("Open now", format!("{connections} connections")),
+        ("Connections", format!("{connections} open")),
         ("Defaults", defaults(&access.defaults)),
         ("Chats kept", retention(access.retention_days)),
         ("Created", minute(access.created_at)),
@@ -130,7 +130,7 @@ fn defaults(config: &ChatConfig) -> String {
         .filter(|(_, value)| !value.is_null())
         .map(|(name, value)| format!("{name} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
         .collect();
-    if chosen.is_empty() { "those of the service".to_owned() } else { chosen.join(", ") }
+    if chosen.is_empty() { "the deployment's".to_owned() } else { chosen.join(", ") }
 }
 
 fn status(status: TenantStatus, terminal: &Terminal) -> String {
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn only_chosen_defaults_are_shown() {
-        assert_eq!(defaults(&ChatConfig::default()), "those of the service");
+        assert_eq!(defaults(&ChatConfig::default()), "the deployment's");
         let agent = shared::domain::agent_name::AgentName::parse("echo");
         assert_eq!(defaults(&ChatConfig { agent, ..ChatConfig::default() }), "agent echo");
     }

@@ -55,7 +55,8 @@ impl Progress {
             return;
         }
         if let Some(("Compiling" | "Downloading" | "Downloaded", what)) = line.trim_start().split_once(' ') {
-            self.current = what.to_owned();
+            // `NAME VERSION (PATH)`: the path of a workspace crate is too long for one line.
+            self.current = what.split(" (").next().unwrap_or(what).to_owned();
         }
     }
 }
@@ -95,7 +96,7 @@ pub(crate) async fn build_binaries(
             _ = ticks.tick() => {
                 let progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
                 if !progress.current.is_empty() {
-                    step.progress(format!("{} crates done, {}", progress.crates, progress.current));
+                    step.progress(format!("{} crates done, now {}", progress.crates, progress.current));
                 }
             }
         }
@@ -142,7 +143,7 @@ mod tests {
         }
         assert_eq!(progress.crates, 2);
         assert_eq!(progress.executables, BTreeMap::from([("alpha".to_owned(), PathBuf::from("/t/debug/alpha"))]));
-        assert_eq!(progress.current, "alpha v0.1.0 (/w/alpha)");
+        assert_eq!(progress.current, "alpha v0.1.0");
     }
 
     #[test]

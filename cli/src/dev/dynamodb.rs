@@ -79,7 +79,7 @@ impl DynamoDbSettings<'_> {
             }
             process.stop().await?;
             if wanted != 0 {
-                return Err(ports::taken(wanted, PORT_FLAG));
+                return Err(ports::in_use(wanted, PORT_FLAG));
             }
             port = Port::choose(0, PORT_FLAG)?;
         }

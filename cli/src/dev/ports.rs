@@ -23,7 +23,7 @@ impl Port {
             return if is_free(wanted) {
                 Ok(Self { number: wanted, _reserved: None })
             } else {
-                Err(taken(wanted, flag))
+                Err(in_use(wanted, flag))
             };
         }
         for _ in 0..100 {
@@ -60,7 +60,7 @@ fn is_free(port: u16) -> bool {
 }
 
 /// The error for a port that another program uses.
-pub(super) fn taken(port: u16, flag: &str) -> anyhow::Error {
+pub(super) fn in_use(port: u16, flag: &str) -> anyhow::Error {
     anyhow!(message(port, flag, owner(port).as_deref()))
 }
 

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow};
@@ -31,6 +32,9 @@ use crate::{
     tools::{CargoLambda, DynamoDbLocal, LocalLlm, ToolFolder},
 };
 
+/// The environment variable with the default agent.
+const AGENT_VARIABLE: &str = "DEFAULT_AGENT";
+
 /// How often the emulator is started: another program may take its port before it listens.
 const EMULATOR_ATTEMPTS: usize = 3;
 
@@ -57,7 +61,7 @@ struct Database {
     client: Client,
 }
 
-/// The gateway and the Lambda emulator that it invokes, with the environment that tells the functions of both.
+/// The gateway, the Lambda emulator that it invokes, and the variables with which the functions find both.
 struct Edge {
     gateway: Gateway,
     emulator: Emulator,
@@ -98,31 +102,7 @@ impl Stack<'_> {
             error = first_exit(database.local.as_mut(), model.as_mut(), &mut emulator) => return Err(error),
         }
         output.show_reloads();
-        let Plan { options, workspace, run_folder, .. } = self.plan;
-        let ready = Ready {
-            port: gateway.address().port(),
-            invoke_port: invoke_port.number,
-            agent: match (options.agent, &model) {
-                (_, Some(model)) => format!("{} on {}", local_model::NAME, model.base_url),
-                (Some(Agent::OpenAi), None) => {
-                    let base_url = options.openai_base_url.as_deref().unwrap_or("OpenAI");
-                    format!("{} on {base_url}", options.model.as_deref().unwrap_or("openai"))
-                }
-                (Some(Agent::Echo), None) => "echo".to_owned(),
-                (_, None) => "the template's default".to_owned(),
-            },
-            data: match (&database.local, options.in_memory) {
-                (None, _) => "not started by this stack".to_owned(),
-                (Some(_), true) => "data in memory".to_owned(),
-                (Some(_), false) => format!("data in {}", workspace.relative(&run_folder.data())),
-            },
-            dynamodb_endpoint: database.endpoint.clone(),
-            logs: workspace.relative(&run_folder.logs()),
-            logs_path: run_folder.logs().display().to_string(),
-            tables: self.plan.tables.iter().map(|table| table.logical_id.clone()).collect(),
-            functions,
-            took: started.elapsed(),
-        };
+        let ready = self.ready(&gateway, &invoke_port, &database, model.as_ref(), functions, started.elapsed());
         ready.announce(self.terminal);
         let requested = shutdown.clone().requested();
         let requested = async move {
@@ -133,6 +113,50 @@ impl Stack<'_> {
             error = first_exit(database.local.as_mut(), model.as_mut(), &mut emulator) => return Err(error),
         }
         Ok(StackEnd { reason: shutdown.clone().requested().await, was_ready: true })
+    }
+
+    fn ready(
+        &self,
+        gateway: &Gateway,
+        invoke_port: &Port,
+        database: &Database,
+        model: Option<&LocalModel>,
+        functions: Option<BTreeMap<String, i32>>,
+        took: Duration,
+    ) -> Ready {
+        let Plan { options, workspace, run_folder, tables, .. } = self.plan;
+        Ready {
+            port: gateway.address().port(),
+            invoke_port: invoke_port.number,
+            dynamodb_endpoint: database.endpoint.clone(),
+            agent: self.agent(model),
+            data: match (&database.local, options.in_memory) {
+                (None, _) => "not started by this stack".to_owned(),
+                (Some(_), true) => "data in memory".to_owned(),
+                (Some(_), false) => format!("data in {}", workspace.relative(&run_folder.data())),
+            },
+            logs: workspace.relative(&run_folder.logs()),
+            logs_path: run_folder.logs().display().to_string(),
+            tables: tables.iter().map(|table| table.logical_id.clone()).collect(),
+            functions,
+            took,
+        }
+    }
+
+    /// The default agent, for people.
+    fn agent(&self, model: Option<&LocalModel>) -> String {
+        let Plan { options, functions, .. } = self.plan;
+        match (options.agent, model) {
+            (_, Some(model)) => format!("{} on {}", local_model::NAME, model.base_url),
+            (Some(Agent::OpenAi), None) => {
+                let base_url = options.openai_base_url.as_deref().unwrap_or("OpenAI");
+                format!("{} on {base_url}", options.model.as_deref().unwrap_or("openai"))
+            }
+            (_, None) => {
+                let agent = functions.iter().find_map(|function| function.environment.get(AGENT_VARIABLE));
+                agent.map_or_else(|| "none".to_owned(), Clone::clone)
+            }
+        }
     }
 
     async fn start(&self, output: &FunctionOutput) -> Result<Parts> {
@@ -244,7 +268,7 @@ impl Stack<'_> {
                 ..gateway::Options::default()
             };
             let gateway = match Gateway::bind(template, gateway_options).await {
-                Err(GatewayError::AddressInUse { .. }) => return Err(ports::taken(options.port, PORT_FLAG)),
+                Err(GatewayError::AddressInUse { .. }) => return Err(ports::in_use(options.port, PORT_FLAG)),
                 bound => bound?,
             };
             let model = model.map(|model| model.base_url.as_str());

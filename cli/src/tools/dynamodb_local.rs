@@ -21,7 +21,7 @@ const PACKAGE: &str = "amplify-dynamodb-simulator@2.9.30";
 const INTEGRITY: &str =
     "sha512-xTeeRLvzEfqyd5lh3bH4c0kHvSHHmmhD5ZDsHFKAQ5g2Zl6JqlFdutaQhCLHzxEp6Ry1o7TB6niIoXuQAnSewQ==";
 /// The folder of DynamoDB Local in the package.
-const EMULATOR: &str = "package/emulator";
+const FOLDER: &str = "package/emulator";
 /// With the version of DynamoDB Local and that of the package.
 const NAME: &str = "dynamodb-local-1.25.1-2.9.30";
 
@@ -100,7 +100,7 @@ fn unpack(archive: &Path, integrity: &str, folder: &Path) -> Result<()> {
     for entry in archive.entries().context("failed to unpack DynamoDB Local")? {
         let mut entry = entry.context("failed to unpack DynamoDB Local")?;
         let path = entry.path().context("failed to unpack DynamoDB Local")?.into_owned();
-        let Ok(inner) = path.strip_prefix(EMULATOR) else { continue };
+        let Ok(inner) = path.strip_prefix(FOLDER) else { continue };
         let plain = inner.components().all(|component| matches!(component, Component::Normal(_)));
         if !plain || !entry.header().entry_type().is_file() {
             continue;

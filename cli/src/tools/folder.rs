@@ -1,4 +1,4 @@
-//! The folder of the tools, and how a tool gets there.
+//! Installs tools into `target/tools`.
 
 use std::{
     fs::{self, File, TryLockError},
