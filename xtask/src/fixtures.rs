@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::workspace;
 
 /// The test that creates the items, and the variable with the path to write them to.
-const TEST: &str = "every_kind_of_item_is_as_the_releases_know_it";
+const TEST: &str = "items_of_today_have_what_every_release_reads";
 const PATH_VARIABLE: &str = "RECORD_ITEMS";
 
 /// Writes `tests/items/VERSION.json`, over an earlier recording of the same version.
