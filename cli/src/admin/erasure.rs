@@ -11,11 +11,13 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use shared::{
     domain::{
+        connection::Connection,
         error::ApiError,
         id::{ChatId, MessageId, TenantId, UserId},
+        tenant::TenantRecord,
         time::Timestamp,
     },
-    storage::{After, Connection, Kind, Owned, Remains, StorageError, TenantRecord},
+    storage::{IndexCursor, PendingWork, StorageError, TenantItem, TenantItemKind},
     websocket::Publisher,
 };
 use tokio::time::{Instant, sleep, sleep_until};
@@ -75,11 +77,11 @@ impl AdminSession {
                 sleep_until(quiet_at).await;
             }
         }
-        for socket in self.connections.of_tenant(id).await? {
-            self.connections.remove(&socket).await?;
+        for socket in self.connections.list_by_tenant(id).await? {
+            self.connections.delete(&socket).await?;
         }
-        self.connections.forget_tenant(id).await?;
-        self.tenants.erase(id).await
+        self.connections.slots().delete(id).await?;
+        self.tenants.delete(id).await
     }
 
     /// One pass over the items of a tenant, chats first. Returns how many it found.
@@ -93,25 +95,30 @@ impl AdminSession {
         let mut found = 0;
         let mut after = None;
         loop {
-            let page = self.chats.owned(tenant, &Kind::All, after).await?;
+            let page = self.tenant_index.list(tenant, &TenantItemKind::All, after).await?;
             found += page.items.len();
             let (mut chats, mut others) = (Vec::new(), Vec::new());
             for item in page.items {
                 match item {
-                    Owned::Chat(chat) => chats.push(chat),
+                    TenantItem::Chat(chat) => chats.push(chat),
                     other => others.push(other),
                 }
             }
             self.erase_chats(tenant, chats, erased).await?;
             for other in others {
                 match other {
-                    Owned::User(user) => {
-                        if self.chats.forget_user(tenant, &user, is_quiet).await? {
+                    TenantItem::User(user) => {
+                        let deleted = if is_quiet {
+                            self.users.delete(tenant, &user).await.map(|()| true)?
+                        } else {
+                            self.users.delete_without_chats(tenant, &user).await?
+                        };
+                        if deleted {
                             erased.users.insert(user);
                         }
                     }
-                    Owned::IdempotencyRecord(record) => self.chats.delete_idempotency_record(record).await?,
-                    Owned::Chat(_) => {}
+                    TenantItem::IdempotencyRecord(record) => self.idempotency.delete(record).await?,
+                    TenantItem::Chat(_) => {}
                 }
             }
             step.progress(format!("{} chats, {} users", erased.chats, erased.users.len()));
@@ -142,7 +149,7 @@ impl AdminSession {
 
     /// Deletes and purges a chat. Returns whether it existed.
     async fn erase_chat(&self, tenant: &TenantId, chat: &ChatId) -> Result<bool, StorageError> {
-        if matches!(self.chats.remains(tenant, chat).await?, Remains::Nothing) {
+        if matches!(self.chats.pending_work(tenant, chat).await?, PendingWork::None) {
             return Ok(false);
         }
         self.chats.delete(tenant, chat, Timestamp::now()).await?;
@@ -180,7 +187,7 @@ impl AdminSession {
             if left > 0 {
                 bail!("{left} sockets of {user} are or may still be open: run this again");
             }
-            if found == 0 && self.chats.forget_user(tenant, user, false).await? {
+            if found == 0 && self.users.delete_without_chats(tenant, user).await? {
                 return Ok(());
             }
             sleep(INDEX_LAG).await;
@@ -197,9 +204,9 @@ impl AdminSession {
         step: &mut SlowStep,
     ) -> Result<usize> {
         let mut found = 0;
-        let mut after: Option<After> = None;
+        let mut after: Option<IndexCursor> = None;
         loop {
-            let page = self.chats.ids_of_user(tenant, user, after).await?;
+            let page = self.chats.list_ids(tenant, user, after).await?;
             found += page.ids.len();
             self.erase_chats(tenant, page.ids, erased).await?;
             step.progress(format!("{} chats", erased.chats));
@@ -208,16 +215,16 @@ impl AdminSession {
                 break;
             }
         }
-        for kind in [Kind::Gone(user), Kind::IdempotencyRecord(user)] {
+        for kind in [TenantItemKind::DeletedChats(user), TenantItemKind::IdempotencyRecords(user)] {
             let mut after = None;
             loop {
-                let page = self.chats.owned(tenant, &kind, after).await?;
+                let page = self.tenant_index.list(tenant, &kind, after).await?;
                 found += page.items.len();
                 for item in page.items {
                     match item {
-                        Owned::Chat(chat) => self.chats.purge(tenant, &chat).await?,
-                        Owned::IdempotencyRecord(record) => self.chats.delete_idempotency_record(record).await?,
-                        Owned::User(_) => {}
+                        TenantItem::Chat(chat) => self.chats.purge(tenant, &chat).await?,
+                        TenantItem::IdempotencyRecord(record) => self.idempotency.delete(record).await?,
+                        TenantItem::User(_) => {}
                     }
                 }
                 after = page.next;
@@ -231,7 +238,7 @@ impl AdminSession {
 
     /// Closes and removes the sockets of a user whose chats are erased. Returns how many may still be open.
     async fn close_user_sockets(&self, tenant: &TenantId, user: &UserId) -> Result<usize> {
-        let connections = self.connections.of_tenant(tenant).await?;
+        let connections = self.connections.list_by_tenant(tenant).await?;
         let sockets: Vec<Connection> = connections.into_iter().filter(|socket| socket.grant.user_id == *user).collect();
         let publisher = Publisher::new(self.management.clone());
         let request_id = MessageId::generate().as_str().replacen("msg_", "chat-cli-", 1);

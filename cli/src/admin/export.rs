@@ -11,13 +11,11 @@ use std::{
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
-use shared::{
-    domain::{
-        id::{ChatId, TenantId, UserId},
-        pagination::{Order, PageRequest},
-        time::Timestamp,
-    },
-    storage::TenantRecord,
+use shared::domain::{
+    id::{ChatId, TenantId, UserId},
+    pagination::{Order, PageRequest},
+    tenant::TenantRecord,
+    time::Timestamp,
 };
 
 use super::session::AdminSession;
@@ -70,7 +68,7 @@ impl AdminSession {
         step: &mut SlowStep,
     ) -> Result<Exported> {
         let (id, mut to, mut exported) = (&tenant.tenant_id, BufWriter::new(to), Exported::default());
-        let known = self.chats.user(id, user).await?.unwrap_or_default();
+        let known = self.users.get(id, user).await?.unwrap_or_default();
         let about = json!({
             "tenant_id": id,
             "user_id": user,
@@ -82,7 +80,7 @@ impl AdminSession {
         let mut written = HashSet::new();
         let mut after = None;
         loop {
-            let page = self.chats.ids_of_user(id, user, after).await?;
+            let page = self.chats.list_ids(id, user, after).await?;
             for chat in page.ids {
                 if written.insert(chat.clone()) {
                     self.write_chat(id, &chat, &mut to, &mut exported, step).await?;
@@ -114,7 +112,7 @@ impl AdminSession {
         let mut offset = 0;
         loop {
             let page = PageRequest { offset, limit: PAGE_SIZE, order: Order::Asc };
-            let read = self.chats.messages(tenant, chat_id, page, Timestamp::now()).await?;
+            let read = self.messages.list(tenant, chat_id, page, Timestamp::now()).await?;
             let Some((messages, _)) = read.filter(|(messages, _)| !messages.is_empty()) else { break };
             for message in &messages {
                 writeln!(to, "{}", if offset == 0 { "" } else { "," })?;

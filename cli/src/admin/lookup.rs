@@ -2,9 +2,10 @@
 
 use anyhow::{Result, anyhow, bail};
 use serde_json::Value;
-use shared::{
-    domain::{api_key::KeyHash, time::Timestamp},
-    storage::{KeyRecord, TenantRecord},
+use shared::domain::{
+    api_key::KeyHash,
+    tenant::{KeyRecord, TenantRecord},
+    time::Timestamp,
 };
 
 use super::{session::AdminSession, view};

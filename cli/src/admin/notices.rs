@@ -1,6 +1,6 @@
 //! What several commands tell the operator.
 
-use shared::{domain::time::Timestamp, storage::TenantRecord};
+use shared::domain::{tenant::TenantRecord, time::Timestamp};
 
 use super::{session::AdminSession, view};
 use crate::terminal::Colour;

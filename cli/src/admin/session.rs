@@ -6,8 +6,12 @@ use anyhow::{Error, Result};
 use aws_sdk_apigatewaymanagement::Client as ManagementClient;
 use serde_json::json;
 use shared::{
+    domain::tenant::TenantRecord,
     runtime::aws,
-    storage::{Chats, Connections, TenantRecord, Tenants},
+    storage::{
+        ChatRepository, ConnectionRepository, IdempotencyRepository, MessageRepository, TenantIndex, TenantRepository,
+        UserRepository,
+    },
 };
 
 use super::{
@@ -21,9 +25,13 @@ use crate::{async_runtime, terminal::Terminal};
 #[derive(Debug)]
 pub(super) struct AdminSession {
     pub(super) terminal: Terminal,
-    pub(super) tenants: Tenants,
-    pub(super) chats: Chats,
-    pub(super) connections: Connections,
+    pub(super) tenants: TenantRepository,
+    pub(super) chats: ChatRepository,
+    pub(super) messages: MessageRepository,
+    pub(super) users: UserRepository,
+    pub(super) idempotency: IdempotencyRepository,
+    pub(super) tenant_index: TenantIndex,
+    pub(super) connections: ConnectionRepository,
     pub(super) management: ManagementClient,
     pub(super) deployment: Deployment,
 }
@@ -54,9 +62,13 @@ impl AdminSession {
         let dynamodb = aws::dynamodb(&config);
         Ok(Self {
             terminal,
-            tenants: Tenants::new(dynamodb.clone(), deployment.tenants.clone()),
-            chats: Chats::new(dynamodb.clone(), deployment.chats.clone()),
-            connections: Connections::new(dynamodb, deployment.connections.clone()),
+            tenants: TenantRepository::new(dynamodb.clone(), deployment.tenants.clone()),
+            chats: ChatRepository::new(dynamodb.clone(), deployment.chats.clone()),
+            messages: MessageRepository::new(dynamodb.clone(), deployment.chats.clone()),
+            users: UserRepository::new(dynamodb.clone(), deployment.chats.clone()),
+            idempotency: IdempotencyRepository::new(dynamodb.clone(), deployment.chats.clone()),
+            tenant_index: TenantIndex::new(dynamodb.clone(), deployment.chats.clone()),
+            connections: ConnectionRepository::new(dynamodb, deployment.connections.clone()),
             management: aws::management_api(&config, deployment.management.clone()),
             deployment,
         })
@@ -64,7 +76,7 @@ impl AdminSession {
 
     /// How many connections a tenant has open.
     pub(super) async fn open_connections(&self, tenant: &TenantRecord) -> Result<usize> {
-        Ok(self.connections.leases(&tenant.tenant_id).await?.len())
+        Ok(self.connections.slots().list(&tenant.tenant_id).await?.len())
     }
 
     /// Adds to an error what the operator can do about it.

@@ -12,10 +12,12 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use shared::{
     domain::{
+        connection::Connection,
         id::{ConnectionId, MessageId, TenantId},
+        tenant::{AccessDenied, TenantAccess},
         time::Timestamp,
     },
-    storage::{AccessDenied, Connection, StorageError, TenantAccess},
+    storage::StorageError,
     websocket::Publisher,
 };
 use tokio::time::{Instant, sleep};
@@ -159,7 +161,8 @@ impl AdminSession {
 
     /// The connections of a tenant that have lost their access, and why.
     async fn denied_connections(&self, tenant: &TenantId) -> Result<(Vec<Connection>, AccessDenied), StorageError> {
-        let (access, connections) = tokio::try_join!(self.tenants.access(tenant), self.connections.of_tenant(tenant))?;
+        let (access, connections) =
+            tokio::try_join!(self.tenants.access(tenant), self.connections.list_by_tenant(tenant))?;
         Ok(TenantAccess::denied_connections(access.as_ref(), &connections, Timestamp::now()))
     }
 

@@ -1,9 +1,11 @@
 //! Tenants and keys, as JSON for programs and as text for people.
 
 use serde_json::{Value, json};
-use shared::{
-    domain::{chat::ChatConfig, limits::Limits, time::Timestamp},
-    storage::{KeyRecord, TenantRecord, TenantStatus},
+use shared::domain::{
+    chat::ChatConfig,
+    limits::Limits,
+    tenant::{KeyRecord, TenantRecord, TenantStatus},
+    time::Timestamp,
 };
 
 use crate::{

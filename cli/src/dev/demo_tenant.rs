@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use aws_sdk_dynamodb::Client;
 use gateway::template::Function;
 use shared::{
-    domain::{api_key::ApiKey, chat::ChatConfig, limits::Limits, time::Timestamp},
-    storage::{NewTenant, Tenants},
+    domain::{api_key::ApiKey, chat::ChatConfig, limits::Limits, tenant::NewTenant, time::Timestamp},
+    storage::TenantRepository,
 };
 
 /// The API key of the demo tenant.
@@ -21,7 +21,7 @@ pub(super) async fn create(client: &Client, functions: &[Function]) -> Result<bo
     let Some(table) = functions.iter().find_map(|function| function.environment.get(TABLE_VARIABLE)) else {
         return Ok(false);
     };
-    let tenants = Tenants::new(client.clone(), table.clone());
+    let tenants = TenantRepository::new(client.clone(), table.clone());
     let key = ApiKey::new(API_KEY).hash();
     let tenant = NewTenant { name: NAME, key: &key, limits: Limits::default(), defaults: ChatConfig::default() };
     let created = tenants.create(tenant, Timestamp::now()).await;

@@ -1,9 +1,10 @@
 //! `chat key`.
 
 use serde_json::{Value, json};
-use shared::{
-    domain::{api_key::ApiKey, time::Timestamp},
-    storage::{AccessDenied, TenantAccess},
+use shared::domain::{
+    api_key::ApiKey,
+    tenant::{AccessDenied, TenantAccess},
+    time::Timestamp,
 };
 
 use crate::harness::{failure, json, json_with, message, tenants, unique};
@@ -24,7 +25,7 @@ async fn access(tenant: &str) -> TenantAccess {
 }
 
 fn is_accepted(access: &TenantAccess, key: &Value) -> bool {
-    match access.open(&ApiKey::new(&text(key)).hash(), Timestamp::now()) {
+    match access.check(&ApiKey::new(&text(key)).hash(), Timestamp::now()) {
         Ok(()) => true,
         Err(AccessDenied::InvalidKey) => false,
         Err(AccessDenied::Suspended) => panic!("the tenant is suspended"),

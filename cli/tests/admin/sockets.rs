@@ -9,13 +9,11 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use shared::{
-    domain::{
-        api_key::ApiKey,
-        id::{ChatId, ConnectionId, UserId},
-        time::Timestamp,
-    },
-    storage::{Connection, ConnectionGrant},
+use shared::domain::{
+    api_key::ApiKey,
+    connection::{Connection, ConnectionGrant},
+    id::{ChatId, ConnectionId, UserId},
+    time::Timestamp,
 };
 
 use crate::harness::{connections, failure, json, json_with, serve, tenants, unique};

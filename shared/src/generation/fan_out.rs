@@ -14,12 +14,13 @@ use super::{
 };
 use crate::{
     domain::{
+        connection::Connection,
         id::{ChatId, ConnectionId, MessageId, TenantId},
         message::Message,
         time::Timestamp,
     },
     runtime::{retry::retry_for, telemetry},
-    storage::{Connection, Connections, GenerationLease},
+    storage::{ConnectionRepository, GenerationLease},
     websocket::Publisher,
 };
 
@@ -30,7 +31,7 @@ const FINDING: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct ChatConnections {
     /// Where they are noted.
-    pub connections: Connections,
+    pub connections: ConnectionRepository,
     /// How they are reached.
     pub publisher: Publisher,
 }
@@ -76,7 +77,7 @@ struct Running {
 impl ChatConnections {
     /// The open sockets of a chat; none if they cannot be found, which is logged.
     pub(super) async fn of_chat(&self, tenant: &TenantId, chat: &ChatId, request_id: &str) -> Vec<Connection> {
-        let find = async || Ok(self.connections.of_chat(tenant, chat, Timestamp::now()).await?);
+        let find = async || Ok(self.connections.list_by_chat(tenant, chat, Timestamp::now()).await?);
         retry_for(FINDING, find).await.unwrap_or_else(|error| {
             telemetry::log_cause(&error, request_id);
             Vec::new()
@@ -88,7 +89,7 @@ impl FanOutContext {
     /// Whether the answer is still this process's to tell of. A process may have been stopped for so long that someone
     /// else has ended it. What has ended is anyone's to tell of.
     pub(super) fn is_held(&self) -> bool {
-        let held = || self.lease.as_ref().is_none_or(|lease| lease.lapses_at() > Timestamp::now());
+        let held = || self.lease.as_ref().is_none_or(|lease| lease.expires_at() > Timestamp::now());
         held() || self.buffer.has_ended()
     }
 }

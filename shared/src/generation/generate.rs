@@ -18,7 +18,9 @@ use crate::{
     agents::{AgentError, Deltas},
     auth::Authenticator,
     domain::{
+        connection::{Connection, ConnectionGrant},
         error::{ApiError, Code},
+        generation::Outcome,
         message::{FinishReason, Message, Status, Usage},
         time::Timestamp,
     },
@@ -26,10 +28,7 @@ use crate::{
         after_response,
         telemetry::{self, StreamEnd, StreamLine, Streamed},
     },
-    storage::{
-        Chats, Connection, ConnectionGrant, FinishResult, Generation, GenerationLease, Outcome, RunningGeneration,
-        StorageError,
-    },
+    storage::{FinishResult, Generation, GenerationLease, GenerationRepository, RunningGeneration, StorageError},
     websocket::Timing,
 };
 
@@ -43,7 +42,7 @@ const STORE_AGAIN: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct GenerationContext {
     /// Where the answer is stored.
-    pub chats: Chats,
+    pub generations: GenerationRepository,
     /// How the chat's sockets are reached.
     pub sockets: ChatConnections,
     /// Who says whether they may still be.
@@ -86,7 +85,7 @@ pub fn generate(context: GenerationContext, answer: Deltas) -> impl Future<Outpu
 
 async fn run(context: GenerationContext, answer: Deltas, line: StreamLine) {
     let ConnectionGrant { tenant_id, chat_id, .. } = &context.connection.grant;
-    let lease = Arc::new(context.chats.lease(tenant_id, chat_id, &context.generation));
+    let lease = Arc::new(context.generations.lease(tenant_id, chat_id, &context.generation));
     let fan_out = FanOut::new(context.context(lease.clone()));
     fan_out.begin(context.connection.clone(), StartAt::Message);
     let finding = async {
@@ -97,7 +96,7 @@ async fn run(context: GenerationContext, answer: Deltas, line: StreamLine) {
         }
     };
     let (streamed, ()) = tokio::join!(run_agent(&context, &lease, &fan_out, answer), finding);
-    line.say(streamed);
+    line.set(streamed);
     fan_out.done().await;
     dismiss_unwelcome(&context).await;
 }
@@ -138,7 +137,7 @@ async fn run_agent(context: &GenerationContext, lease: &GenerationLease, fan_out
     };
     let lost = || {
         buffer.lose();
-        streamed(StreamEnd::Lost, None)
+        streamed(StreamEnd::LeaseLost, None)
     };
     let (status, finish_reason, error) = match ending {
         GenerationEnd::Said(reason) => (Status::Complete, reason, None),
@@ -161,7 +160,7 @@ async fn run_agent(context: &GenerationContext, lease: &GenerationLease, fan_out
             return lost();
         }
     }
-    let streamed = streamed(StreamEnd::FinishResult(finish_reason), error.as_ref().map(ApiError::code));
+    let streamed = streamed(StreamEnd::Finished(finish_reason), error.as_ref().map(ApiError::code));
     let total_ms = streamed.total_ms.unwrap_or_default();
     let timing = Timing { first_token_ms: first_token_ms.unwrap_or(total_ms), total_ms };
     buffer.end(End { error, finish_reason, usage: summary.usage, timing });
@@ -213,7 +212,7 @@ async fn store(
     let now = Timestamp::now();
     loop {
         match lease.finish(outcome, now).await {
-            Err(error) if lease.lapses_at() > Timestamp::now() => {
+            Err(error) if lease.expires_at() > Timestamp::now() => {
                 telemetry::log_cause(&error.into(), &context.request_id);
                 tokio::time::sleep(STORE_AGAIN).await;
             }
@@ -224,7 +223,7 @@ async fn store(
 
 /// Leaves nothing behind that only a running answer needs. Those who want to join it from now on are told by others.
 async fn tidy(context: &GenerationContext, lease: &GenerationLease, fan_out: &FanOut) {
-    match lease.tidy().await {
+    match lease.clean_up().await {
         Ok(record) => {
             if let Some(by) = record.as_ref().and_then(RunningGeneration::cancelled_by) {
                 heartbeat::tell_end_too(context, fan_out, by).await;

@@ -11,12 +11,13 @@ use super::{
 };
 use crate::{
     domain::{
+        connection::{Connection, ConnectionGrant},
         error::{ApiError, Code},
         id::ConnectionId,
         time::Timestamp,
     },
     runtime::telemetry,
-    storage::{CommandPoll, Connection, ConnectionGrant, GenerationLease, ResumeCommand, StorageError},
+    storage::{GenerationLease, PendingCommands, ResumeCommand, StorageError},
 };
 
 /// How often what was said is saved. What comes between is lost with the process.
@@ -50,7 +51,7 @@ pub(super) async fn keep(context: &GenerationContext, lease: &GenerationLease, f
             }
             Ok(false) => return lost(context, lease).await,
             // The next try saves this piece too, if it comes in time.
-            Err(error) if lease.lapses_at() <= Timestamp::now() => return GenerationEnd::Failed(error.into()),
+            Err(error) if lease.expires_at() <= Timestamp::now() => return GenerationEnd::Failed(error.into()),
             Err(error) => telemetry::log_cause(&error.into(), &context.request_id),
         }
     }
@@ -59,7 +60,7 @@ pub(super) async fn keep(context: &GenerationContext, lease: &GenerationLease, f
 /// Why a lease is not the streamer's any more.
 async fn lost(context: &GenerationContext, lease: &GenerationLease) -> GenerationEnd {
     match lease.poll_commands().await {
-        Ok(CommandPoll::Deleted) => deleted(context),
+        Ok(PendingCommands::ChatDeleted) => deleted(context),
         _ => GenerationEnd::Lost,
     }
 }
@@ -85,8 +86,8 @@ pub(super) async fn watch(
             return Some(GenerationEnd::Failed(unwelcome(denied)));
         }
         let (cancelled_by, resumes) = match lease.poll_commands().await {
-            Ok(CommandPoll::Running { cancelled_by, resumes }) => (cancelled_by, resumes),
-            Ok(CommandPoll::Deleted) => return Some(deleted(context)),
+            Ok(PendingCommands::Running { cancelled_by, resumes }) => (cancelled_by, resumes),
+            Ok(PendingCommands::ChatDeleted) => return Some(deleted(context)),
             // A look that fails is made up for by the next one.
             Err(_) => continue,
         };
@@ -133,7 +134,7 @@ async fn acknowledge(
 /// A socket of the chat; `None` when it is gone.
 async fn find(context: &GenerationContext, socket: &ConnectionId) -> Result<Option<Connection>, StorageError> {
     let ConnectionGrant { tenant_id, chat_id, .. } = &context.connection.grant;
-    let sockets = context.sockets.connections.of_chat(tenant_id, chat_id, Timestamp::now()).await?;
+    let sockets = context.sockets.connections.list_by_chat(tenant_id, chat_id, Timestamp::now()).await?;
     Ok(sockets.into_iter().find(|connection| connection.connection_id == *socket))
 }
 

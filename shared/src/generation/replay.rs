@@ -7,11 +7,12 @@ use super::{
 };
 use crate::{
     domain::{
+        connection::Connection,
         error::{ApiError, Code},
+        generation::FinishedGeneration,
         id::{ChatId, ConnectionId, TenantId},
         message::Status,
     },
-    storage::{Connection, FinishedGeneration},
     websocket::Timing,
 };
 

@@ -11,9 +11,8 @@ use super::{
     text_buffer::{BufferEnd, End, Progress},
 };
 use crate::{
-    domain::{error::ApiError, message::FinishReason, time::Timestamp},
+    domain::{connection::Connection, error::ApiError, message::FinishReason, time::Timestamp},
     runtime::telemetry,
-    storage::Connection,
     websocket::{Body, ErrorReport, Event, MAX_EVENT_BYTES, PostError, PostRetry, fitting},
 };
 
@@ -72,8 +71,8 @@ pub(super) async fn write(
 /// Waits until a socket that was just opened has had its first event. False when it is gone.
 async fn greeted(context: &FanOutContext, connection: &Connection) -> bool {
     let patience_ends = connection.opened_at.plus(GREETING);
-    while !connection.greeted && Timestamp::now() < patience_ends {
-        match context.sockets.connections.was_greeted(connection).await {
+    while !connection.established && Timestamp::now() < patience_ends {
+        match context.sockets.connections.is_established(connection).await {
             Ok(None) => return false,
             Ok(Some(true)) | Err(_) => break,
             Ok(Some(false)) => tokio::time::sleep(ASK_INTERVAL).await,

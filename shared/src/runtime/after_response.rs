@@ -21,7 +21,7 @@ use lambda_runtime::LambdaInvocation;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{Layer, Service};
 
-use crate::runtime::config::Config;
+use crate::runtime::config::RuntimeConfig;
 
 /// How long before its deadline a function stops waiting.
 const MARGIN: Duration = Duration::from_millis(500);
@@ -83,7 +83,7 @@ pub struct AfterResponse {
 impl AfterResponse {
     /// Waits, unless the configuration says that nothing freezes this process.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &RuntimeConfig) -> Self {
         Self { detached: config.detaches_after_response() }
     }
 }

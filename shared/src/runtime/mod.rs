@@ -4,7 +4,9 @@
 
 pub mod after_response;
 pub mod aws;
+pub mod bootstrap;
 pub mod config;
 pub mod deadline;
+pub mod panics;
 pub mod retry;
 pub mod telemetry;

@@ -19,8 +19,14 @@ use std::{collections::BTreeSet, time::Duration};
 use futures_util::{StreamExt, stream};
 
 use crate::{
-    domain::{error::ApiError, id::TenantId, limits::too_many_connections, time::Timestamp},
-    storage::{Connection, ConnectionSlot, Connections, StorageError},
+    domain::{
+        connection::{Connection, ConnectionSlot},
+        error::ApiError,
+        id::TenantId,
+        limits::connection_limit_exceeded,
+        time::Timestamp,
+    },
+    storage::{ConnectionRepository, StorageError},
     websocket::Publisher,
 };
 
@@ -37,21 +43,21 @@ pub(crate) fn without_socket(
     noted: &[Connection],
     settled: Timestamp,
 ) -> Vec<ConnectionSlot> {
-    let standing: BTreeSet<ConnectionSlot> = noted.iter().map(Connection::lease).collect();
+    let standing: BTreeSet<ConnectionSlot> = noted.iter().map(Connection::slot).collect();
     leases.into_iter().filter(|lease| lease.taken_at() <= settled && !standing.contains(lease)).collect()
 }
 
 /// The book of leases.
 #[derive(Clone, Debug)]
 pub struct ConnectionSlots {
-    connections: Connections,
+    connections: ConnectionRepository,
     publisher: Publisher,
 }
 
 impl ConnectionSlots {
     /// Keeps the leases of these connections.
     #[must_use]
-    pub fn new(connections: Connections, publisher: Publisher) -> Self {
+    pub fn new(connections: ConnectionRepository, publisher: Publisher) -> Self {
         Self { connections, publisher }
     }
 
@@ -61,18 +67,20 @@ impl ConnectionSlots {
     ///
     /// `CONNECTION_LIMIT_EXCEEDED` when all are taken by sockets that live.
     pub async fn take(&self, connection: &Connection, limit: u32, now: Timestamp) -> Result<(), ApiError> {
-        let taken = self.connections.lease(connection, limit).await?
+        let taken = self.connections.slots().take(connection, limit).await?
             || (self.heal(&connection.grant.tenant_id, now).await?
-                && self.connections.lease(connection, limit).await?);
-        if taken { Ok(()) } else { Err(too_many_connections(limit)) }
+                && self.connections.slots().take(connection, limit).await?);
+        if taken { Ok(()) } else { Err(connection_limit_exceeded(limit)) }
     }
 
     /// Takes back the leases of sockets that are gone. True when there were some.
     async fn heal(&self, tenant: &TenantId, now: Timestamp) -> Result<bool, StorageError> {
         // The leases are read before the sockets: what is noted in between is young, and stays.
-        let Some(leases) = self.connections.claim_probe(tenant, PROBE_INTERVAL, now).await? else { return Ok(false) };
+        let Some(leases) = self.connections.slots().claim_probe(tenant, PROBE_INTERVAL, now).await? else {
+            return Ok(false);
+        };
         let settled = now.minus(PROBE_INTERVAL);
-        let noted = self.connections.of_tenant(tenant).await?;
+        let noted = self.connections.list_by_tenant(tenant).await?;
         let mut lost = without_socket(leases, &noted, settled);
 
         let mut looks = stream::iter(noted)
@@ -81,7 +89,7 @@ impl ConnectionSlots {
         while let Some(ended) = looks.next().await {
             lost.extend(ended?);
         }
-        self.connections.release(tenant, &lost).await?;
+        self.connections.slots().release(tenant, &lost).await?;
         Ok(!lost.is_empty())
     }
 
@@ -97,7 +105,7 @@ impl ConnectionSlots {
         if !is_gone {
             return Ok(None);
         }
-        self.connections.remove(&connection).await?;
-        Ok(Some(connection.lease()))
+        self.connections.delete(&connection).await?;
+        Ok(Some(connection.slot()))
     }
 }

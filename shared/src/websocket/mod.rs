@@ -8,5 +8,5 @@ mod serve;
 pub use event::{Body, ErrorReport, Event, MAX_EVENT_BYTES, Timing, fitting};
 pub use frame::{AnswerName, Content, Frame, Offset};
 pub use publisher::{PostError, PostRetry, Publisher};
-pub use serve::{SocketEvent, serve};
+pub use serve::{SocketEvent, run};
 pub mod connection_slots;

@@ -14,9 +14,8 @@ use tokio::time::Instant;
 
 use super::event::{Body, ErrorReport, Event};
 use crate::{
-    domain::{error::ApiError, id::ConnectionId, time::Timestamp},
+    domain::{connection::Connection, error::ApiError, id::ConnectionId, time::Timestamp},
     runtime::telemetry,
-    storage::Connection,
 };
 
 /// How many sockets are closed at once.

@@ -114,7 +114,7 @@ pub(super) fn document() -> Value {
                 },
                 "ticket": {
                     "type": "httpApiKey", "in": "query", "name": "ticket",
-                    "description": "A pass for one socket, from `POST /api/v1/chats/{chat_id}/tickets`.",
+                    "description": "A grant for one socket, from `POST /api/v1/chats/{chat_id}/tickets`.",
                 },
             },
         },
@@ -222,7 +222,7 @@ fn handshake(user_id: &Value, chat_id: &Value) -> Value {
 fn refusals() -> Value {
     let refusals = Code::ALL.into_iter().filter(|code| codes::places(*code).handshake).map(|code| {
         let error = examples::error_response(code)["error"].take();
-        json!({ "status": code.status().as_u16(), "code": code.as_str(), "suggestion": error["details"]["suggestion"] })
+        json!({ "status": code.status(), "code": code.as_str(), "suggestion": error["details"]["suggestion"] })
     });
     refusals.collect()
 }

@@ -7,12 +7,10 @@ use std::{
 
 use anyhow::{Context, Error, Result, anyhow, bail};
 use serde_json::{Value, json};
-use shared::{
-    domain::{
-        api_key::{ApiKey, KeyHash},
-        time::Timestamp,
-    },
-    storage::{KeyRecord, NewKey, TenantRecord},
+use shared::domain::{
+    api_key::{ApiKey, KeyHash},
+    tenant::{KeyRecord, NewKey, TenantRecord},
+    time::Timestamp,
 };
 
 use super::options::{Action, Create, Options, Revoke, Rotate};

@@ -5,9 +5,12 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
-use shared::{
-    domain::{api_key::ApiKey, chat::ChatConfig, id::TenantId, time::Timestamp},
-    storage::{NewLimits, NewTenant, TenantRecord, TenantStatus},
+use shared::domain::{
+    api_key::ApiKey,
+    chat::ChatConfig,
+    id::TenantId,
+    tenant::{NewLimits, NewTenant, TenantRecord, TenantStatus},
+    time::Timestamp,
 };
 
 use super::options::{Action, Create, Erase, LimitOptions, Options, RetentionOptions, SetLimits, Suspend, Tenant};
