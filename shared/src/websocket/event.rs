@@ -128,9 +128,9 @@ impl<'a> Body<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Timing {
-    /// StopTime its first token, in milliseconds; the whole time if there was none.
+    /// Until its first token, in milliseconds; the whole time if there was none.
     pub first_token_ms: u64,
-    /// StopTime its end, in milliseconds.
+    /// Until its end, in milliseconds.
     pub total_ms: u64,
 }
 

@@ -165,7 +165,7 @@ async fn nothing_is_erased_that_nobody_agreed_to() {
     for arguments in [&["tenant", "erase", tenant.id.as_str()][..], &["user", "erase", tenant.id.as_str(), "u"]] {
         let refused = run(arguments).await;
         assert_eq!(refused.status.code(), Some(1));
-        assert!(String::from_utf8_lossy(&refused.stderr).contains("grant --yes"), "{refused:?}");
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("pass --yes"), "{refused:?}");
     }
     assert_eq!(tenant.get(&format!("/api/v1/chats/{chat_id}")).await.status, StatusCode::OK);
 }
