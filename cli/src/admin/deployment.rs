@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn template_has_the_resources_that_are_looked_up() {
+    fn template_has_the_resources_that_commands_need() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
         let template = Template::load(&path, &BTreeMap::new()).expect("the project's template");
         let names = |kind| -> Vec<String> {

@@ -32,8 +32,8 @@ const IN_FLIGHT_REQUESTS: Duration = Duration::from_secs(12);
 /// How far the indexes usually lag behind the tables.
 const INDEX_LAG: Duration = Duration::from_secs(1);
 
-/// How many passes erase a user, for whom chats may be created meanwhile.
-const MAX_USER_PASSES: u32 = 20;
+/// How often a user is erased again, since a request may create a chat meanwhile.
+const MAX_USER_ROUNDS: u32 = 20;
 
 /// How many chats are purged concurrently.
 const CONCURRENCY: usize = 8;
@@ -181,7 +181,7 @@ impl AdminSession {
         erased: &mut Erased,
         step: &mut SlowStep,
     ) -> Result<()> {
-        for _ in 0..MAX_USER_PASSES {
+        for _ in 0..MAX_USER_ROUNDS {
             let found = self.erase_user_items(tenant, user, erased, step).await?;
             let left = self.close_user_sockets(tenant, user).await?;
             if left > 0 {

@@ -43,7 +43,7 @@ pub(crate) struct Options {
     #[arg(long, help_heading = "Data")]
     pub(super) reset: bool,
 
-    /// Build the functions once instead of on every change, and restart one that exits
+    /// Build the functions once instead of on every change, and restart a function that exits
     #[arg(long, help_heading = "Functions")]
     pub(super) no_reload: bool,
 

@@ -18,19 +18,20 @@ const DESCRIPTION: &str = "\
 Messages of users and the answers of agents, streamed. A socket belongs to one user and one chat; chats are made over \
 REST, which `docs/openapi.json` describes.
 
-**Connecting.** With an API key, in the header `X-API-Key` or the query parameter `api_key`, and with `user_id` and \
-`chat_id`; or with a `ticket` alone, so that no API key reaches a browser. Who may not connect is refused before the \
-handshake with the HTTP status of the error; `x-refusals` lists them.
+**Connecting.** A client sends an API key, in the header `X-API-Key` or the query parameter `api_key`, with `user_id` and \
+`chat_id`; or a `ticket` alone, so that no API key reaches a browser. A refused handshake has the HTTP status of the \
+error; `x-refusals` lists them.
 
-**Events** have `type`, `chat_id` and `timestamp`. All of a user's sockets on a chat get the messages and answers of each. \
-An answer's tokens, joined from offset 0, are exactly its `content`.
+**Events** have `type`, `chat_id` and `timestamp`. Every connection to a chat gets all of its messages and answers. \
+The tokens of an answer, joined from offset 0, are exactly its `content`.
 
-**Frames** are JSON in text frames. `type` may be left out where `content` is there; `action` is accepted for `type`. \
-A frame may have 28 KiB; above 32 KB API Gateway closes the socket with 1009, and on a binary frame with 1003.
+**Frames** are JSON in text frames. `type` is optional in a frame with `content`; `action` is an alias of `type`. \
+A frame has at most 28 KiB. API Gateway closes the socket with 1009 for a frame above 32 KB, and with 1003 for a binary \
+frame.
 
-**Limits.** 10 frames in any second on a connection, all types together; the eleventh gets `RATE_LIMIT_EXCEEDED`, and the \
-socket stays open. 50 connections a tenant. API Gateway ends a socket after two hours (`expires_at`), or after ten minutes \
-without a frame.";
+**Limits.** A connection may send 10 frames of any type in any second; the eleventh gets `RATE_LIMIT_EXCEEDED`, and the \
+connection stays open. A tenant has 50 connections. API Gateway closes a connection after two hours (`expires_at`) and \
+after ten minutes without a frame.";
 
 pub(super) fn document() -> Value {
     let mut schemas = Schemas::new();
@@ -94,7 +95,7 @@ pub(super) fn document() -> Value {
             "chat": {
                 "address": "/",
                 "title": "A chat",
-                "description": "One socket: a user in a chat. Its address is the server's, without anything after it.",
+                "description": "One connection of a user to a chat. Its address is the server's.",
                 "messages": of_channel,
                 "bindings": { "ws": handshake(&user_id, &chat_id) },
                 "x-refusals": refusals(),
@@ -114,7 +115,7 @@ pub(super) fn document() -> Value {
                 },
                 "ticket": {
                     "type": "httpApiKey", "in": "query", "name": "ticket",
-                    "description": "A grant for one socket, from `POST /api/v1/chats/{chat_id}/tickets`.",
+                    "description": "A single-use ticket, from `POST /api/v1/chats/{chat_id}/tickets`.",
                 },
             },
         },
@@ -159,7 +160,7 @@ fn take_frames(schemas: &mut Map<String, Value>) -> Vec<(String, Value)> {
     for mut variant in variants {
         let kind = kind(&variant);
         variant["properties"]["action"] = json!({
-            "type": "string", "const": kind, "description": "Another name of `type`; `type` wins.",
+            "type": "string", "const": kind, "description": "An alias of `type`; `type` wins.",
         });
         if let Some(required) = variant["required"].as_array_mut() {
             required.retain(|name| name != "type");
@@ -205,7 +206,7 @@ fn handshake(user_id: &Value, chat_id: &Value) -> Value {
                 "chat_id": chat_id,
                 "ticket": {
                     "type": "string", "pattern": "^tk_[0-9A-Za-z]{22}$",
-                    "description": "Stands for all the others.",
+                    "description": "Replaces all other parameters.",
                 },
             },
             "anyOf": [{ "required": ["user_id", "chat_id"] }, { "required": ["ticket"] }],

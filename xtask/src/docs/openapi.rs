@@ -32,23 +32,24 @@ const ALWAYS: [Code; 6] = [
 const BODY: [Code; 4] = [Code::InvalidJson, Code::UnknownField, Code::PayloadTooLarge, Code::UnsupportedMediaType];
 
 const DESCRIPTION: &str = "\
-Chats between users and AI agents. Chats are made and read here; messages are sent and answered on a WebSocket, which \
+Chats between users and AI agents. This API creates and reads chats. Messages travel on a WebSocket, which \
 `docs/asyncapi.json` describes.
 
-**Authentication.** Every request carries the tenant's API key in the header `X-API-Key`. All data is the tenant's own: \
-what belongs to another tenant is answered as if it did not exist.
+**Authentication.** Every request carries the tenant's API key in the header `X-API-Key`. A tenant \
+sees only its own data: another tenant's chat does not exist for it.
 
-**Errors** have one shape, `ErrorResponse`. `details.suggestion` is always there. A path that does not exist is answered \
-with 404 `ROUTE_NOT_FOUND`, a method that a path does not have with 405 `METHOD_NOT_ALLOWED` and the header `Allow`; \
-neither needs a key, but for a `POST` below `/api/v1/chats/`, which is counted too. Unknown fields of a body and unknown query parameters are refused with their name.
+**Errors** have one shape, `ErrorResponse`. `details.suggestion` is always present. An unknown path gets 404 \
+`ROUTE_NOT_FOUND`, an unknown method 405 `METHOD_NOT_ALLOWED` with the header `Allow`. Neither needs a key, except a \
+`POST` below `/api/v1/chats/`, which is counted too. Unknown fields of a body and unknown query parameters are refused; \
+the error names them.
 
-**What API Gateway says itself** has not this shape, but `{\"message\": …}`, and no `X-Request-Id`: 413 for a body above \
-10 MB, 429 when the account's own quota is used up, 502, 503 and 504 when a function cannot be reached or does not answer \
-within 29 seconds. Treat each as `UNAVAILABLE`.
+**API Gateway's own responses** have the shape `{\"message\": …}` and no `X-Request-Id`: 413 for a body above 10 MB, 429 \
+when the account's quota is used up, 502, 503 and 504 when a function is unreachable or does not respond within 29 \
+seconds. Treat each as `UNAVAILABLE`.
 
-**Rate limits.** 100 requests a minute for each tenant, and 600 tickets a minute beside them; a tenant may have its own \
-figures. A minute begins with the first request in it. Answers say how much is left, as `X-RateLimit-*` and as \
-`RateLimit-Policy` and `RateLimit`; 429 carries `Retry-After`.";
+**Rate limits.** Each tenant has 100 requests and, apart from these, 600 tickets per minute; its operator may set other \
+limits. A minute begins with its first request. Responses carry the rest of the window in `X-RateLimit-*` and in \
+`RateLimit-Policy` and `RateLimit`; a 429 carries `Retry-After`.";
 
 struct Operation {
     route: Route,
@@ -102,8 +103,8 @@ pub(super) fn document() -> Value {
         ],
         "security": [{ "ApiKey": [] }],
         "tags": [
-            { "name": "Chats", "description": "Make, find, change and delete chats." },
-            { "name": "Messages", "description": "Read what was said." },
+            { "name": "Chats", "description": "Create, list, update and delete chats." },
+            { "name": "Messages", "description": "Read the messages of a chat." },
             { "name": "Tickets", "description": "Let browsers connect without an API key." },
         ],
         "paths": paths,
@@ -117,7 +118,7 @@ pub(super) fn document() -> Value {
             "headers": headers(),
             "responses": {
                 "ROUTE_NOT_FOUND": unrouted(Code::RouteNotFound, "There is nothing at this path."),
-                "METHOD_NOT_ALLOWED": unrouted(Code::MethodNotAllowed, "The path exists, but not with this method."),
+                "METHOD_NOT_ALLOWED": unrouted(Code::MethodNotAllowed, "The path exists with other methods."),
             },
             "schemas": schemas,
         },
@@ -130,15 +131,15 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     let idempotency_key = parameter(
         "header",
         "Idempotency-Key",
-        "Makes the request run once, however often it is sent within 24 hours: the same body gets the same answer, \
-         another body `IDEMPOTENCY_MISMATCH`. Counts for this tenant and this route.",
+        "Within 24 hours, requests with the same key create one chat: the same body gets the same response, another body \
+         `IDEMPOTENCY_MISMATCH`. The key is scoped to the tenant and this route.",
         schemas.received::<IdempotencyKey>(),
         "7c1e2f0a-6a1d-4c0e-9d55-1f6f3b7f8a10",
     );
     let chat = schemas.sent::<Chat>();
     let new_chat = body(
         schemas.received::<NewChat>(),
-        &[("The least", examples::minimal_new_chat()), ("With all that it may have", examples::new_chat())],
+        &[("Required fields", examples::minimal_new_chat()), ("All fields", examples::new_chat())],
     );
     let change = body(schemas.received::<ChatChange>(), &[("Change and clear", examples::chat_change())]);
     let nothing = json!({
@@ -157,9 +158,9 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             "type": "integer", "minimum": 1, "maximum": PageRequest::MAX_LIMIT, "default": PageRequest::DEFAULT_LIMIT,
         });
         [
-            parameter("query", "offset", "How many items to skip.", offset, 0),
-            parameter("query", "limit", "How many items to return at most.", limit, 50),
-            parameter("query", "order", "From which end: the oldest or the newest.", order, default),
+            parameter("query", "offset", "Items to skip.", offset, 0),
+            parameter("query", "limit", "The most items to return.", limit, 50),
+            parameter("query", "order", "Oldest first or newest first.", order, default),
         ]
     };
     let [chats_offset, chats_limit, chats_order] = page(schemas, "desc");
@@ -169,8 +170,8 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             route: CREATE_CHAT,
             tag: "Chats",
             summary: "Create a chat",
-            description: "Works without the slash at its end too. What `config` leaves open is filled from the tenant's \
-                          defaults. The body may have 64 KiB.",
+            description: "The trailing slash is optional. Absent settings of `config` take the tenant's defaults. The body \
+                          has at most 64 KiB.",
             parameters: vec![idempotency_key],
             body: Some(new_chat),
             success: Success {
@@ -185,7 +186,7 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             route: LIST_USER_CHATS,
             tag: "Chats",
             summary: "List the chats of a user",
-            description: "Most recently active first. A user who has no chats, or whom nobody knows, has an empty list.",
+            description: "Most recently active first. An unknown user has an empty list.",
             parameters: vec![user_id, chats_offset, chats_limit, chats_order],
             body: None,
             success: Success {
@@ -214,13 +215,13 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
         Operation {
             route: UPDATE_CHAT,
             tag: "Chats",
-            summary: "Change a chat",
-            description: "What is left out stays; `null` clears. `metadata` is replaced whole, `config` field by field.",
+            summary: "Update a chat",
+            description: "An absent field stays; `null` clears it. `metadata` is replaced as a whole, `config` field by field.",
             parameters: vec![chat_id.clone()],
             body: Some(change),
             success: Success {
                 status: "200",
-                description: "The chat as it is now.",
+                description: "The updated chat.",
                 body: Some((chat, examples::changed_chat())),
                 location: false,
             },
@@ -230,19 +231,19 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             route: DELETE_CHAT,
             tag: "Chats",
             summary: "Delete a chat",
-            description: "At once, however long it is. An answer that is being streamed ends; sockets on the chat get \
-                          `CHAT_NOT_FOUND` and are closed.",
+            description: "Takes effect immediately. A running generation ends; connections to the chat get `CHAT_NOT_FOUND` \
+                          and are closed.",
             parameters: vec![chat_id.clone()],
             body: None,
-            success: Success { status: "204", description: "It is gone.", body: None, location: false },
+            success: Success { status: "204", description: "The chat is deleted.", body: None, location: false },
             errors: vec![Code::UnknownField, Code::ChatNotFound],
         },
         Operation {
             route: LIST_MESSAGES,
             tag: "Messages",
             summary: "List the messages of a chat",
-            description: "Oldest first. `seq` has no holes, so `offset` k in ascending order is the message with `seq` k. \
-                          A page also ends at 5 MiB; `has_more` then says that more follows.",
+            description: "Oldest first. `seq` has no gaps, so `offset` k in ascending order is the message with `seq` k. A \
+                          page also ends at 5 MiB; `has_more` is then true.",
             parameters: vec![chat_id.clone(), messages_offset, messages_limit, messages_order],
             body: None,
             success: Success {
@@ -257,8 +258,8 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             route: CREATE_TICKET,
             tag: "Tickets",
             summary: "Create a ticket",
-            description: "A pass that opens one socket, of the chat's user on this chat, within 60 seconds. Tickets have \
-                          a rate limit of their own.",
+            description: "A ticket opens one connection for the chat's user to this chat, within 60 seconds. Tickets have a \
+                          rate limit of their own.",
             parameters: vec![chat_id],
             body: Some(nothing),
             success: Success {
@@ -404,17 +405,17 @@ fn headers() -> Value {
     let count = || json!({ "type": "integer", "minimum": 0 });
     let mut headers = json!({
         "X-Request-Id": header(
-            "What to name when reporting a problem; errors have it in their body too.",
+            "The id to quote when you report a problem; error bodies have it too.",
             json!({ "type": "string", "minLength": 1 }),
             examples::REQUEST_ID.into(),
         ),
         "Location": header(
-            "Where the chat is.",
+            "The address of the chat.",
             json!({ "type": "string", "pattern": "^/api/v1/chats/chat_" }),
             format!("/api/v1/chats/{CHAT_EXAMPLE}").into(),
         ),
         "Allow": header(
-            "The methods that the path has.",
+            "The methods of the path.",
             json!({ "type": "string", "pattern": "^[A-Z]+(, [A-Z]+)*$" }),
             "DELETE, GET, PATCH".into(),
         ),

@@ -168,7 +168,7 @@ async fn add_key(
     now: Timestamp,
 ) -> Result<KeyRecord> {
     if view::live_keys(tenant, now) >= MAX_LIVE_KEYS {
-        bail!("{} has {MAX_LIVE_KEYS} live keys, the maximum: revoke one that is no longer needed", tenant.access.name);
+        bail!("{} has {MAX_LIVE_KEYS} live keys, the maximum: revoke an unneeded key", tenant.access.name);
     }
     let new = NewKey { key: &key.hash(), expires_at };
     let record = admin.tenants.add_key(&tenant.tenant_id, new, now).await?;
