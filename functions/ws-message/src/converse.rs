@@ -39,7 +39,7 @@ pub(crate) async fn converse(
     let agent = app.agent(chat.config.agent);
     let model = agent.model(&chat.config);
     let turns = turns(chat.recent, Some(content.as_str()), &chat.config, app.context_tokens);
-    let mut answer = agent.answer(Conversation { turns, config: chat.config });
+    let mut answer = agent.respond(Conversation { turns, config: chat.config });
     if !chat.seen.is_busy() {
         answer = generation::prefetch(answer);
     }

@@ -51,7 +51,7 @@ pub(crate) async fn regenerate(
     };
     let before = chat.recent.into_iter().filter(|message| message.seq < old.seq).collect();
     let turns = turns(before, None, &chat.config, app.context_tokens);
-    let answer = agent.answer(Conversation { turns, config: chat.config });
+    let answer = agent.respond(Conversation { turns, config: chat.config });
     app.stream(answer, NewGeneration { connection, message: None, generation, model, received_at: now }, event);
     Ok(())
 }
