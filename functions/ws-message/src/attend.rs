@@ -13,7 +13,7 @@ use shared::{
     storage::{
         Connection, ConnectionGrant, FinishedGeneration, ResumeCommand, RunningGeneration, StorageError, Takeover,
     },
-    websocket::{AnswerName, Body, ErrorReport, Offset, SocketEvent},
+    websocket::{Body, ErrorReport, MessageReference, Offset, SocketEvent},
 };
 
 use crate::handler::App;
@@ -29,7 +29,7 @@ pub(crate) async fn cancel(
     app: &Arc<App>,
     event: &SocketEvent,
     connection: Connection,
-    name: &AnswerName,
+    name: &MessageReference,
 ) -> Result<(), ApiError> {
     let id = name.id()?;
     let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
@@ -54,7 +54,7 @@ pub(crate) async fn resume(
     app: &Arc<App>,
     event: &SocketEvent,
     connection: Connection,
-    name: &AnswerName,
+    name: &MessageReference,
     Offset(offset): Offset,
 ) -> Result<(), ApiError> {
     let id = name.id()?;

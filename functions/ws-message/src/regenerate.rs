@@ -9,7 +9,7 @@ use shared::{
         time::Timestamp,
     },
     storage::{Connection, ConnectionGrant, RegenerateResult},
-    websocket::{AnswerName, SocketEvent},
+    websocket::{MessageReference, SocketEvent},
 };
 
 use crate::{
@@ -21,7 +21,7 @@ pub(crate) async fn regenerate(
     app: &App,
     event: &SocketEvent,
     connection: Connection,
-    name: &AnswerName,
+    name: &MessageReference,
 ) -> Result<(), ApiError> {
     let now = Timestamp::now();
     let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;

@@ -14,7 +14,7 @@ use crate::{
     domain::{error::ApiError, message::FinishReason, time::Timestamp},
     runtime::telemetry,
     storage::Connection,
-    websocket::{Body, ErrorReport, Event, MAX_EVENT_BYTES, PostError, PostRetry, fitting},
+    websocket::{Body, ErrorReport, Event, MAX_EVENT_BYTES, PostError, PostRetry, json_prefix},
 };
 
 /// The shortest time between two frames of tokens: 25 a second look as smooth as more, and each is paid for.
@@ -171,7 +171,7 @@ impl Writer<'_> {
         if self.stop.is_cancelled() {
             return Next::Stop;
         }
-        Next::Token(fitting(&self.buffer.borrow().text[cursor..], MAX_EVENT_BYTES - ENVELOPE_BYTES).to_owned())
+        Next::Token(json_prefix(&self.buffer.borrow().text[cursor..], MAX_EVENT_BYTES - ENVELOPE_BYTES).to_owned())
     }
 
     /// Where in the text a client left off. It may have heard more of an answer that was cut off than was saved.
@@ -212,7 +212,7 @@ impl Writer<'_> {
         }
         let content = {
             let text = &self.buffer.borrow().text;
-            let fits = fitting(text, MAX_EVENT_BYTES - ENVELOPE_BYTES).len() == text.len();
+            let fits = json_prefix(text, MAX_EVENT_BYTES - ENVELOPE_BYTES).len() == text.len();
             fits.then(|| text.clone())
         };
         self.deliver(Body::MessageStreamEnded {

@@ -10,7 +10,7 @@ use super::{Run, sweep::SweepResult};
 use crate::{
     domain::id::TenantId,
     storage::{Connection, QueueEntry, StorageError, TenantAccess},
-    websocket::connection_slots::{PROBE_INTERVAL, without_socket},
+    websocket::connection_slots::{PROBE_INTERVAL, without_connection},
 };
 
 /// How many sockets of a tenant are closed at once.
@@ -30,7 +30,7 @@ impl Run<'_> {
         let leases = connections.leases(tenant).await?;
         let noted = connections.of_tenant(tenant).await?;
         let taken = leases.len();
-        let mut lost = without_socket(leases, &noted, settled);
+        let mut lost = without_connection(leases, &noted, settled);
 
         let (over, open): (Vec<Connection>, Vec<Connection>) = noted
             .into_iter()
