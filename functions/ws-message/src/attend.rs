@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use shared::{
     domain::{error::ApiError, id::MessageId, message::Status, time::Timestamp},
-    generation::{self, StartAt},
+    generation::{self, JoinAt},
     runtime::{after_response, telemetry},
     storage::{
         Connection, ConnectionGrant, FinishedGeneration, ResumeCommand, RunningGeneration, StorageError, Takeover,
@@ -44,7 +44,7 @@ pub(crate) async fn cancel(
         let told_at = answer.message.completed_at.map(|ended| ended.plus(LAST_WORD));
         let wait = told_at.map_or(0, |told_at| told_at.millis_since(Timestamp::now()));
         tokio::time::sleep(Duration::from_millis(wait)).await;
-        wish.replay(answer, StartAt::End).await;
+        wish.replay(answer, JoinAt::End).await;
     }));
     Ok(())
 }
@@ -68,7 +68,7 @@ pub(crate) async fn resume(
     }
     let answer = wish.stored().await?;
     after_response::spawn(telemetry::background_task("replay", async move {
-        wish.replay(answer, StartAt::Offset(offset)).await
+        wish.replay(answer, JoinAt::Offset(offset)).await
     }));
     Ok(())
 }
@@ -101,7 +101,7 @@ impl Wish {
 
     /// Stays until the streamer has taken the socket on, or until that is to be done here.
     async fn see_resumed(&self, resume: &ResumeCommand) {
-        let beginning = StartAt::Offset(resume.offset);
+        let beginning = JoinAt::Offset(resume.offset);
         match self.wait(Status::Interrupted, |running| !running.has_pending(resume)).await {
             Seen::To => {}
             Seen::TooLate => match self.stored().await {
@@ -170,7 +170,7 @@ impl Wish {
     }
 
     /// Tells the socket of an answer that does not run.
-    async fn replay(&self, answer: FinishedGeneration, beginning: StartAt) {
+    async fn replay(&self, answer: FinishedGeneration, beginning: JoinAt) {
         generation::replay(&self.app.sockets, self.connection.clone(), answer, beginning, &self.request_id).await;
     }
 
