@@ -1,9 +1,9 @@
 //! One assistant message, from the agent to the sockets of its chat and into storage.
 //!
-//! The agent's text grows in one [`TextBuffer`](text_buffer::TextBuffer). Each socket has a writer with its own cursor,
-//! which posts the text that has gathered since its last post, one post at a time. So order holds, and a slow socket slows
-//! neither the agent nor another socket. A heartbeat saves the text, renews the generation lease and polls stream commands.
-//! A finished generation is replayed through the same writers.
+//! The agent's text grows in one text buffer. Each socket has a writer with its own cursor, which posts the text that has
+//! gathered since its last post, one post at a time. So order holds, and a slow socket slows neither the agent nor another
+//! socket. A heartbeat saves the text, renews the generation lease and polls stream commands. A finished generation is
+//! replayed through the same writers.
 //!
 //! May import every layer above: `domain`, `runtime`, `storage`, `auth`, `agents`, `websocket`. Within the layer each
 //! module may use those above it in this list and none below:

@@ -96,6 +96,8 @@ async fn nothing_is_posted_after_the_lease_has_expired_while_storage_is_down() {
     let fixture = Fixture::new(&["a"]);
     let outage = async {
         sleep(millis(2_500)).await;
+        // The call that is in flight when the lease expires fails later.
+        fixture.store.stored().outage_delay = millis(3_000);
         fixture.store.stored().is_down = true;
     };
     tokio::join!(fixture.generate(steady_agent(10, 60_000)), outage);
@@ -184,6 +186,8 @@ async fn resume_joins_at_the_offset_once() {
     assert_eq!((first.event["type"].as_str(), first.event["offset"].as_u64()), (Some("message_stream_token"), Some(6)));
     assert!((1_000..=1_800).contains(&first.at), "{}", first.at);
     assert!(fixture.store.stored().resumes.is_empty(), "acknowledged");
+    let repeated = fixture.tokens("late").iter().filter(|post| post.event["offset"] == 6).count();
+    assert_eq!(repeated, 1, "a stale read does not start a second writer");
     assert!(fixture.end("late").is_some());
 }
 

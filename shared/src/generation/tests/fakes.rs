@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    mem,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -49,11 +50,14 @@ pub(super) struct Stored {
     pub(super) attempts_to_finish: usize,
     pub(super) cancelled_by: Option<ConnectionId>,
     pub(super) resumes: Vec<ResumeCommand>,
+    /// Acknowledged resumes that the next poll still shows, as an eventually consistent read may.
+    stale_resumes: Vec<ResumeCommand>,
     /// Another process owns the lease.
     pub(super) is_taken_over: bool,
     pub(super) is_deleted: bool,
-    /// No call succeeds.
+    /// Every call fails, after `outage_delay`.
     pub(super) is_down: bool,
+    pub(super) outage_delay: Duration,
     /// When the lease expires, once it has been renewed.
     pub(super) expires_at: Option<Timestamp>,
 }
@@ -82,9 +86,12 @@ impl InMemoryStore {
     ) -> BoxFuture<'static, Result<T, StorageError>> {
         let elapsed = self.elapsed();
         let mut stored = self.stored();
-        let result =
-            if stored.is_down { Err(StorageError::Unavailable("down".into())) } else { Ok(call(&mut stored, elapsed)) };
-        async move { result }.boxed()
+        if stored.is_down {
+            let delay = stored.outage_delay;
+            return sleep(delay).map(|()| Err(StorageError::Unavailable("down".into()))).boxed();
+        }
+        let result = call(&mut stored, elapsed);
+        async move { Ok(result) }.boxed()
     }
 }
 
@@ -124,12 +131,19 @@ impl GenerationStore for InMemoryStore {
             if stored.is_deleted {
                 return CommandPoll::Deleted;
             }
-            CommandPoll::Running { cancelled_by: stored.cancelled_by.clone(), resumes: stored.resumes.clone() }
+            let mut resumes = mem::take(&mut stored.stale_resumes);
+            resumes.extend(stored.resumes.clone());
+            CommandPoll::Running { cancelled_by: stored.cancelled_by.clone(), resumes }
         })
     }
 
     fn acknowledge<'a>(&'a self, resume: &'a ResumeCommand) -> BoxFuture<'a, Result<(), StorageError>> {
-        self.call(|stored, _| stored.resumes.retain(|command| command != resume))
+        self.call(|stored, _| {
+            if let Some(index) = stored.resumes.iter().position(|command| command == resume) {
+                let acknowledged = stored.resumes.remove(index);
+                stored.stale_resumes.push(acknowledged);
+            }
+        })
     }
 
     fn finish<'a>(&'a self, outcome: &'a Outcome, _: Timestamp) -> BoxFuture<'a, Result<FinishResult, StorageError>> {
