@@ -17,8 +17,12 @@ use std::process::ExitCode;
 
 use anyhow::{Error, Result, anyhow};
 use serde_json::{Value, json};
+use shared::domain::tenant::TenantRecord;
 use shared::domain::time::Timestamp;
-use shared::storage::{Chats, Connections, TenantRecord, Tenants};
+use shared::storage::{
+    ChatRepository, ConnectionRepository, IdempotencyRepository, MessageRepository, TenantIndex, TenantRepository,
+    UserRepository,
+};
 
 pub(crate) use erase::Consent;
 pub(crate) use find::{key_of, live_key_of, no_key};
@@ -42,9 +46,13 @@ pub(crate) struct Admin {
     /// Where to print.
     pub(crate) terminal: Terminal,
     /// Tenants and keys.
-    pub(crate) tenants: Tenants,
-    chats: Chats,
-    connections: Connections,
+    pub(crate) tenants: TenantRepository,
+    chats: ChatRepository,
+    messages: MessageRepository,
+    users: UserRepository,
+    idempotency: IdempotencyRepository,
+    tenant_index: TenantIndex,
+    connections: ConnectionRepository,
     management: aws_sdk_apigatewaymanagement::Client,
     place: Place,
 }
@@ -98,7 +106,7 @@ impl From<Error> for HalfDone {
 impl Admin {
     /// How many connections a tenant has open.
     pub(crate) async fn connections(&self, tenant: &TenantRecord) -> Result<usize> {
-        Ok(self.connections.leases(&tenant.tenant_id).await?.len())
+        Ok(self.connections.slots().list(&tenant.tenant_id).await?.len())
     }
 
     /// A tenant for programs.

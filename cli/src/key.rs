@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 use shared::domain::api_key::{ApiKey, KeyHash};
+use shared::domain::tenant::{KeyRecord, NewKey, TenantRecord};
 use shared::domain::time::Timestamp;
-use shared::storage::{KeyRecord, NewKey, TenantRecord};
 
 pub(crate) use options::Options;
 

@@ -10,8 +10,8 @@ use shared::domain::api_key::ApiKey;
 use shared::domain::chat::{ChatConfig, MaxTokens, ModelName, Temperature};
 use shared::domain::id::TenantId;
 use shared::domain::limits::Limits;
+use shared::domain::tenant::{NewLimits, NewTenant, TenantStatus};
 use shared::domain::time::Timestamp;
-use shared::storage::{NewLimits, NewTenant, TenantStatus};
 
 use crate::admin::{self, Admin, Consent, HalfDone, Keep, Patience, PlaceOptions};
 use crate::terminal::Colour;
@@ -258,7 +258,12 @@ impl Tenant {
         Ok(())
     }
 
-    async fn set(&self, admin: &Admin, tenant: &shared::storage::TenantRecord, status: TenantStatus) -> Result<()> {
+    async fn set(
+        &self,
+        admin: &Admin,
+        tenant: &shared::domain::tenant::TenantRecord,
+        status: TenantStatus,
+    ) -> Result<()> {
         if !admin.tenants.set_status(&tenant.tenant_id, status).await? {
             bail!("the tenant {} is gone", self.tenant);
         }

@@ -11,16 +11,19 @@ use shared::{
     domain::{
         api_key::{ApiKey, KeyHash},
         chat::{ChatConfig, NewChat},
+        connection::{Connection, ConnectionGrant},
+        generation::Outcome,
         id::{ChatId, ConnectionId, MessageId, TenantId, UserId},
         limits::Limits,
         message::{FinishReason, Status, Usage},
+        tenant::NewTenant,
         time::Timestamp,
     },
     generation::ChatConnections,
     maintenance::{Maintenance, Report, StopTime},
     storage::{
-        AppendResult, ChatPosition, Chats, Connection, ConnectionGrant, Connections, CreateResult, Exchange,
-        FinishResult, NewMessage, NewTenant, Outcome, Tenants,
+        AppendResult, ChatPosition, ChatRepository, ConnectionRepository, CreateResult, Exchange, FinishResult,
+        GenerationRepository, MessageRepository, NewMessage, TenantRepository, UserRepository,
     },
     websocket::Publisher,
 };
@@ -73,10 +76,11 @@ impl Household {
         };
         let publisher = Publisher::new(management_client(&self.management.url));
         Maintenance {
-            tenants: Tenants::new(client.clone(), self.table("TenantsTable")),
-            chats: Chats::new(client.clone(), self.table("ChatsTable")),
+            tenants: TenantRepository::new(client.clone(), self.table("TenantsTable")),
+            chats: ChatRepository::new(client.clone(), self.table("ChatsTable")),
+            generations: GenerationRepository::new(client.clone(), self.table("ChatsTable")),
             sockets: ChatConnections {
-                connections: Connections::new(client, self.table("ConnectionsTable")),
+                connections: ConnectionRepository::new(client, self.table("ConnectionsTable")),
                 publisher,
             },
         }
@@ -86,25 +90,43 @@ impl Household {
     pub async fn keep_house(&self, now: Timestamp) -> Report {
         let (done, result) = self.keeper(None).run(now, StopTime::within(Duration::from_secs(600)), "test").await;
         result.expect("the tables answer");
-        assert_eq!((done.failures, done.cut_short), (0, false), "{done:?}");
+        assert_eq!((done.failures, done.incomplete), (0, false), "{done:?}");
         done
     }
 
     /// The tenants table.
     #[must_use]
-    pub fn tenants(&self) -> Tenants {
+    pub fn tenants(&self) -> TenantRepository {
         self.keeper(None).tenants
     }
 
     /// The chats table.
     #[must_use]
-    pub fn chats(&self) -> Chats {
+    pub fn chats(&self) -> ChatRepository {
         self.keeper(None).chats
+    }
+
+    /// The messages of the chats table.
+    #[must_use]
+    pub fn messages(&self) -> MessageRepository {
+        MessageRepository::new(self.client.clone(), self.table("ChatsTable"))
+    }
+
+    /// The generations of the chats table.
+    #[must_use]
+    pub fn generations(&self) -> GenerationRepository {
+        self.keeper(None).generations
+    }
+
+    /// The users of the chats table.
+    #[must_use]
+    pub fn users(&self) -> UserRepository {
+        UserRepository::new(self.client.clone(), self.table("ChatsTable"))
     }
 
     /// The connections table.
     #[must_use]
-    pub fn connections(&self) -> Connections {
+    pub fn connections(&self) -> ConnectionRepository {
         self.keeper(None).sockets.connections
     }
 
@@ -142,12 +164,12 @@ impl Household {
     /// Tries to store a message.
     pub async fn try_to_say(&self, tenant: &Resident, chat: &ChatId, at: Timestamp) -> AppendResult {
         let new = NewMessage { content: "Hello", client_id: None, model: "test" };
-        self.chats().append(&tenant.id, chat, ChatPosition::default(), new, at).await.expect("the table answers")
+        self.messages().append(&tenant.id, chat, ChatPosition::default(), new, at).await.expect("the table answers")
     }
 
     /// Ends an answer well.
     pub async fn answer(&self, tenant: &Resident, chat: &ChatId, exchange: &Exchange, at: Timestamp) {
-        let lease = self.chats().lease(&tenant.id, chat, &exchange.generation);
+        let lease = self.generations().lease(&tenant.id, chat, &exchange.generation);
         let outcome = Outcome {
             content: "Hello to you".to_owned(),
             status: Status::Complete,
@@ -156,7 +178,7 @@ impl Household {
             first_token_ms: None,
         };
         assert_eq!(lease.finish(&outcome, at).await.expect("the table answers"), FinishResult::Stored);
-        lease.tidy().await.expect("the table answers");
+        lease.clean_up().await.expect("the table answers");
     }
 
     /// A message and the whole answer to it.
@@ -174,8 +196,8 @@ impl Household {
             chat_id: chat.clone(),
         };
         let mut socket = Connection::open(ConnectionId::from_gateway(id), grant, at);
-        socket.greeted = true;
-        assert!(self.connections().lease(&socket, 50).await.expect("the table answers"));
+        socket.established = true;
+        assert!(self.connections().slots().take(&socket, 50).await.expect("the table answers"));
         self.connections().put(&socket).await.expect("the table answers");
         socket
     }
@@ -191,8 +213,14 @@ impl Household {
 
     /// The keys of all that is on an agenda.
     pub async fn agenda(&self, table: &str) -> BTreeSet<String> {
-        let items =
-            self.client.scan().table_name(self.table(table)).index_name("by_due").into_paginator().items().send();
+        let items = self
+            .client
+            .scan()
+            .table_name(self.table(table))
+            .index_name("by_maintenance")
+            .into_paginator()
+            .items()
+            .send();
         let items: Vec<_> = items.try_collect().await.expect("the table answers");
         items.iter().map(|item| item["pk"].as_s().expect("a text").clone()).collect()
     }

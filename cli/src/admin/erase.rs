@@ -11,10 +11,12 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
+use shared::domain::connection::Connection;
 use shared::domain::error::ApiError;
 use shared::domain::id::{ChatId, MessageId, TenantId, UserId};
+use shared::domain::tenant::TenantRecord;
 use shared::domain::time::Timestamp;
-use shared::storage::{After, Connection, Kind, Owned, Remains, StorageError, TenantRecord};
+use shared::storage::{IndexCursor, PendingWork, StorageError, TenantItem, TenantItemKind};
 use shared::websocket::Publisher;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -102,11 +104,11 @@ impl Admin {
                 sleep_until(settled).await;
             }
         }
-        for socket in self.connections.of_tenant(id).await? {
-            self.connections.remove(&socket).await?;
+        for socket in self.connections.list_by_tenant(id).await? {
+            self.connections.delete(&socket).await?;
         }
-        self.connections.forget_tenant(id).await?;
-        self.tenants.erase(id).await
+        self.connections.slots().delete(id).await?;
+        self.tenants.delete(id).await
     }
 
     /// Looks once for what a tenant has, chats first, and erases it. Returns how much was found.
@@ -120,25 +122,30 @@ impl Admin {
         let mut found = 0;
         let mut after = None;
         loop {
-            let page = self.chats.owned(tenant, &Kind::All, after).await?;
+            let page = self.tenant_index.list(tenant, &TenantItemKind::All, after).await?;
             found += page.items.len();
             let (mut chats, mut others) = (Vec::new(), Vec::new());
             for item in page.items {
                 match item {
-                    Owned::Chat(chat) => chats.push(chat),
+                    TenantItem::Chat(chat) => chats.push(chat),
                     other => others.push(other),
                 }
             }
             self.erase_chats(tenant, chats, erased).await?;
             for other in others {
                 match other {
-                    Owned::User(user) => {
-                        if self.chats.forget_user(tenant, &user, is_settled).await? {
+                    TenantItem::User(user) => {
+                        let deleted = if is_settled {
+                            self.users.delete(tenant, &user).await.map(|()| true)?
+                        } else {
+                            self.users.delete_without_chats(tenant, &user).await?
+                        };
+                        if deleted {
                             erased.users.insert(user);
                         }
                     }
-                    Owned::IdempotencyRecord(record) => self.chats.delete_idempotency_record(record).await?,
-                    Owned::Chat(_) => {}
+                    TenantItem::IdempotencyRecord(record) => self.idempotency.delete(record).await?,
+                    TenantItem::Chat(_) => {}
                 }
             }
             progress.tell(format!("{} chats, {} users", erased.chats, erased.users.len()));
@@ -169,7 +176,7 @@ impl Admin {
 
     /// Deletes a chat and purges it. False when nothing of it is there any more.
     async fn erase_chat(&self, tenant: &TenantId, chat: &ChatId) -> Result<bool, StorageError> {
-        if matches!(self.chats.remains(tenant, chat).await?, Remains::Nothing) {
+        if matches!(self.chats.pending_work(tenant, chat).await?, PendingWork::None) {
             return Ok(false);
         }
         self.chats.delete(tenant, chat, Timestamp::now()).await?;
@@ -207,7 +214,7 @@ impl Admin {
             if left > 0 {
                 bail!("{left} sockets of {user} are open still, or may be; run this again");
             }
-            if found == 0 && self.chats.forget_user(tenant, user, false).await? {
+            if found == 0 && self.users.delete_without_chats(tenant, user).await? {
                 return Ok(());
             }
             sleep(INDEXES).await;
@@ -224,9 +231,9 @@ impl Admin {
         progress: &mut Progress,
     ) -> Result<usize> {
         let mut found = 0;
-        let mut after: Option<After> = None;
+        let mut after: Option<IndexCursor> = None;
         loop {
-            let page = self.chats.ids_of_user(tenant, user, after).await?;
+            let page = self.chats.list_ids(tenant, user, after).await?;
             found += page.ids.len();
             self.erase_chats(tenant, page.ids, erased).await?;
             progress.tell(format!("{} chats", erased.chats));
@@ -235,16 +242,16 @@ impl Admin {
                 break;
             }
         }
-        for kind in [Kind::Gone(user), Kind::IdempotencyRecord(user)] {
+        for kind in [TenantItemKind::DeletedChats(user), TenantItemKind::IdempotencyRecords(user)] {
             let mut after = None;
             loop {
-                let page = self.chats.owned(tenant, &kind, after).await?;
+                let page = self.tenant_index.list(tenant, &kind, after).await?;
                 found += page.items.len();
                 for item in page.items {
                     match item {
-                        Owned::Chat(chat) => self.chats.purge(tenant, &chat).await?,
-                        Owned::IdempotencyRecord(record) => self.chats.delete_idempotency_record(record).await?,
-                        Owned::User(_) => {}
+                        TenantItem::Chat(chat) => self.chats.purge(tenant, &chat).await?,
+                        TenantItem::IdempotencyRecord(record) => self.idempotency.delete(record).await?,
+                        TenantItem::User(_) => {}
                     }
                 }
                 after = page.next;
@@ -258,7 +265,7 @@ impl Admin {
 
     /// Closes and forgets the sockets of a user, whose chats are gone. Returns how many may be open still.
     async fn close_sockets_of(&self, tenant: &TenantId, user: &UserId) -> Result<usize> {
-        let noted = self.connections.of_tenant(tenant).await?;
+        let noted = self.connections.list_by_tenant(tenant).await?;
         let sockets: Vec<Connection> = noted.into_iter().filter(|socket| socket.grant.user_id == *user).collect();
         let publisher = Publisher::new(self.management.clone());
         let request_id = MessageId::generate().as_str().replacen("msg_", "chat-cli-", 1);

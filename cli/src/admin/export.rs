@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use shared::domain::id::{ChatId, TenantId, UserId};
 use shared::domain::pagination::{Order, PageRequest};
+use shared::domain::tenant::TenantRecord;
 use shared::domain::time::Timestamp;
-use shared::storage::TenantRecord;
 
 use super::Admin;
 use crate::file;
@@ -63,7 +63,7 @@ impl Admin {
         progress: &mut Progress,
     ) -> Result<Exported> {
         let (id, mut to, mut exported) = (&tenant.tenant_id, BufWriter::new(to), Exported::default());
-        let known = self.chats.user(id, user).await?.unwrap_or_default();
+        let known = self.users.get(id, user).await?.unwrap_or_default();
         let about = json!({
             "tenant_id": id,
             "user_id": user,
@@ -75,7 +75,7 @@ impl Admin {
         let mut met = HashSet::new();
         let mut after = None;
         loop {
-            let page = self.chats.ids_of_user(id, user, after).await?;
+            let page = self.chats.list_ids(id, user, after).await?;
             for chat in page.ids {
                 if met.insert(chat.clone()) {
                     self.write_chat(id, &chat, &mut to, &mut exported, progress).await?;
@@ -107,7 +107,7 @@ impl Admin {
         let mut offset = 0;
         loop {
             let page = PageRequest { offset, limit: PAGE, order: Order::Asc };
-            let read = self.chats.messages(tenant, chat_id, page, Timestamp::now()).await?;
+            let read = self.messages.list(tenant, chat_id, page, Timestamp::now()).await?;
             let Some((messages, _)) = read.filter(|(messages, _)| !messages.is_empty()) else { break };
             for message in &messages {
                 writeln!(to, "{}", if offset == 0 { "" } else { "," })?;

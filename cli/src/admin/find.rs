@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow, bail};
 use shared::domain::api_key::KeyHash;
-use shared::storage::{KeyRecord, TenantRecord};
+use shared::domain::tenant::{KeyRecord, TenantRecord};
 
 use super::Admin;
 

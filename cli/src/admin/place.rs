@@ -9,7 +9,10 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_cloudformation::Client as CloudFormation;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
-use shared::storage::{Chats, Connections, Tenants};
+use shared::storage::{
+    ChatRepository, ConnectionRepository, IdempotencyRepository, MessageRepository, TenantIndex, TenantRepository,
+    UserRepository,
+};
 
 use super::Admin;
 use super::explain::root;
@@ -79,9 +82,13 @@ impl PlaceOptions {
         let dynamodb = shared::runtime::aws::dynamodb(&config);
         Ok(Admin {
             terminal,
-            tenants: Tenants::new(dynamodb.clone(), place.tenants.clone()),
-            chats: Chats::new(dynamodb.clone(), place.chats.clone()),
-            connections: Connections::new(dynamodb, place.connections.clone()),
+            tenants: TenantRepository::new(dynamodb.clone(), place.tenants.clone()),
+            chats: ChatRepository::new(dynamodb.clone(), place.chats.clone()),
+            messages: MessageRepository::new(dynamodb.clone(), place.chats.clone()),
+            users: UserRepository::new(dynamodb.clone(), place.chats.clone()),
+            idempotency: IdempotencyRepository::new(dynamodb.clone(), place.chats.clone()),
+            tenant_index: TenantIndex::new(dynamodb.clone(), place.chats.clone()),
+            connections: ConnectionRepository::new(dynamodb, place.connections.clone()),
             management: shared::runtime::aws::management_api(&config, place.management.clone()),
             place,
         })

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use shared::domain::chat::ChatConfig;
 use shared::domain::limits::Limits;
+use shared::domain::tenant::{KeyRecord, TenantRecord, TenantStatus};
 use shared::domain::time::Timestamp;
-use shared::storage::{KeyRecord, TenantRecord, TenantStatus};
 
 use crate::table::{Cell, render};
 use crate::terminal::{Colour, Terminal};

@@ -11,9 +11,11 @@ use std::time::Duration;
 use aws_sdk_apigatewaymanagement::operation::get_connection::GetConnectionError;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
+use shared::domain::connection::Connection;
 use shared::domain::id::{ConnectionId, MessageId, TenantId};
+use shared::domain::tenant::{AccessDenied, TenantAccess};
 use shared::domain::time::Timestamp;
-use shared::storage::{AccessDenied, Connection, StorageError, TenantAccess};
+use shared::storage::StorageError;
 use shared::websocket::Publisher;
 use tokio::time::Instant;
 
@@ -150,7 +152,7 @@ impl Admin {
 
     /// The sockets that do not open their tenant's gate any more, and why.
     async fn denied_connections(&self, tenant: &TenantId) -> Result<(Vec<Connection>, AccessDenied), StorageError> {
-        let (access, noted) = tokio::try_join!(self.tenants.access(tenant), self.connections.of_tenant(tenant))?;
+        let (access, noted) = tokio::try_join!(self.tenants.access(tenant), self.connections.list_by_tenant(tenant))?;
         Ok(TenantAccess::denied_connections(access.as_ref(), &noted, Timestamp::now()))
     }
 

@@ -6,8 +6,9 @@ use gateway::template::Function;
 use shared::domain::api_key::ApiKey;
 use shared::domain::chat::ChatConfig;
 use shared::domain::limits::Limits;
+use shared::domain::tenant::NewTenant;
 use shared::domain::time::Timestamp;
-use shared::storage::{NewTenant, Tenants};
+use shared::storage::TenantRepository;
 
 /// The key of the demo tenant.
 pub(super) const API_KEY: &str = "your-tenant-api-key";
@@ -18,7 +19,7 @@ const TABLE: &str = "TENANTS_TABLE";
 /// Makes the demo tenant unless it is there. Returns whether it was made; a template without tenants gets none.
 pub(super) async fn create(client: &Client, functions: &[Function]) -> Result<bool> {
     let Some(table) = functions.iter().find_map(|function| function.environment.get(TABLE)) else { return Ok(false) };
-    let tenants = Tenants::new(client.clone(), table.clone());
+    let tenants = TenantRepository::new(client.clone(), table.clone());
     let key = ApiKey::new(API_KEY).hash();
     let made = tenants
         .create(

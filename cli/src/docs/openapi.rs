@@ -1,13 +1,16 @@
 //! The REST API, as OpenAPI 3.1.
 
 use serde_json::{Map, Value, json};
-use shared::domain::{
-    chat::{Chat, ChatChange, NewChat},
-    error::Code,
-    id::{ChatId, IdempotencyKey, UserId},
-    pagination::{ChatPage, MessagePage, Order, PageRequest},
-    schema::ErrorAnswer,
-    ticket::Ticket,
+use shared::{
+    domain::{
+        chat::{Chat, ChatChange, NewChat},
+        error::Code,
+        id::{ChatId, IdempotencyKey, UserId},
+        pagination::{ChatPage, MessagePage, Order, PageRequest},
+        schema::ErrorResponse,
+        ticket::Ticket,
+    },
+    rest::{CREATE_CHAT, CREATE_TICKET, DELETE_CHAT, GET_CHAT, LIST_MESSAGES, LIST_USER_CHATS, Route, UPDATE_CHAT},
 };
 
 use super::{
@@ -35,12 +38,12 @@ Chats between users and AI agents. Chats are made and read here; messages are se
 **Authentication.** Every request carries the tenant's API key in the header `X-API-Key`. All data is the tenant's own: \
 what belongs to another tenant is answered as if it did not exist.
 
-**Errors** have one shape, `ErrorAnswer`. `details.suggestion` is always there. A path that does not exist is answered \
+**Errors** have one shape, `ErrorResponse`. `details.suggestion` is always there. A path that does not exist is answered \
 with 404 `ROUTE_NOT_FOUND`, a method that a path does not have with 405 `METHOD_NOT_ALLOWED` and the header `Allow`; \
 neither needs a key, but for a `POST` below `/api/v1/chats/`, which is counted too. Unknown fields of a body and unknown query parameters are refused with their name.
 
 **What API Gateway says itself** has not this shape, but `{\"message\": …}`, and no `X-Request-Id`: 413 for a body above \
-10 MB, 429 when the account's own rate_limit is used up, 502, 503 and 504 when a function cannot be reached or does not answer \
+10 MB, 429 when the account's own quota is used up, 502, 503 and 504 when a function cannot be reached or does not answer \
 within 29 seconds. Treat each as `UNAVAILABLE`.
 
 **Rate limits.** 100 requests a minute for each tenant, and 600 tickets a minute beside them; a tenant may have its own \
@@ -48,9 +51,7 @@ figures. A minute begins with the first request in it. Answers say how much is l
 `RateLimit-Policy` and `RateLimit`; 429 carries `Retry-After`.";
 
 struct Operation {
-    method: &'static str,
-    path: &'static str,
-    id: &'static str,
+    route: Route,
     tag: &'static str,
     summary: &'static str,
     description: &'static str,
@@ -69,10 +70,10 @@ struct Success {
 
 pub(super) fn document() -> Value {
     let mut schemas = Schemas::new();
-    let error = schemas.sent::<ErrorAnswer>();
+    let error = schemas.sent::<ErrorResponse>();
     let mut paths = Map::new();
     for operation in operations(&mut schemas) {
-        let (path, method) = (operation.path, operation.method);
+        let (path, method) = (operation.route.documented_path(), operation.route.method.as_str().to_lowercase());
         let methods = paths.entry(path).or_insert_with(|| json!({}));
         methods[method] = describe(operation, &error);
     }
@@ -165,9 +166,7 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     let [messages_offset, messages_limit, messages_order] = page(schemas, "asc");
     vec![
         Operation {
-            method: "post",
-            path: "/api/v1/chats/",
-            id: "createChat",
+            route: CREATE_CHAT,
             tag: "Chats",
             summary: "Create a chat",
             description: "Works without the slash at its end too. What `config` leaves open is filled from the tenant's \
@@ -183,9 +182,7 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             errors: [&BODY[..], &[Code::InvalidParameter, Code::MissingParameter, Code::IdempotencyMismatch]].concat(),
         },
         Operation {
-            method: "get",
-            path: "/api/v1/chats/user/{user_id}",
-            id: "listUserChats",
+            route: LIST_USER_CHATS,
             tag: "Chats",
             summary: "List the chats of a user",
             description: "Most recently active first. A user who has no chats, or whom nobody knows, has an empty list.",
@@ -200,9 +197,7 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             errors: vec![Code::InvalidParameter, Code::UnknownField],
         },
         Operation {
-            method: "get",
-            path: "/api/v1/chats/{chat_id}",
-            id: "getChat",
+            route: GET_CHAT,
             tag: "Chats",
             summary: "Get a chat",
             description: "",
@@ -217,9 +212,7 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             errors: vec![Code::UnknownField, Code::ChatNotFound],
         },
         Operation {
-            method: "patch",
-            path: "/api/v1/chats/{chat_id}",
-            id: "updateChat",
+            route: UPDATE_CHAT,
             tag: "Chats",
             summary: "Change a chat",
             description: "What is left out stays; `null` clears. `metadata` is replaced whole, `config` field by field.",
@@ -234,9 +227,7 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             errors: [&BODY[..], &[Code::InvalidParameter, Code::ChatNotFound]].concat(),
         },
         Operation {
-            method: "delete",
-            path: "/api/v1/chats/{chat_id}",
-            id: "deleteChat",
+            route: DELETE_CHAT,
             tag: "Chats",
             summary: "Delete a chat",
             description: "At once, however long it is. An answer that is being streamed ends; sockets on the chat get \
@@ -247,9 +238,7 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             errors: vec![Code::UnknownField, Code::ChatNotFound],
         },
         Operation {
-            method: "get",
-            path: "/api/v1/chats/{chat_id}/messages",
-            id: "listMessages",
+            route: LIST_MESSAGES,
             tag: "Messages",
             summary: "List the messages of a chat",
             description: "Oldest first. `seq` has no holes, so `offset` k in ascending order is the message with `seq` k. \
@@ -265,12 +254,10 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             errors: vec![Code::InvalidParameter, Code::UnknownField, Code::ChatNotFound],
         },
         Operation {
-            method: "post",
-            path: "/api/v1/chats/{chat_id}/tickets",
-            id: "createTicket",
+            route: CREATE_TICKET,
             tag: "Tickets",
             summary: "Create a ticket",
-            description: "A grant that opens one socket, of the chat's user on this chat, within 60 seconds. Tickets have \
+            description: "A pass that opens one socket, of the chat's user on this chat, within 60 seconds. Tickets have \
                           a rate limit of their own.",
             parameters: vec![chat_id],
             body: Some(nothing),
@@ -293,7 +280,7 @@ fn describe(operation: Operation, error: &Value) -> Value {
     if location {
         success["headers"]["Location"] = header("Location");
     }
-    if operation.id == "createChat" {
+    if operation.route.operation_id == CREATE_CHAT.operation_id {
         success["links"] = links();
     }
     if let Some((schema, example)) = body {
@@ -306,14 +293,14 @@ fn describe(operation: Operation, error: &Value) -> Value {
     codes.sort_by_key(|code| Code::ALL.iter().position(|known| known == code));
     for code in &codes {
         let status = code.status();
-        if responses.contains_key(status.as_str()) {
+        if responses.contains_key(&status.to_string()) {
             continue;
         }
         let of_status: Vec<Code> = codes.iter().copied().filter(|code| code.status() == status).collect();
-        responses.insert(status.as_str().to_owned(), refusal(&of_status, error));
+        responses.insert(status.to_string(), refusal(&of_status, error));
     }
     let mut described = json!({
-        "operationId": operation.id,
+        "operationId": operation.route.operation_id,
         "tags": [operation.tag],
         "summary": operation.summary,
         "parameters": operation.parameters,
@@ -330,17 +317,17 @@ fn describe(operation: Operation, error: &Value) -> Value {
 
 /// What can be done with a chat once it is made.
 fn links() -> Value {
-    let link = |id: &str, parameter: &str| {
+    let link = |route: Route, parameter: &str| {
         let value = format!("$response.body#/{parameter}");
-        json!({ "operationId": id, "parameters": { parameter: value } })
+        json!({ "operationId": route.operation_id, "parameters": { parameter: value } })
     };
     json!({
-        "get": link("getChat", "chat_id"),
-        "update": link("updateChat", "chat_id"),
-        "delete": link("deleteChat", "chat_id"),
-        "messages": link("listMessages", "chat_id"),
-        "ticket": link("createTicket", "chat_id"),
-        "chats of its user": link("listUserChats", "user_id"),
+        "get": link(GET_CHAT, "chat_id"),
+        "update": link(UPDATE_CHAT, "chat_id"),
+        "delete": link(DELETE_CHAT, "chat_id"),
+        "messages": link(LIST_MESSAGES, "chat_id"),
+        "ticket": link(CREATE_TICKET, "chat_id"),
+        "chats of its user": link(LIST_USER_CHATS, "user_id"),
     })
 }
 
@@ -371,7 +358,7 @@ fn counted(codes: &[Code]) -> bool {
 
 /// The answer where no operation is found.
 fn unrouted(code: Code, description: &str) -> Value {
-    let mut answer = refusal(&[code], &super::schemas::reference("ErrorAnswer"));
+    let mut answer = refusal(&[code], &super::schemas::reference("ErrorResponse"));
     answer["description"] = description.into();
     let mut headers = json!({ "X-Request-Id": header("X-Request-Id") });
     if code == Code::MethodNotAllowed {
@@ -387,7 +374,7 @@ const COUNTERS: [&str; 5] =
 
 fn answer_headers(counted: bool, codes: &[Code]) -> Value {
     let mut headers = json!({ "X-Request-Id": header("X-Request-Id") });
-    let status = codes.first().map(|code| code.status().as_u16());
+    let status = codes.first().map(|code| code.status());
     // Who is not let in is not counted. What broke may have broken before the count.
     if counted {
         for name in COUNTERS {

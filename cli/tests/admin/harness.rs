@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use serde_json::Value;
-use shared::storage::{Connections, Tenants};
+use shared::storage::{ConnectionRepository, TenantRepository};
 
 const CHAT: &str = env!("CARGO_BIN_EXE_chat");
 
@@ -56,13 +56,13 @@ pub(crate) fn dynamodb() -> aws_sdk_dynamodb::Client {
 }
 
 /// The tenants, as the functions see them.
-pub(crate) fn tenants() -> Tenants {
-    Tenants::new(dynamodb(), "TenantsTable".to_owned())
+pub(crate) fn tenants() -> TenantRepository {
+    TenantRepository::new(dynamodb(), "TenantsTable".to_owned())
 }
 
 /// The connections, as the functions see them.
-pub(crate) fn connections() -> Connections {
-    Connections::new(dynamodb(), "ConnectionsTable".to_owned())
+pub(crate) fn connections() -> ConnectionRepository {
+    ConnectionRepository::new(dynamodb(), "ConnectionsTable".to_owned())
 }
 
 /// `chat`, before its arguments, with nothing of the developer's AWS about it.

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use shared::domain::api_key::ApiKey;
+use shared::domain::tenant::{AccessDenied, TenantAccess};
 use shared::domain::time::Timestamp;
-use shared::storage::{AccessDenied, TenantAccess};
 
 use crate::harness::{json, json_with, message, refusal, tenants, unique};
 
@@ -23,7 +23,7 @@ async fn access(tenant: &str) -> TenantAccess {
 }
 
 fn opens(access: &TenantAccess, key: &Value) -> bool {
-    match access.open(&ApiKey::new(&text(key)).hash(), Timestamp::now()) {
+    match access.check(&ApiKey::new(&text(key)).hash(), Timestamp::now()) {
         Ok(()) => true,
         Err(AccessDenied::InvalidKey) => false,
         Err(AccessDenied::Suspended) => panic!("the tenant is suspended"),

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use shared::domain::api_key::ApiKey;
+use shared::domain::connection::{Connection, ConnectionGrant};
 use shared::domain::id::{ChatId, ConnectionId, UserId};
 use shared::domain::time::Timestamp;
-use shared::storage::{Connection, ConnectionGrant};
 
 use crate::harness::{connections, json, json_with, refusal, serve, tenants, unique};
 

@@ -12,7 +12,10 @@ use super::{
     message_stream::MessageStream,
     socket_writer::{self, JoinAt},
 };
-use crate::{domain::id::ConnectionId, runtime::telemetry, storage::Connection};
+use crate::{
+    domain::{connection::Connection, id::ConnectionId},
+    runtime::telemetry,
+};
 
 /// The writers of one message stream. Dropping this stops them.
 #[derive(Debug)]

@@ -1,7 +1,10 @@
 //! Storing the outcome of a generation.
 
 use super::{run::Run, stream_commands::announce_end_to};
-use crate::storage::{FinishResult, Outcome, RunningGeneration, StorageError};
+use crate::{
+    domain::generation::Outcome,
+    storage::{FinishResult, RunningGeneration, StorageError},
+};
 
 /// Stores the outcome. Failures are retried for as long as the lease lasts.
 pub(super) async fn store_outcome(run: &Run, outcome: &Outcome) -> Result<FinishResult, StorageError> {
@@ -19,8 +22,8 @@ pub(super) async fn store_outcome(run: &Run, outcome: &Outcome) -> Result<Finish
 
 /// Removes what only a running generation needs. From then on other invocations handle commands themselves; a cancel that
 /// came in between is handled here.
-pub(super) async fn remove_leftovers(run: &Run) {
-    match run.lease.remove_leftovers().await {
+pub(super) async fn clean_up(run: &Run) {
+    match run.lease.clean_up().await {
         Ok(record) => {
             if let Some(canceller) = record.as_ref().and_then(RunningGeneration::cancelled_by) {
                 announce_end_to(run, canceller).await;

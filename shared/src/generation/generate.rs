@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     end::{EndNotice, GenerationEnd},
     fan_out::FanOut,
-    finish::{remove_leftovers, store_outcome},
+    finish::{clean_up, store_outcome},
     forward_deltas::{AgentReport, forward_deltas},
     heartbeat::{keep_lease, poll_commands},
     message_stream::{MessageInfo, MessageStream},
@@ -23,7 +23,9 @@ use crate::{
     agents::Deltas,
     auth::Authenticator,
     domain::{
+        connection::{Connection, ConnectionGrant},
         error::{ApiError, Code},
+        generation::Outcome,
         message::{FinishReason, Message, Status},
         time::Timestamp,
     },
@@ -32,7 +34,7 @@ use crate::{
         clock::Clock,
         telemetry::{self, StreamEnd, StreamLine, Streamed},
     },
-    storage::{Chats, Connection, ConnectionGrant, FinishResult, Generation, Outcome},
+    storage::{FinishResult, Generation, GenerationRepository},
     websocket::{Publisher, Timing},
 };
 
@@ -40,7 +42,7 @@ use crate::{
 #[derive(Debug)]
 pub struct GenerationContext {
     /// Where the message is stored.
-    pub chats: Chats,
+    pub generations: GenerationRepository,
     /// The connections of the chat.
     pub sockets: ChatConnections,
     /// Rechecks their keys.
@@ -77,7 +79,7 @@ pub fn generate(context: GenerationContext, deltas: Deltas) -> impl Future<Outpu
 pub(super) async fn run(run: &Run, connection: Connection, deltas: Deltas, line: &StreamLine) {
     run.fan_out.add(connection, JoinAt::Start);
     let (streamed, ()) = tokio::join!(stream_message(run, deltas), run.add_open_connections());
-    line.say(streamed);
+    line.set(streamed);
     run.fan_out.finish().await;
 }
 
@@ -95,7 +97,7 @@ async fn stream_message(run: &Run, deltas: Deltas) -> Streamed {
     };
     let lease_lost = || {
         buffer.lose_lease();
-        streamed(StreamEnd::Lost, None)
+        streamed(StreamEnd::LeaseLost, None)
     };
     let (status, finish_reason, error) = match end {
         GenerationEnd::Completed(reason) => (Status::Complete, reason, None),
@@ -108,7 +110,7 @@ async fn stream_message(run: &Run, deltas: Deltas) -> Streamed {
     }
     let outcome = Outcome { content: buffer.text_from(0), status, finish_reason, usage, first_token_ms };
     match store_outcome(run, &outcome).await {
-        Ok(FinishResult::Stored) => remove_leftovers(run).await,
+        Ok(FinishResult::Stored) => clean_up(run).await,
         // No other process tells the sockets of a deleted chat.
         Ok(FinishResult::Lost) if error.as_ref().is_some_and(|error| error.code() == Code::ChatNotFound) => {}
         Ok(FinishResult::Lost) => return lease_lost(),
@@ -118,7 +120,7 @@ async fn stream_message(run: &Run, deltas: Deltas) -> Streamed {
             return lease_lost();
         }
     }
-    let streamed = streamed(StreamEnd::FinishResult(finish_reason), error.as_ref().map(ApiError::code));
+    let streamed = streamed(StreamEnd::Finished(finish_reason), error.as_ref().map(ApiError::code));
     let total_ms = streamed.total_ms.unwrap_or_default();
     let timing = Timing { first_token_ms: first_token_ms.unwrap_or(total_ms), total_ms };
     buffer.finish(EndNotice { error, finish_reason, usage, timing });
@@ -169,7 +171,7 @@ impl GenerationContext {
         let Self { connection, generation, .. } = self;
         let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
         let Generation { message_id, seq, in_reply_to, replaces, .. } = generation.clone();
-        let lease: Arc<dyn GenerationStore> = Arc::new(self.chats.lease(tenant_id, chat_id, generation));
+        let lease: Arc<dyn GenerationStore> = Arc::new(self.generations.lease(tenant_id, chat_id, generation));
         let stream = MessageStream {
             tenant_id: tenant_id.clone(),
             chat_id: chat_id.clone(),

@@ -9,8 +9,11 @@ use super::{
     stream_commands::{ResumedSockets, announce_end_to},
 };
 use crate::{
-    domain::error::{ApiError, Code},
-    storage::{CommandPoll, ConnectionGrant},
+    domain::{
+        connection::ConnectionGrant,
+        error::{ApiError, Code},
+    },
+    storage::PendingCommands,
 };
 
 /// Saves new text and renews the lease until the lease is lost.
@@ -44,7 +47,7 @@ pub(super) async fn keep_lease(run: &Run) -> GenerationEnd {
 /// Tells a deleted chat from a takeover.
 async fn lease_lost(run: &Run) -> GenerationEnd {
     match run.lease.poll_commands().await {
-        Ok(CommandPoll::Deleted) => chat_deleted(run),
+        Ok(PendingCommands::ChatDeleted) => chat_deleted(run),
         _ => GenerationEnd::LeaseLost,
     }
 }
@@ -65,8 +68,8 @@ pub(super) async fn poll_commands(run: &Run, ended: &CancellationToken) -> Optio
             return Some(GenerationEnd::Failed(access_denied(denied)));
         }
         let (cancelled_by, resumes) = match run.lease.poll_commands().await {
-            Ok(CommandPoll::Running { cancelled_by, resumes }) => (cancelled_by, resumes),
-            Ok(CommandPoll::Deleted) => return Some(chat_deleted(run)),
+            Ok(PendingCommands::Running { cancelled_by, resumes }) => (cancelled_by, resumes),
+            Ok(PendingCommands::ChatDeleted) => return Some(chat_deleted(run)),
             // The next poll finds the same commands.
             Err(_) => continue,
         };

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::{sockets::Sockets, store::GenerationStore, text_buffer::TextBuffer, timings::Timings};
 use crate::{
     domain::{
+        connection::Connection,
         id::{ChatId, MessageId, TenantId},
         message::Message,
         time::Timestamp,
     },
     runtime::{clock::Clock, retry::retry_for, telemetry},
-    storage::Connection,
 };
 
 /// One assistant message on its way to the sockets of its chat.

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `coalescing` | when the next token frame may leave |
 //! | `timings` | all intervals of the engine, as one value |
+//! | `context_window` | the turns of a chat that an agent gets |
 //! | `end` | how a generation ends |
 //! | `text_buffer` | the growing text, watched by the writers |
 //! | `prefetch` | reading from the agent before the message is stored |
@@ -27,8 +28,10 @@
 //! | `finish` | storing the outcome |
 //! | `generate` | a generation from start to end |
 //! | `replay` | a finished generation, posted again or announced after a takeover |
+//! | `takeover` | ending a generation whose owner is gone |
 
 mod coalescing;
+mod context_window;
 mod end;
 mod fan_out;
 mod finish;
@@ -43,13 +46,16 @@ mod socket_writer;
 mod sockets;
 mod store;
 mod stream_commands;
+mod takeover;
 #[cfg(test)]
 mod tests;
 mod text_buffer;
 mod timings;
 
+pub use context_window::{CONTEXT_MESSAGES, context_window};
 pub use generate::{GenerationContext, generate};
 pub use prefetch::prefetch;
 pub use replay::{announce_end, replay};
 pub use socket_writer::JoinAt;
 pub use sockets::ChatConnections;
+pub use takeover::{TakeoverResult, take_over, take_over_expired};

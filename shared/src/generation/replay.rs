@@ -13,12 +13,13 @@ use super::{
 };
 use crate::{
     domain::{
+        connection::Connection,
         error::{ApiError, Code},
+        generation::FinishedGeneration,
         id::{ChatId, ConnectionId, TenantId},
         message::Status,
     },
     runtime::clock::Clock,
-    storage::{Connection, FinishedGeneration},
     websocket::Timing,
 };
 
@@ -64,7 +65,7 @@ fn fan_out(
     let (Some(finish_reason), Some(completed_at), Some(in_reply_to)) =
         (message.finish_reason, message.completed_at, message.in_reply_to)
     else {
-        tracing::error!(request_id, chat_id = %chat, "finished generation lacks an attribute");
+        tracing::error!(request_id, chat_id = %chat, "stored assistant message is inconsistent");
         return None;
     };
     let total_ms = completed_at.millis_since(message.created_at);

@@ -5,9 +5,14 @@ use std::sync::Arc;
 use super::{fan_out::FanOut, message_stream::MessageStream, socket_writer::JoinAt, store::GenerationStore};
 use crate::{
     auth::Authenticator,
-    domain::{error::ApiError, id::ConnectionId, time::Timestamp},
+    domain::{
+        connection::{Connection, ConnectionGrant},
+        error::ApiError,
+        id::ConnectionId,
+        time::Timestamp,
+    },
     runtime::telemetry,
-    storage::{Connection, ConnectionGrant, StorageError},
+    storage::StorageError,
 };
 
 /// A running generation, owned by this process.

@@ -16,9 +16,8 @@ use super::{
     text_buffer::{BufferEnd, Progress},
 };
 use crate::{
-    domain::{error::ApiError, message::FinishReason},
+    domain::{connection::Connection, error::ApiError, message::FinishReason},
     runtime::telemetry,
-    storage::Connection,
     websocket::{Body, ErrorReport, Event, MAX_EVENT_BYTES, PostError, PostRetry, json_prefix},
 };
 
@@ -52,7 +51,7 @@ pub(super) async fn write(stream: &MessageStream, connection: &Connection, join_
             }
         }
         Err(PostError::Failed(cause)) => {
-            tracing::warn!(request_id, error.cause = telemetry::causes(cause.as_ref()), "socket writer gave up");
+            tracing::warn!(request_id, error.cause = telemetry::causes(cause.as_ref()), "stream post failed");
         }
     }
 }
@@ -60,7 +59,7 @@ pub(super) async fn write(stream: &MessageStream, connection: &Connection, join_
 /// Waits until a new socket has had its first event. False when the socket is gone.
 async fn wait_until_established(stream: &MessageStream, connection: &Connection) -> bool {
     let deadline = connection.opened_at.plus(stream.timings.establish);
-    while !connection.greeted && stream.now() < deadline {
+    while !connection.established && stream.now() < deadline {
         match stream.sockets.is_established(connection).await {
             Ok(None) => return false,
             Ok(Some(true)) | Err(_) => break,

@@ -6,10 +6,11 @@ use futures_util::{FutureExt, future::BoxFuture};
 
 use crate::{
     domain::{
+        connection::Connection,
         id::{ChatId, ConnectionId, TenantId},
         time::Timestamp,
     },
-    storage::{Connection, Connections, StorageError},
+    storage::{ConnectionRepository, StorageError},
     websocket::{Event, PostError, Publisher},
 };
 
@@ -17,7 +18,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct ChatConnections {
     /// Where they are stored.
-    pub connections: Connections,
+    pub connections: ConnectionRepository,
     /// How events reach them.
     pub publisher: Publisher,
 }
@@ -49,11 +50,11 @@ impl Sockets for ChatConnections {
         chat: &'a ChatId,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Vec<Connection>, StorageError>> {
-        self.connections.of_chat(tenant, chat, now).boxed()
+        self.connections.list_by_chat(tenant, chat, now).boxed()
     }
 
     fn is_established<'a>(&'a self, connection: &'a Connection) -> BoxFuture<'a, Result<Option<bool>, StorageError>> {
-        self.connections.was_greeted(connection).boxed()
+        self.connections.is_established(connection).boxed()
     }
 
     fn post<'a>(&'a self, socket: &'a ConnectionId, event: &'a Event<'a>) -> BoxFuture<'a, Result<(), PostError>> {

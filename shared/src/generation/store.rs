@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use futures_util::{FutureExt, future::BoxFuture};
 
 use crate::{
-    domain::time::Timestamp,
-    storage::{CommandPoll, FinishResult, GenerationLease, Outcome, ResumeCommand, RunningGeneration, StorageError},
+    domain::{generation::Outcome, time::Timestamp},
+    storage::{FinishResult, GenerationLease, PendingCommands, ResumeCommand, RunningGeneration, StorageError},
 };
 
 type StorageFuture<'a, T> = BoxFuture<'a, Result<T, StorageError>>;
@@ -23,7 +23,7 @@ pub(super) trait GenerationStore: Debug + Send + Sync {
     fn renew(&self, now: Timestamp) -> StorageFuture<'_, bool>;
 
     /// Reads the commands that other sockets left.
-    fn poll_commands(&self) -> StorageFuture<'_, CommandPoll>;
+    fn poll_commands(&self) -> StorageFuture<'_, PendingCommands>;
 
     /// Removes a resume command that has been carried out.
     fn acknowledge<'a>(&'a self, resume: &'a ResumeCommand) -> StorageFuture<'a, ()>;
@@ -32,12 +32,12 @@ pub(super) trait GenerationStore: Debug + Send + Sync {
     fn finish<'a>(&'a self, outcome: &'a Outcome, now: Timestamp) -> StorageFuture<'a, FinishResult>;
 
     /// Removes what only a running generation needs. Returns the chat's record of it.
-    fn remove_leftovers(&self) -> StorageFuture<'_, Option<RunningGeneration>>;
+    fn clean_up(&self) -> StorageFuture<'_, Option<RunningGeneration>>;
 }
 
 impl GenerationStore for GenerationLease {
     fn lease_expires_at(&self) -> Timestamp {
-        self.lapses_at()
+        self.expires_at()
     }
 
     fn save<'a>(&'a self, text: &'a str, now: Timestamp) -> StorageFuture<'a, bool> {
@@ -48,7 +48,7 @@ impl GenerationStore for GenerationLease {
         self.renew(now).boxed()
     }
 
-    fn poll_commands(&self) -> StorageFuture<'_, CommandPoll> {
+    fn poll_commands(&self) -> StorageFuture<'_, PendingCommands> {
         self.poll_commands().boxed()
     }
 
@@ -60,7 +60,7 @@ impl GenerationStore for GenerationLease {
         self.finish(outcome, now).boxed()
     }
 
-    fn remove_leftovers(&self) -> StorageFuture<'_, Option<RunningGeneration>> {
-        self.tidy().boxed()
+    fn clean_up(&self) -> StorageFuture<'_, Option<RunningGeneration>> {
+        self.clean_up().boxed()
     }
 }

@@ -20,7 +20,7 @@ use lambda_runtime::LambdaInvocation;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{Layer, Service};
 
-use crate::runtime::config::Config;
+use crate::runtime::config::RuntimeConfig;
 
 /// How long before the function's deadline the wait for work ends.
 const WAIT_MARGIN: Duration = Duration::from_millis(500);
@@ -82,7 +82,7 @@ pub struct AfterResponse {
 impl AfterResponse {
     /// Waits, unless the configuration says that this process is never frozen.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &RuntimeConfig) -> Self {
         Self { detached: config.detaches_after_response() }
     }
 }
@@ -138,7 +138,7 @@ impl BackgroundWork {
         self.tasks.close();
         let Some(deadline) = self.deadline else { return self.tasks.wait().await };
         if tokio::time::timeout(time_until(deadline).saturating_sub(WAIT_MARGIN), self.tasks.wait()).await.is_err() {
-            tracing::error!(tasks = self.tasks.len(), "background work cut off by the function deadline");
+            tracing::error!(tasks = self.tasks.len(), "after-response work aborted at the deadline");
             self.cut_off.cancel();
             self.tasks.wait().await;
         }

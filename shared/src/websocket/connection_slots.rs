@@ -21,12 +21,13 @@ use futures_util::{StreamExt, stream};
 use super::publisher::Publisher;
 use crate::{
     domain::{
+        connection::{Connection, ConnectionSlot},
         error::ApiError,
         id::{ConnectionId, TenantId},
-        limits::too_many_connections,
+        limits::connection_limit_exceeded,
         time::Timestamp,
     },
-    storage::{Connection, ConnectionSlot, Connections, StorageError},
+    storage::{ConnectionRepository, StorageError},
 };
 
 /// How often a tenant's connections may be probed, and how old a connection must be: a younger one may not be reachable or
@@ -42,21 +43,21 @@ pub(crate) fn without_connection(
     stored: &[Connection],
     settled: Timestamp,
 ) -> Vec<ConnectionSlot> {
-    let used: BTreeSet<ConnectionSlot> = stored.iter().map(Connection::lease).collect();
+    let used: BTreeSet<ConnectionSlot> = stored.iter().map(Connection::slot).collect();
     slots.into_iter().filter(|slot| slot.taken_at() <= settled && !used.contains(slot)).collect()
 }
 
 /// Takes connection slots.
 #[derive(Clone, Debug)]
 pub struct ConnectionSlots {
-    connections: Connections,
+    connections: ConnectionRepository,
     publisher: Publisher,
 }
 
 impl ConnectionSlots {
     /// Takes slots in this table, and probes connections through this publisher.
     #[must_use]
-    pub fn new(connections: Connections, publisher: Publisher) -> Self {
+    pub fn new(connections: ConnectionRepository, publisher: Publisher) -> Self {
         Self { connections, publisher }
     }
 
@@ -92,7 +93,7 @@ trait SlotBackend {
 
 impl SlotBackend for ConnectionSlots {
     async fn take(&self, connection: &Connection, limit: u32) -> Result<bool, StorageError> {
-        self.connections.lease(connection, limit).await
+        self.connections.slots().take(connection, limit).await
     }
 
     async fn claim_probe(
@@ -100,11 +101,11 @@ impl SlotBackend for ConnectionSlots {
         tenant: &TenantId,
         now: Timestamp,
     ) -> Result<Option<BTreeSet<ConnectionSlot>>, StorageError> {
-        self.connections.claim_probe(tenant, PROBE_INTERVAL, now).await
+        self.connections.slots().claim_probe(tenant, PROBE_INTERVAL, now).await
     }
 
     async fn stored_connections(&self, tenant: &TenantId) -> Result<Vec<Connection>, StorageError> {
-        self.connections.of_tenant(tenant).await
+        self.connections.list_by_tenant(tenant).await
     }
 
     async fn is_gone(&self, socket: &ConnectionId) -> bool {
@@ -112,18 +113,18 @@ impl SlotBackend for ConnectionSlots {
     }
 
     async fn remove(&self, connection: &Connection) -> Result<(), StorageError> {
-        self.connections.remove(connection).await
+        self.connections.delete(connection).await
     }
 
     async fn release(&self, tenant: &TenantId, slots: &[ConnectionSlot]) -> Result<(), StorageError> {
-        self.connections.release(tenant, slots).await
+        self.connections.slots().release(tenant, slots).await
     }
 }
 
 async fn take(backend: &impl SlotBackend, connection: &Connection, limit: u32, now: Timestamp) -> Result<(), ApiError> {
     let taken = backend.take(connection, limit).await?
         || (reclaim(backend, &connection.grant.tenant_id, now).await? && backend.take(connection, limit).await?);
-    if taken { Ok(()) } else { Err(too_many_connections(limit)) }
+    if taken { Ok(()) } else { Err(connection_limit_exceeded(limit)) }
 }
 
 /// Releases the slots of connections that are gone. True when there were some.
@@ -157,7 +158,7 @@ async fn remove_if_gone(
         return Ok(None);
     }
     backend.remove(&connection).await?;
-    Ok(Some(connection.lease()))
+    Ok(Some(connection.slot()))
 }
 
 #[cfg(test)]
@@ -168,11 +169,11 @@ mod tests {
     use crate::{
         domain::{
             api_key::ApiKey,
+            connection::ConnectionGrant,
             error::Code,
             id::{ChatId, UserId},
         },
         runtime::clock::Clock,
-        storage::ConnectionGrant,
     };
 
     const LIMIT: u32 = 3;
@@ -200,9 +201,9 @@ mod tests {
     impl SlotBackend for InMemory {
         async fn take(&self, connection: &Connection, limit: u32) -> Result<bool, StorageError> {
             let slots = &mut self.state().slots;
-            let allowed = slots.len() < limit as usize || slots.contains(&connection.lease());
+            let allowed = slots.len() < limit as usize || slots.contains(&connection.slot());
             if allowed {
-                slots.insert(connection.lease());
+                slots.insert(connection.slot());
             }
             Ok(allowed)
         }

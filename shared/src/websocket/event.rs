@@ -3,14 +3,12 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{
-    domain::{
-        error::ApiError,
-        id::{ChatId, ClientMessageId, ConnectionId, MessageId, UserId},
-        message::{FinishReason, Message, Usage},
-        time::Timestamp,
-    },
-    storage::ActiveStream,
+use crate::domain::{
+    error::ApiError,
+    generation::ActiveStream,
+    id::{ChatId, ClientMessageId, ConnectionId, MessageId, UserId},
+    message::{FinishReason, Message, Usage},
+    time::Timestamp,
 };
 
 /// The largest event, in bytes, and the largest frame of a client. API Gateway bills per 32 KB and closes a socket on a

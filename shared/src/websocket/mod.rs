@@ -15,4 +15,4 @@ pub use event::{Body, ErrorReport, Event, MAX_EVENT_BYTES, Timing, json_prefix};
 pub use frame::{Content, Frame, MessageReference, Offset};
 pub use post_retry::{PostError, PostRetry};
 pub use publisher::Publisher;
-pub use serve::{SocketEvent, serve};
+pub use serve::{SocketEvent, run};

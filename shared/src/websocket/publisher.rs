@@ -10,9 +10,8 @@ use super::{
     post_retry::{PostError, PostRetry},
 };
 use crate::{
-    domain::{error::ApiError, id::ConnectionId, time::Timestamp},
+    domain::{connection::Connection, error::ApiError, id::ConnectionId, time::Timestamp},
     runtime::{retry::Backoff, telemetry},
-    storage::Connection,
 };
 
 /// How many sockets are closed at a time.
@@ -115,7 +114,11 @@ impl Publisher {
         let posted = self.post(&connection.connection_id, &event).await;
         let closed = self.close(&connection.connection_id).await;
         if let (Err(PostError::Failed(cause)), _) | (_, Err(PostError::Failed(cause))) = (posted, closed) {
-            tracing::warn!(request_id, error.cause = telemetry::causes(cause.as_ref()), "socket close failed");
+            tracing::warn!(
+                request_id,
+                error.cause = telemetry::causes(cause.as_ref()),
+                "connection closed without notice"
+            );
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use http::{StatusCode, Uri};
+use http::Uri;
 use serde_json::Value;
 use shared::{
     agents::{Agent, Conversation, Delta, Deltas, Failure, Turn},
@@ -117,7 +117,7 @@ pub(crate) async fn respond(agent: &impl Agent) -> Response {
 pub(crate) async fn respond_traced(agent: &impl Agent, trace: &str) -> Response {
     let start = RequestStart { request_id: String::new(), route: String::new(), trace: Trace::parse(trace) };
     let deltas = telemetry::log_request(start, async {
-        (generation::prefetch(hello(agent)), RequestEnd { status: StatusCode::OK, code: None })
+        (generation::prefetch(hello(agent)), RequestEnd { status: 200, code: None })
     });
     collect(deltas.await).await
 }

@@ -1,13 +1,12 @@
 //! `POST /api/v1/chats/{chat_id}/tickets`, and connecting with one.
 
 use reqwest::StatusCode;
-use shared::{
-    domain::{
-        api_key::{ApiKey, TicketText},
-        id::{ChatId, UserId},
-        time::Timestamp,
-    },
-    storage::ConnectionGrant,
+use shared::domain::{
+    api_key::ApiKey,
+    connection::ConnectionGrant,
+    id::{ChatId, UserId},
+    ticket::TicketText,
+    time::Timestamp,
 };
 use tests::Stack;
 
@@ -23,7 +22,7 @@ async fn an_old_ticket_opens_nothing() {
         user_id: UserId::parse("u").expect("a user"),
         chat_id: ChatId::parse(&chat).expect("a chat"),
     };
-    stack.connections().put_ticket(&old, grant, Timestamp::now()).await.expect("the table answers");
+    stack.tickets().put(&old, grant, Timestamp::now()).await.expect("the table answers");
     let query = format!("ticket={}", old.reveal());
     assert_eq!(tenant.connect_with(&query, &[]).await.err(), Some(StatusCode::UNAUTHORIZED));
     assert_eq!(tenant.connect_with("ticket=tk_never", &[]).await.err(), Some(StatusCode::UNAUTHORIZED));

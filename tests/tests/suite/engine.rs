@@ -13,11 +13,13 @@ use shared::{
     auth::Authenticator,
     domain::{
         api_key::ApiKey,
+        connection::{Connection, ConnectionGrant},
         id::{ChatId, ConnectionId, UserId},
+        tenant::TenantStatus,
         time::Timestamp,
     },
     generation::{ChatConnections, GenerationContext, generate},
-    storage::{AppendResult, ChatPosition, Connection, ConnectionGrant, NewMessage, TenantStatus},
+    storage::{AppendResult, ChatPosition, NewMessage},
     websocket::Publisher,
 };
 use tests::{ManagementApi, Manner, Post, PostAnswer, Stack, Tenant};
@@ -46,10 +48,10 @@ impl Room {
                 chat_id: chat.clone(),
             };
             let mut connection = Connection::open(ConnectionId::from_gateway(id), grant, Timestamp::now());
-            assert!(stack.connections().lease(&connection, 50).await.expect("the table answers"));
+            assert!(stack.connections().slots().take(&connection, 50).await.expect("the table answers"));
             stack.connections().put(&connection).await.expect("the table answers");
-            stack.connections().note_greeted(&connection).await.expect("the table answers");
-            connection.greeted = true;
+            stack.connections().mark_established(&connection).await.expect("the table answers");
+            connection.established = true;
             connections.push(connection);
         }
         Self { tenant, chat, api, connections }
@@ -60,11 +62,11 @@ impl Room {
         let stack = Stack::shared();
         let now = Timestamp::now();
         let new = NewMessage { content: "Hello", client_id: None, model: "test" };
-        let appended = stack.chats().append(&self.tenant.id, &self.chat, ChatPosition::default(), new, now).await;
+        let appended = stack.messages().append(&self.tenant.id, &self.chat, ChatPosition::default(), new, now).await;
         let AppendResult::Stored(exchange) = appended.expect("the table answers") else { panic!("not stored") };
         let publisher = Publisher::new(tests::management_client(&self.api.url));
         let answering = GenerationContext {
-            chats: stack.chats(),
+            generations: stack.generations(),
             sockets: ChatConnections { connections: stack.connections(), publisher },
             authenticator: Authenticator::new(stack.tenants()),
             connection: self.connections[0].clone(),
@@ -86,7 +88,7 @@ impl Room {
     }
 
     async fn leases(&self) -> usize {
-        Stack::shared().connections().leases(&self.tenant.id).await.expect("the table answers").len()
+        Stack::shared().connections().slots().list(&self.tenant.id).await.expect("the table answers").len()
     }
 }
 
@@ -189,7 +191,7 @@ async fn a_socket_that_is_gone_is_dropped_and_its_lease_ends_and_the_answer_goes
     let stored = room.stored().await;
     assert_eq!((&stored["status"], &stored["content"]), (&json!("complete"), &json!(text(&room.posts(1)))));
     assert_eq!(room.leases().await, 1);
-    let noted = Stack::shared().connections().of_tenant(&room.tenant.id).await.expect("the table answers");
+    let noted = Stack::shared().connections().list_by_tenant(&room.tenant.id).await.expect("the table answers");
     assert_eq!(noted.len(), 1, "{noted:?}");
 }
 

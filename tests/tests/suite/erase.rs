@@ -56,7 +56,7 @@ async fn traces(text: &str) -> BTreeMap<String, Value> {
         let scan = Stack::shared().dynamodb().scan().table_name(table).consistent_read(true);
         let items: Vec<_> = scan.into_paginator().items().send().try_collect().await.expect("the table answers");
         for mut item in items {
-            item.remove("due");
+            item.remove("maintenance_at");
             let item = plain(&AttributeValue::M(item));
             let pk = item["pk"].as_str().expect("a key");
             if !pk.starts_with("ticket#") && item.to_string().contains(text) {

@@ -11,16 +11,25 @@ use shared::{
         input::Fields,
         time::Timestamp,
     },
-    storage::{AppendResult, ChatPosition, Chats, CreateResult, IdempotencyRequest, NewMessage},
+    storage::{
+        AppendResult, ChatPosition, ChatRepository, CreateResult, IdempotencyRequest, MessageRepository, NewMessage,
+        UserRepository,
+    },
 };
 use tests::{Exposed, Fault, Options, Proxy, Stack, Tenant, eventually};
 
 /// The chats, with a proxy between.
-async fn behind_a_proxy() -> (Proxy, Chats) {
+async fn behind_a_proxy() -> (Proxy, ChatRepository) {
+    let (proxy, client) = client_behind_a_proxy().await;
+    (proxy, ChatRepository::new(client, "ChatsTable".to_owned()))
+}
+
+/// A client of the tables, with a proxy between.
+async fn client_behind_a_proxy() -> (Proxy, Client) {
     let stack = Stack::shared();
     let proxy = Proxy::without_delay(stack.dynamodb_endpoint()).await;
     let config = stack.dynamodb().config().to_builder().endpoint_url(&proxy.url).build();
-    (proxy, Chats::new(Client::from_conf(config), "ChatsTable".to_owned()))
+    (proxy, Client::from_conf(config))
 }
 
 fn new_chat() -> NewChat {
@@ -38,7 +47,9 @@ const SOMETHING: NewMessage<'static> = NewMessage { content: "x", client_id: Non
 #[tokio::test]
 async fn a_transaction_that_meets_another_is_tried_again() {
     let tenant = Stack::shared().tenant("conflicts").await;
-    let (proxy, chats) = behind_a_proxy().await;
+    let (proxy, client) = client_behind_a_proxy().await;
+    let chats = ChatRepository::new(client.clone(), "ChatsTable".to_owned());
+    let messages = MessageRepository::new(client, "ChatsTable".to_owned());
     let now = Timestamp::now();
 
     proxy.inject("TransactWriteItems", 4, Fault::TransactionConflict);
@@ -47,7 +58,7 @@ async fn a_transaction_that_meets_another_is_tried_again() {
     assert_eq!((proxy.faults_left(), chats_of(&tenant).await), (0, (1, 1)));
 
     proxy.inject("TransactWriteItems", 4, Fault::TransactionConflict);
-    let appended = chats.append(&tenant.id, &chat.chat_id, ChatPosition::default(), SOMETHING, now).await;
+    let appended = messages.append(&tenant.id, &chat.chat_id, ChatPosition::default(), SOMETHING, now).await;
     assert!(matches!(appended, Ok(AppendResult::Stored(_))), "{appended:?}");
     let stored = tenant.get(&format!("/api/v1/chats/{}/messages", chat.chat_id)).await.body;
     assert_eq!((proxy.faults_left(), &stored["total"]), (0, &2.into()), "one message, and the place of its answer");
@@ -76,7 +87,9 @@ async fn five_conflicts_in_a_row_are_enough_and_leave_nothing() {
 #[tokio::test]
 async fn a_transaction_whose_answer_is_lost_is_carried_out_once() {
     let tenant = Stack::shared().tenant("lost answers").await;
-    let (proxy, chats) = behind_a_proxy().await;
+    let (proxy, client) = client_behind_a_proxy().await;
+    let chats = ChatRepository::new(client.clone(), "ChatsTable".to_owned());
+    let messages = MessageRepository::new(client, "ChatsTable".to_owned());
     let now = Timestamp::now();
 
     proxy.inject("TransactWriteItems", 2, Fault::LostAnswer);
@@ -89,7 +102,7 @@ async fn a_transaction_whose_answer_is_lost_is_carried_out_once() {
     assert_eq!((proxy.faults_left(), chats_of(&tenant).await), (0, (2, 2)));
 
     proxy.inject("TransactWriteItems", 1, Fault::LostAnswer);
-    let appended = chats.append(&tenant.id, &chat.chat_id, ChatPosition::default(), SOMETHING, now).await;
+    let appended = messages.append(&tenant.id, &chat.chat_id, ChatPosition::default(), SOMETHING, now).await;
     assert!(matches!(appended, Ok(AppendResult::Stored(_))), "{appended:?}");
     let stored = tenant.get(&format!("/api/v1/chats/{}/messages", chat.chat_id)).await.body;
     assert_eq!(stored["total"], 2);
@@ -186,11 +199,13 @@ async fn callers_see_the_outcome_and_nothing_of_the_faults() {
 #[tokio::test]
 async fn a_user_is_new_once_also_when_the_answer_that_says_so_is_lost() {
     let tenant = Stack::shared().tenant("new once").await;
-    let (proxy, chats) = behind_a_proxy().await;
+    let (proxy, client) = client_behind_a_proxy().await;
+    let users = UserRepository::new(client, "ChatsTable".to_owned());
     let user = UserId::parse("u").expect("a user");
     let [first, second] = ["one=", "two="].map(ConnectionId::from_gateway);
     proxy.inject("UpdateItem", 1, Fault::LostAnswer);
-    let greeted = async |socket| chats.greet(&tenant.id, &user, socket, Timestamp::now()).await.expect("it answers");
+    let greeted =
+        async |socket| users.record_connection(&tenant.id, &user, socket, Timestamp::now()).await.expect("it answers");
     assert!(greeted(&first).await, "what the first attempt wrote is not somebody else's");
     assert!(!greeted(&second).await);
     assert_eq!(proxy.faults_left(), 0);

@@ -69,13 +69,14 @@ async fn the_same_message_at_once_is_stored_once() {
     let stack = Stack::shared();
     let tenant = stack.tenant("client id race").await;
     let chat = shared::domain::id::ChatId::parse(&tenant.chat("u").await).expect("an id");
-    let chats = stack.chats();
+    let messages = stack.messages();
     let id = shared::domain::id::ClientMessageId::parse("c1").expect("an id");
     let now = shared::domain::time::Timestamp::now();
     let new = shared::storage::NewMessage { content: "x", client_id: Some(&id), model: "echo" };
-    let appended =
-        join_all((0..5).map(|_| chats.append(&tenant.id, &chat, shared::storage::ChatPosition::default(), new, now)))
-            .await;
+    let appended = join_all(
+        (0..5).map(|_| messages.append(&tenant.id, &chat, shared::storage::ChatPosition::default(), new, now)),
+    )
+    .await;
     let stored = appended.into_iter().filter(|appended| {
         matches!(appended.as_ref().expect("the table answers"), shared::storage::AppendResult::Stored(_))
     });

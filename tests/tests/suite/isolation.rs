@@ -2,13 +2,11 @@
 //! never existed.
 
 use reqwest::{Method, StatusCode};
-use shared::{
-    domain::{
-        api_key::ApiKey,
-        id::{ChatId, MessageId},
-        time::Timestamp,
-    },
-    storage::{NewKey, TenantStatus},
+use shared::domain::{
+    api_key::ApiKey,
+    id::{ChatId, MessageId},
+    tenant::{NewKey, TenantStatus},
+    time::Timestamp,
 };
 use tests::Stack;
 

@@ -2,10 +2,7 @@
 
 use reqwest::StatusCode;
 use serde_json::json;
-use shared::{
-    domain::{api_key::ApiKey, time::Timestamp},
-    storage::NewKey,
-};
+use shared::domain::{api_key::ApiKey, tenant::NewKey, time::Timestamp};
 use tests::Stack;
 
 use crate::outside::keys::{CALLS, expect_everywhere};
@@ -51,7 +48,7 @@ async fn a_key_belongs_to_one_tenant_for_good() {
     let stack = Stack::shared();
     let tenant = stack.tenant("first").await;
     let hash = shared::domain::api_key::ApiKey::new(&tenant.key).hash();
-    let again = shared::storage::NewTenant {
+    let again = shared::domain::tenant::NewTenant {
         name: "second",
         key: &hash,
         limits: shared::domain::limits::Limits::default(),

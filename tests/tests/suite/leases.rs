@@ -10,10 +10,11 @@ use reqwest::StatusCode;
 use shared::{
     domain::{
         api_key::ApiKey,
+        connection::{Connection, ConnectionGrant},
         id::{ChatId, ConnectionId, UserId},
         time::Timestamp,
     },
-    storage::{Connection, ConnectionGrant, Connections},
+    storage::ConnectionRepository,
     websocket::{Publisher, connection_slots::ConnectionSlots},
 };
 use tests::{ManagementApi, Stack, Tenant, management_client};
@@ -39,12 +40,12 @@ fn socket(tenant: &Tenant, number: usize, ago: i64) -> Connection {
 async fn take_all_but_one(tenant: &Tenant, ago: i64) {
     let connections = Stack::shared().connections();
     let sockets: Vec<Connection> = (1..50).map(|number| socket(tenant, number, ago)).collect();
-    let leases = join_all(sockets.iter().map(|socket| connections.lease(socket, 50))).await;
+    let leases = join_all(sockets.iter().map(|socket| connections.slots().take(socket, 50))).await;
     assert!(leases.into_iter().all(|taken| taken.expect("the table answers")));
 }
 
 async fn taken(tenant: &Tenant) -> usize {
-    Stack::shared().connections().leases(&tenant.id).await.expect("the table answers").len()
+    Stack::shared().connections().slots().list(&tenant.id).await.expect("the table answers").len()
 }
 
 /// What a process leaves behind that dies between the lease and the socket's items, and what TTL leaves that removes them.
@@ -77,18 +78,18 @@ async fn sockets_that_are_over_give_their_leases_back() {
     let (tenant, connections) = (stack.tenant("over").await, stack.connections());
     // API Gateway ended it after two hours, and `$disconnect` never came.
     let old = socket(&tenant, 0, 2 * 60 * 60 * 1_000);
-    assert!(connections.lease(&old, 1).await.expect("the table answers"));
+    assert!(connections.slots().take(&old, 1).await.expect("the table answers"));
     connections.put(&old).await.expect("the table answers");
     // It does not know the socket's end: whoever asks is not told that it is gone.
     let mute = ManagementApi::start(&[]).await;
     let leases = ConnectionSlots::new(connections.clone(), Publisher::new(management_client(&mute.url)));
     let now = Timestamp::now();
     leases.take(&socket(&tenant, 1, 0), 1, now).await.expect("room is made");
-    assert!(connections.was_greeted(&old).await.expect("the table answers").is_none(), "it is not noted any more");
+    assert!(connections.is_established(&old).await.expect("the table answers").is_none(), "it is not noted any more");
 }
 
 /// The table behind a proxy that loses the answer to the first call of an operation, which the SDK then repeats.
-async fn forgetful(operation: &'static str) -> (Connections, Arc<AtomicBool>) {
+async fn forgetful(operation: &'static str) -> (ConnectionRepository, Arc<AtomicBool>) {
     let stack = Stack::shared();
     let lost = Arc::new(AtomicBool::new(false));
     let is_lost = lost.clone();
@@ -98,19 +99,22 @@ async fn forgetful(operation: &'static str) -> (Connections, Arc<AtomicBool>) {
     })
     .await;
     let config = stack.dynamodb().config().to_builder().endpoint_url(&proxy.url).build();
-    (Connections::new(aws_sdk_dynamodb::Client::from_conf(config), "ConnectionsTable".to_owned()), lost)
+    (ConnectionRepository::new(aws_sdk_dynamodb::Client::from_conf(config), "ConnectionsTable".to_owned()), lost)
 }
 
 #[tokio::test]
 async fn a_lease_whose_answer_is_lost_is_taken_once() {
     let tenant = Stack::shared().tenant("repeated lease").await;
     let (connections, lost) = forgetful("UpdateItem").await;
-    assert!(connections.lease(&socket(&tenant, 1, 0), 2).await.expect("the second try"));
+    assert!(connections.slots().take(&socket(&tenant, 1, 0), 2).await.expect("the second try"));
     assert!(lost.load(Ordering::SeqCst));
     assert_eq!(taken(&tenant).await, 1);
 
     let (connections, _) = forgetful("UpdateItem").await;
-    assert!(connections.lease(&socket(&tenant, 2, 0), 2).await.expect("the second try"), "the last lease is its own");
+    assert!(
+        connections.slots().take(&socket(&tenant, 2, 0), 2).await.expect("the second try"),
+        "the last lease is its own"
+    );
 }
 
 #[tokio::test]
@@ -119,7 +123,7 @@ async fn a_lease_is_given_back_once_although_the_answer_is_lost() {
     let [one, two] = [1, 2].map(|number| socket(&tenant, number, 0));
     let (connections, lost) = forgetful("UpdateItem").await;
     for socket in [&one, &two] {
-        assert!(Stack::shared().connections().lease(socket, 2).await.expect("the table answers"));
+        assert!(Stack::shared().connections().slots().take(socket, 2).await.expect("the table answers"));
     }
     connections.end(&one).await.expect("the second try");
     assert!(lost.load(Ordering::SeqCst));

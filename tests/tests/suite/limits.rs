@@ -23,7 +23,7 @@ async fn a_gateway_that_dies_with_all_sockets_open_locks_nobody_out() {
     let tenant = stack.again(&tenant);
     // Sockets that are very young are not looked at, so this may take a moment.
     eventually("a socket opens again", async || tenant.connect_with(&query, &[]).await.is_ok()).await;
-    let leases = stack.connections().leases(&tenant.id).await.expect("the table answers").len();
+    let leases = stack.connections().slots().list(&tenant.id).await.expect("the table answers").len();
     println!("after 50 lost sockets and one that was opened, {leases} leases are taken");
     assert!(leases <= 2);
 }
@@ -35,5 +35,5 @@ async fn a_refused_connect_takes_no_lease() {
     let chat = tenant.chat("u").await;
     let wrong_user = format!("api_key={}&user_id=someone&chat_id={chat}", tenant.key);
     assert_eq!(tenant.connect_with(&wrong_user, &[]).await.err(), Some(StatusCode::FORBIDDEN));
-    assert!(stack.connections().leases(&tenant.id).await.expect("the table answers").is_empty());
+    assert!(stack.connections().slots().list(&tenant.id).await.expect("the table answers").is_empty());
 }

@@ -14,10 +14,11 @@ use shared::{
         id::ChatId,
         message::Status,
         pagination::{Order, PageRequest},
+        tenant::TenantStatus,
         time::Timestamp,
     },
     maintenance::{Report, StopTime},
-    storage::{RegenerateResult, TenantStatus},
+    storage::RegenerateResult,
 };
 use tests::{Household, Lambda, Proxy, Resident, Stack, eventually};
 use tokio::sync::Notify;
@@ -33,7 +34,7 @@ fn enough() -> StopTime {
 
 async fn statuses(house: &Household, tenant: &Resident, chat: &ChatId, now: Timestamp) -> Vec<(Status, String)> {
     let (messages, _) =
-        house.chats().messages(&tenant.id, chat, PAGE, now).await.expect("the table answers").expect("a chat");
+        house.messages().list(&tenant.id, chat, PAGE, now).await.expect("the table answers").expect("a chat");
     messages.into_iter().map(|message| (message.status, message.content)).collect()
 }
 
@@ -65,19 +66,19 @@ async fn an_answer_whose_streamer_died_is_ended_where_nobody_looks() {
     let (tenant, now) = (house.tenant().await, Timestamp::now());
     let chat = house.chat(&tenant, "u", now).await;
     let exchange = house.say(&tenant, &chat, now).await;
-    let lease = house.chats().lease(&tenant.id, &chat, &exchange.generation);
+    let lease = house.generations().lease(&tenant.id, &chat, &exchange.generation);
     assert!(lease.save("As far as it came", now).await.expect("the table answers"));
     house.socket(&tenant, &chat, "two", Timestamp::now()).await;
 
-    assert_eq!(house.keep_house(now.plus(14 * MINUTE)).await.answers_ended, 0);
-    assert_eq!(house.keep_house(now.plus(16 * MINUTE)).await.answers_ended, 1);
+    assert_eq!(house.keep_house(now.plus(14 * MINUTE)).await.generations_taken_over, 0);
+    assert_eq!(house.keep_house(now.plus(16 * MINUTE)).await.generations_taken_over, 1);
     assert!(!lease.renew(now).await.expect("the table answers"), "it is over for good");
     let expected = [(Status::Complete, "Hello".to_owned()), (Status::Interrupted, "As far as it came".to_owned())];
     assert_eq!(statuses(&house, &tenant, &chat, now).await, expected);
     let told: Vec<_> = house.management.posts("two").into_iter().map(|post| post.event["type"].clone()).collect();
     assert_eq!(told, ["error", "message_stream_ended"]);
     assert!(house.agenda("ChatsTable").await.is_empty());
-    assert!(house.chats().remains(&tenant.id, &chat).await.is_ok());
+    assert!(house.chats().pending_work(&tenant.id, &chat).await.is_ok());
 }
 
 #[tokio::test]
@@ -86,14 +87,14 @@ async fn a_running_answer_is_left_alone_and_looked_at_again() {
     let (tenant, now) = (house.tenant().await, Timestamp::now());
     let chat = house.chat(&tenant, "u", now).await;
     let exchange = house.say(&tenant, &chat, now).await;
-    let lease = house.chats().lease(&tenant.id, &chat, &exchange.generation);
+    let lease = house.generations().lease(&tenant.id, &chat, &exchange.generation);
     assert!(lease.renew(now.plus(16 * MINUTE)).await.expect("the table answers"));
 
     let done = house.keep_house(now.plus(16 * MINUTE)).await;
-    assert_eq!((done.looked_at, done.answers_ended), (1, 0));
+    assert_eq!((done.entries_processed, done.generations_taken_over), (1, 0));
     assert!(lease.renew(now.plus(16 * MINUTE)).await.expect("the table answers"), "it is its streamer's still");
-    assert_eq!(house.keep_house(now.plus(30 * MINUTE)).await.looked_at, 0);
-    assert_eq!(house.keep_house(now.plus(32 * MINUTE)).await.answers_ended, 1);
+    assert_eq!(house.keep_house(now.plus(30 * MINUTE)).await.entries_processed, 0);
+    assert_eq!(house.keep_house(now.plus(32 * MINUTE)).await.generations_taken_over, 1);
 }
 
 #[tokio::test]
@@ -105,10 +106,10 @@ async fn a_chat_is_looked_at_once_however_many_messages_came() {
     for minute in 0..5 {
         house.exchange(&tenant, &chat, now.plus(minute * MINUTE)).await;
     }
-    assert_eq!(house.keep_house(now.plus(16 * MINUTE)).await, Report { looked_at: 1, ..Report::default() });
+    assert_eq!(house.keep_house(now.plus(16 * MINUTE)).await, Report { entries_processed: 1, ..Report::default() });
     assert_eq!(house.keep_house(now.plus(60 * MINUTE)).await, Report::default());
     house.say(&tenant, &chat, now.plus(60 * MINUTE)).await;
-    assert_eq!(house.keep_house(now.plus(80 * MINUTE)).await.answers_ended, 1);
+    assert_eq!(house.keep_house(now.plus(80 * MINUTE)).await.generations_taken_over, 1);
 }
 
 #[tokio::test]
@@ -120,10 +121,10 @@ async fn an_answer_that_was_being_made_anew_is_ended_too() {
     house.keep_house(now.plus(16 * MINUTE)).await;
     assert!(house.agenda("ChatsTable").await.is_empty());
     let (messages, _) =
-        house.chats().messages(&tenant.id, &chat, PAGE, now).await.expect("the table answers").expect("a chat");
-    let begun = house.chats().regenerate(&tenant.id, &chat, &messages[1], "test", now).await;
-    assert!(matches!(begun.expect("the table answers"), RegenerateResult::Draft(_)));
-    assert_eq!(house.keep_house(now.plus(16 * MINUTE)).await.answers_ended, 1);
+        house.messages().list(&tenant.id, &chat, PAGE, now).await.expect("the table answers").expect("a chat");
+    let begun = house.generations().regenerate(&tenant.id, &chat, &messages[1], "test", now).await;
+    assert!(matches!(begun.expect("the table answers"), RegenerateResult::Started(_)));
+    assert_eq!(house.keep_house(now.plus(16 * MINUTE)).await.generations_taken_over, 1);
     let expected = [(Status::Complete, "Hello".to_owned()), (Status::Complete, "Hello to you".to_owned())];
     assert_eq!(statuses(&house, &tenant, &chat, now).await, expected, "the old one stays");
 }
@@ -153,7 +154,7 @@ async fn a_message_that_comes_meanwhile_keeps_its_chat_on_the_agenda() {
     result.expect("the tables answer");
     assert!(said.load(Ordering::SeqCst) > 0);
     assert_eq!(house.agenda("ChatsTable").await.len(), 1);
-    assert_eq!(house.keep_house(now.plus(40 * MINUTE)).await.answers_ended, 1);
+    assert_eq!(house.keep_house(now.plus(40 * MINUTE)).await.generations_taken_over, 1);
 }
 
 #[tokio::test]
@@ -169,13 +170,13 @@ async fn silent_sockets_of_a_shut_gate_are_closed_and_no_others() {
 
     assert_eq!(house.keep_house(now.plus(3 * MINUTE)).await, Report::default(), "not due yet");
     let done = house.keep_house(now.plus(5 * MINUTE)).await;
-    assert_eq!((done.looked_at, done.sockets_closed, done.leases_freed), (2, 1, 1));
+    assert_eq!((done.entries_processed, done.connections_closed, done.connection_slots_released), (2, 1, 1));
     assert_eq!(house.management.posts("silent")[0].event["error"]["code"], "CONNECTION_CLOSING");
     let closed = ["silent", "living", "opening"].map(|id| house.management.is_closed(id));
     assert_eq!(closed, [true, false, false], "one that opens looks after itself");
-    assert_eq!(house.connections().leases(&tenant.id).await.expect("the table answers").len(), 1);
-    assert_eq!(house.keep_house(now.plus(15 * MINUTE)).await.sockets_closed, 1);
-    assert_eq!(house.connections().leases(&other.id).await.expect("the table answers").len(), 1);
+    assert_eq!(house.connections().slots().list(&tenant.id).await.expect("the table answers").len(), 1);
+    assert_eq!(house.keep_house(now.plus(15 * MINUTE)).await.connections_closed, 1);
+    assert_eq!(house.connections().slots().list(&other.id).await.expect("the table answers").len(), 1);
     // Nobody is left of the one, and of the other there is someone still.
     house.keep_house(now.plus(30 * MINUTE)).await;
     assert_eq!(house.agenda("ConnectionsTable").await, BTreeSet::from([other.id.to_string()]));
@@ -189,8 +190,8 @@ async fn sockets_of_a_key_that_expired_are_closed() {
     house.socket(&tenant, &chat, "expired", now).await;
     let expiry = house.tenants().set_key_expiry(&tenant.id, &tenant.key, now.plus(10 * MINUTE)).await;
     assert!(expiry.expect("the table answers"));
-    assert_eq!(house.keep_house(now.plus(9 * MINUTE)).await.sockets_closed, 0);
-    assert_eq!(house.keep_house(now.plus(14 * MINUTE)).await.sockets_closed, 1);
+    assert_eq!(house.keep_house(now.plus(9 * MINUTE)).await.connections_closed, 0);
+    assert_eq!(house.keep_house(now.plus(14 * MINUTE)).await.connections_closed, 1);
     assert!(house.management.is_closed("expired"));
 }
 
@@ -200,15 +201,19 @@ async fn leases_of_sockets_that_are_gone_are_given_back() {
     let (tenant, now) = (house.tenant().await, Timestamp::now());
     let chat = house.chat(&tenant, "u", now).await;
     let lost = house.socket(&tenant, &chat, "lost", now).await;
-    house.connections().remove(&lost).await.expect("the table answers");
+    house.connections().delete(&lost).await.expect("the table answers");
     house.socket(&tenant, &chat, "long", now).await;
     house.socket(&tenant, &chat, "short", now.plus(60 * MINUTE)).await;
 
     let done = house.keep_house(now.plus(5 * MINUTE)).await;
-    assert_eq!((done.leases_freed, done.sockets_closed), (1, 0), "what is noted may live");
+    assert_eq!((done.connection_slots_released, done.connections_closed), (1, 0), "what is noted may live");
     let done = house.keep_house(now.plus(121 * MINUTE)).await;
-    assert_eq!((done.leases_freed, done.sockets_closed), (1, 0), "API Gateway ends every socket after two hours");
-    let left = house.connections().of_tenant(&tenant.id).await.expect("the table answers");
+    assert_eq!(
+        (done.connection_slots_released, done.connections_closed),
+        (1, 0),
+        "API Gateway ends every socket after two hours"
+    );
+    let left = house.connections().list_by_tenant(&tenant.id).await.expect("the table answers");
     assert_eq!(left.iter().map(|socket| socket.connection_id.as_str()).collect::<Vec<_>>(), ["short"]);
     house.keep_house(now.plus(200 * MINUTE)).await;
     assert!(house.agenda("ConnectionsTable").await.is_empty());
@@ -226,7 +231,7 @@ async fn what_cannot_be_read_is_put_off_and_holds_up_nothing() {
     let run = async |at| house.keeper(None).run(at, enough(), "test").await.0;
     let due = now.plus(15 * MINUTE);
     let done = run(due).await;
-    assert_eq!((done.looked_at, done.failures, done.answers_ended), (2, 1, 1));
+    assert_eq!((done.entries_processed, done.failures, done.generations_taken_over), (2, 1, 1));
     // It is tried again a quarter of an hour after it failed.
     assert_eq!(run(due).await, Report::default());
     assert_eq!(run(Timestamp::now().plus(16 * MINUTE)).await.failures, 1);
@@ -250,7 +255,7 @@ async fn a_long_chat_is_purged_in_several_runs() {
         let (done, result) =
             keeper.run(now.plus(11 * MINUTE), StopTime::within(Duration::from_millis(1_500)), "test").await;
         result.expect("the tables answer");
-        assert_eq!(done.cut_short, done.chats_purged == 0, "{done:?}");
+        assert_eq!(done.incomplete, done.chats_purged == 0, "{done:?}");
         if done.chats_purged == 1 {
             break;
         }
@@ -269,11 +274,11 @@ async fn untidy(house: &Household, now: Timestamp) -> (Resident, [ChatId; 3]) {
     house.exchange(&tenant, &chats[0], now).await;
     assert!(house.chats().delete(&tenant.id, &chats[0], now).await.expect("the table answers"));
     let exchange = house.say(&tenant, &chats[1], now).await;
-    let lease = house.chats().lease(&tenant.id, &chats[1], &exchange.generation);
+    let lease = house.generations().lease(&tenant.id, &chats[1], &exchange.generation);
     assert!(lease.save("So far", now).await.expect("the table answers"));
     house.exchange(&tenant, &chats[2], old).await;
     let lost = house.socket(&tenant, &chats[1], &format!("{}-lost", tenant.id), now).await;
-    house.connections().remove(&lost).await.expect("the table answers");
+    house.connections().delete(&lost).await.expect("the table answers");
     assert!(house.tenants().set_retention(&tenant.id, Some(2), now).await.expect("the table answers"));
     (tenant, chats)
 }
@@ -286,8 +291,8 @@ async fn is_tidy(house: &Household, tenant: &Resident, chats: &[ChatId; 3], now:
     let expected = [(Status::Complete, "Hello".to_owned()), (Status::Interrupted, "So far".to_owned())];
     assert_eq!(statuses(house, tenant, &chats[1], now).await, expected);
     let user = shared::domain::id::UserId::parse("u").expect("a user");
-    assert_eq!(house.chats().chat_count(&tenant.id, &user).await.expect("the table answers"), 1);
-    assert!(house.connections().leases(&tenant.id).await.expect("the table answers").is_empty());
+    assert_eq!(house.users().chat_count(&tenant.id, &user).await.expect("the table answers"), 1);
+    assert!(house.connections().slots().list(&tenant.id).await.expect("the table answers").is_empty());
     assert!(!house.agenda("ChatsTable").await.iter().any(|key| key.contains(tenant.id.as_str())));
 }
 
@@ -340,7 +345,7 @@ async fn two_runs_at_once_do_it_once() {
     let ((one, first), (two, second)) = tokio::join!(run(), run());
     first.and(second).expect("the tables answer");
     assert_eq!((one.failures, two.failures), (0, 0));
-    assert_eq!(one.answers_ended + two.answers_ended, 5, "each is told of once");
+    assert_eq!(one.generations_taken_over + two.generations_taken_over, 5, "each is told of once");
     assert_eq!(one.chats_expired + two.chats_expired, 5);
     house.keep_house(later.plus(11 * MINUTE)).await;
     for (tenant, chats) in &homes {
@@ -399,7 +404,7 @@ async fn the_function_closes_a_silent_socket_of_a_suspended_tenant() {
     let sweeping = eventually("the tenant's lease is given back", async || {
         stack.make_due(&tenant).await;
         stack.invoke("maintenance", &serde_json::json!({ "detail-type": "Scheduled Event" })).await;
-        stack.connections().leases(&tenant.id).await.expect("the table answers").is_empty()
+        stack.connections().slots().list(&tenant.id).await.expect("the table answers").is_empty()
     });
     let (goodbye, ()) = tokio::join!(socket.next_of("error"), sweeping);
     assert_eq!(goodbye["error"]["code"], "CONNECTION_CLOSING");

@@ -118,7 +118,7 @@ type Asked = (String, BTreeSet<String>);
 
 fn emitted() -> BTreeSet<Asked> {
     let dimensions = |by: Option<&str>| ["stack"].into_iter().chain(by).map(str::to_owned).collect();
-    METRICS.iter().map(|metric| (metric.name.to_owned(), dimensions(metric.by))).collect()
+    METRICS.iter().map(|metric| (metric.name.to_owned(), dimensions(metric.dimension))).collect()
 }
 
 /// The metrics of ours that stand in an alarm, wherever in it.

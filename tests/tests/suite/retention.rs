@@ -26,7 +26,7 @@ async fn keep_for(house: &Household, tenant: &Resident, days: Option<u32>) {
 
 async fn count(house: &Household, tenant: &Resident, user: &str) -> u32 {
     let user = UserId::parse(user).expect("a user");
-    house.chats().chat_count(&tenant.id, &user).await.expect("the table answers")
+    house.users().chat_count(&tenant.id, &user).await.expect("the table answers")
 }
 
 #[tokio::test]
@@ -128,10 +128,10 @@ async fn a_deletion_that_others_are_in_the_way_of_is_made_by_the_next_run() {
     let later = now.plus(DAY / 24);
     let run = || async { house.keeper(Some(&proxy.url)).run(later, StopTime::within(DAY), "test").await.0 };
     let done = run().await;
-    assert!(done.chats_expired < 3 && done.failures == 0 && done.cut_short, "{done:?}");
+    assert!(done.chats_expired < 3 && done.failures == 0 && done.incomplete, "{done:?}");
     assert_eq!(run().await.chats_expired, 3 - done.chats_expired);
     assert_eq!(count(&house, &tenant, "u").await, 0);
-    assert_eq!(house.keep_house(later).await.looked_at, 0, "all is done");
+    assert_eq!(house.keep_house(later).await.entries_processed, 0, "all is done");
 }
 
 #[tokio::test]
@@ -142,9 +142,10 @@ async fn a_chat_whose_answer_is_made_anew_right_now_stays() {
     let chat = house.chat(&tenant, "u", old).await;
     house.exchange(&tenant, &chat, old).await;
     keep_for(&house, &tenant, Some(30)).await;
-    let conversation = house.chats().conversation(&tenant.id, &chat, 10, now).await.expect("the table answers");
+    let conversation = house.messages().conversation(&tenant.id, &chat, 10, now).await.expect("the table answers");
     let answer = conversation.expect("a chat").recent.pop().expect("an answer");
-    let begun = house.chats().regenerate(&tenant.id, &chat, &answer, "test", now).await.expect("the table answers");
-    assert!(matches!(begun, RegenerateResult::Draft(_)));
+    let begun =
+        house.generations().regenerate(&tenant.id, &chat, &answer, "test", now).await.expect("the table answers");
+    assert!(matches!(begun, RegenerateResult::Started(_)));
     assert_eq!(house.keep_house(now.plus(DAY / 2400)).await.chats_expired, 0);
 }

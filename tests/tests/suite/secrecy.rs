@@ -160,7 +160,8 @@ async fn broken(stack: &Stack, tenant: &Tenant, marks: &mut Marks, proxy: &Proxy
     let one = format!("/api/v1/chats/{chat}");
     proxy.inject("Query", 3, Fault::ServerError);
     marks.answered(tenant.get(&one).await, 503);
-    for (sk, field, path) in [("m#0000000000", "status", format!("{one}/messages")), ("~profile", "title", one.clone())]
+    for (sk, field, path) in
+        [("message#0000000000", "status", format!("{one}/messages")), ("~profile", "title", one.clone())]
     {
         let broken = AttributeValue::M([(marks.of("stored"), AttributeValue::S(marks.of("stored")))].into());
         let broken = if field == "status" { AttributeValue::S(marks.of("stored")) } else { broken };

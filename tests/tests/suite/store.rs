@@ -5,20 +5,21 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use shared::{
-    auth::{Authenticator, RECHECK},
+    auth::{Authenticator, RECHECK_INTERVAL},
     domain::{
-        api_key::{ApiKey, TicketText},
+        api_key::ApiKey,
+        connection::{Connection, ConnectionGrant},
         error::Code,
+        generation::Outcome,
         id::{ChatId, ConnectionId, UserId},
         limits::{Limits, RateLimitBucket},
         message::{FinishReason, Status, Usage},
         pagination::{Order, PageRequest},
+        tenant::{NewKey, NewLimits},
+        ticket::TicketText,
         time::Timestamp,
     },
-    storage::{
-        Admission, AppendResult, ChatPosition, Connection, ConnectionGrant, FinishResult, FrameAdmission, NewKey,
-        NewLimits, NewMessage, Outcome, Tenants,
-    },
+    storage::{Admission, AppendResult, ChatPosition, FinishResult, FrameAdmission, NewMessage, TenantRepository},
 };
 use tests::{Proxy, Stack, Tenant};
 
@@ -29,11 +30,12 @@ async fn messages_written_at_once_get_consecutive_numbers() {
     let stack = Stack::shared();
     let tenant = stack.tenant("race").await;
     let chat = ChatId::parse(&tenant.chat("u").await).expect("an id");
-    let chats = stack.chats();
+    let messages = stack.messages();
     // All four believe that the chat is empty; three are wrong, and find out.
-    let appended =
-        join_all((0..4).map(|_| chats.append(&tenant.id, &chat, ChatPosition::default(), SOMETHING, Timestamp::now())))
-            .await;
+    let appended = join_all(
+        (0..4).map(|_| messages.append(&tenant.id, &chat, ChatPosition::default(), SOMETHING, Timestamp::now())),
+    )
+    .await;
     let mut seqs: Vec<u32> = appended
         .into_iter()
         .map(|appended| match appended.expect("the table answers") {
@@ -45,8 +47,8 @@ async fn messages_written_at_once_get_consecutive_numbers() {
     assert_eq!(seqs, [0, 2, 4, 6]);
 
     let page = PageRequest { offset: 0, limit: 200, order: Order::Asc };
-    let (messages, total) = chats
-        .messages(&tenant.id, &chat, page, Timestamp::now())
+    let (messages, total) = messages
+        .list(&tenant.id, &chat, page, Timestamp::now())
         .await
         .expect("the table answers")
         .expect("the chat is there");
@@ -59,10 +61,10 @@ async fn an_answer_ends_once() {
     let stack = Stack::shared();
     let tenant = stack.tenant("ends once").await;
     let chat = ChatId::parse(&tenant.chat("u").await).expect("an id");
-    let chats = stack.chats();
+    let (messages, generations) = (stack.messages(), stack.generations());
     let now = Timestamp::now();
     let appended =
-        chats.append(&tenant.id, &chat, ChatPosition::default(), SOMETHING, now).await.expect("the table answers");
+        messages.append(&tenant.id, &chat, ChatPosition::default(), SOMETHING, now).await.expect("the table answers");
     let AppendResult::Stored(exchange) = appended else { panic!("not stored: {appended:?}") };
     let outcome = |content: &str| Outcome {
         content: content.to_owned(),
@@ -72,7 +74,7 @@ async fn an_answer_ends_once() {
         first_token_ms: None,
     };
     let (first, second) = (outcome("first"), outcome("second"));
-    let lease = chats.lease(&tenant.id, &chat, &exchange.generation);
+    let lease = generations.lease(&tenant.id, &chat, &exchange.generation);
     let later = now.plus(Duration::from_secs(1));
     assert_eq!(lease.finish(&first, now).await.expect("the table answers"), FinishResult::Stored);
     assert_eq!(
@@ -90,11 +92,11 @@ async fn nothing_is_written_into_a_chat_that_is_gone() {
     let stack = Stack::shared();
     let tenant = stack.tenant("gone").await;
     let chat = ChatId::parse(&tenant.chat("u").await).expect("an id");
-    let chats = stack.chats();
+    let (chats, messages) = (stack.chats(), stack.messages());
     let now = Timestamp::now();
     assert!(chats.delete(&tenant.id, &chat, now).await.expect("the table answers"));
     let append = async || {
-        chats.append(&tenant.id, &chat, ChatPosition::default(), SOMETHING, now).await.expect("the table answers")
+        messages.append(&tenant.id, &chat, ChatPosition::default(), SOMETHING, now).await.expect("the table answers")
     };
     assert!(matches!(append().await, AppendResult::NoChat));
     chats.purge(&tenant.id, &chat).await.expect("the table answers");
@@ -131,15 +133,15 @@ async fn of_sockets_that_want_a_lease_at_once_as_many_get_one_as_may() {
     let tenant = stack.tenant("lease race").await;
     let (connections, now) = (stack.connections(), Timestamp::now());
     let sockets: Vec<Connection> = (0..200).map(|number| socket(&tenant, &number.to_string(), now)).collect();
-    let leases = join_all(sockets.iter().map(|socket| connections.lease(socket, 50))).await;
+    let leases = join_all(sockets.iter().map(|socket| connections.slots().take(socket, 50))).await;
     let taken: Vec<bool> = leases.into_iter().map(|taken| taken.expect("the table answers")).collect();
     assert_eq!(taken.iter().filter(|taken| **taken).count(), 50);
-    assert_eq!(connections.leases(&tenant.id).await.expect("the table answers").len(), 50);
+    assert_eq!(connections.slots().list(&tenant.id).await.expect("the table answers").len(), 50);
 
     // IdempotencyRequest more changes nothing: who has one has it, who has none gets none.
-    let again = join_all(sockets.iter().map(|socket| connections.lease(socket, 50))).await;
+    let again = join_all(sockets.iter().map(|socket| connections.slots().take(socket, 50))).await;
     assert!(again.into_iter().map(|taken| taken.expect("the table answers")).eq(taken));
-    assert!(!connections.lease(&socket(&tenant, "none", now), 0).await.expect("the table answers"));
+    assert!(!connections.slots().take(&socket(&tenant, "none", now), 0).await.expect("the table answers"));
 }
 
 #[tokio::test]
@@ -148,7 +150,7 @@ async fn a_lease_that_is_given_back_twice_makes_room_for_one() {
     let tenant = stack.tenant("given back twice").await;
     let (connections, now) = (stack.connections(), Timestamp::now());
     let [one, two, three, four] = ["1", "2", "3", "4"].map(|id| socket(&tenant, id, now));
-    let lease = async |socket| connections.lease(socket, 2).await.expect("the table answers");
+    let lease = async |socket| connections.slots().take(socket, 2).await.expect("the table answers");
     assert_eq!((lease(&one).await, lease(&two).await, lease(&three).await), (true, true, false));
     for _ in 0..2 {
         connections.end(&one).await.expect("the table answers");
@@ -160,10 +162,10 @@ async fn a_lease_that_is_given_back_twice_makes_room_for_one() {
 async fn of_many_that_redeem_a_ticket_at_once_one_does() {
     let stack = Stack::shared();
     let tenant = stack.tenant("redeem race").await;
-    let (connections, now) = (stack.connections(), Timestamp::now());
+    let (tickets, now) = (stack.tickets(), Timestamp::now());
     let (ticket, grant) = (TicketText::generate(), socket(&tenant, "ticket", now).grant);
-    connections.put_ticket(&ticket, grant.clone(), now.plus(Duration::from_secs(60))).await.expect("the table answers");
-    let redeemed = join_all((0..50).map(|_| connections.redeem(&ticket, now))).await;
+    tickets.put(&ticket, grant.clone(), now.plus(Duration::from_secs(60))).await.expect("the table answers");
+    let redeemed = join_all((0..50).map(|_| tickets.redeem(&ticket, now))).await;
     let passes: Vec<ConnectionGrant> =
         redeemed.into_iter().filter_map(|redeemed| redeemed.expect("the table answers")).collect();
     assert_eq!(passes, [grant]);
@@ -176,19 +178,19 @@ async fn a_socket_that_speaks_says_whether_it_was_greeted() {
     let (connections, now) = (stack.connections(), Timestamp::now());
     let socket = socket(&tenant, "greeted", now);
     let heard = async || match connections.admit_frame(&socket.connection_id, now).await.expect("the table answers") {
-        FrameAdmission::Allowed(connection) => Some(connection.greeted),
+        FrameAdmission::Allowed(connection) => Some(connection.established),
         FrameAdmission::RateLimited(_) | FrameAdmission::Unknown => None,
     };
     connections.put(&socket).await.expect("the table answers");
     assert_eq!(heard().await, Some(false));
-    connections.note_greeted(&socket).await.expect("the table answers");
+    connections.mark_established(&socket).await.expect("the table answers");
     assert_eq!(heard().await, Some(true));
-    assert_eq!(connections.was_greeted(&socket).await.expect("the table answers"), Some(true));
+    assert_eq!(connections.is_established(&socket).await.expect("the table answers"), Some(true));
 
     connections.end(&socket).await.expect("the table answers");
-    connections.note_greeted(&socket).await.expect("a socket that is gone is none of its business");
+    connections.mark_established(&socket).await.expect("a socket that is gone is none of its business");
     assert_eq!(heard().await, None);
-    assert_eq!(connections.was_greeted(&socket).await.expect("the table answers"), None);
+    assert_eq!(connections.is_established(&socket).await.expect("the table answers"), None);
 }
 
 #[tokio::test]
@@ -200,8 +202,8 @@ async fn the_gate_of_a_socket_that_speaks_is_looked_at_every_half_minute() {
     let recheck = async |after| authenticator.recheck(&tenant.id, &key, now.plus(after)).await.map_err(|e| e.code());
     assert_eq!(recheck(Duration::ZERO).await, Ok(()));
     assert!(stack.tenants().revoke_key(&tenant.id, &key).await.expect("the table answers"));
-    assert_eq!(recheck(RECHECK - Duration::from_millis(1)).await, Ok(()), "it is not asked again so soon");
-    assert_eq!(recheck(RECHECK).await, Err(Code::ConnectionClosing));
+    assert_eq!(recheck(RECHECK_INTERVAL - Duration::from_millis(1)).await, Ok(()), "it is not asked again so soon");
+    assert_eq!(recheck(RECHECK_INTERVAL).await, Err(Code::ConnectionClosing));
     assert_eq!(recheck(Duration::ZERO).await, Ok(()), "what was seen then is remembered");
 }
 
@@ -228,7 +230,7 @@ async fn a_key_is_made_without_holding_the_gate() {
     let tenant = stack.tenant("plain writes").await;
     let proxy = Proxy::start(stack.dynamodb_endpoint()).await;
     let config = stack.dynamodb().config().to_builder().endpoint_url(&proxy.url).build();
-    let tenants = Tenants::new(aws_sdk_dynamodb::Client::from_conf(config), "TenantsTable".to_owned());
+    let tenants = TenantRepository::new(aws_sdk_dynamodb::Client::from_conf(config), "TenantsTable".to_owned());
     let key = ApiKey::new(&format!("second-{}", tenant.key)).hash();
     let made = tenants.add_key(&tenant.id, NewKey { key: &key, expires_at: None }, Timestamp::now()).await;
     assert!(made.expect("the table answers").is_some());
@@ -254,5 +256,5 @@ async fn a_key_that_was_half_made_can_be_made() {
     let made = add(&tenant.id).await.expect("it can be made");
     assert!(add(&tenant.id).await.is_none(), "it is made already");
     let access = tenants.access(&tenant.id).await.expect("the table answers").expect("a tenant");
-    assert!(access.open(&key, now).is_ok() && access.keys().any(|(_, record)| record.key_id == made.key_id));
+    assert!(access.check(&key, now).is_ok() && access.keys().any(|(_, record)| record.key_id == made.key_id));
 }

@@ -8,11 +8,12 @@ use futures_util::future::join_all;
 use serde_json::json;
 use shared::{
     domain::{
+        generation::Outcome,
         id::ChatId,
         message::{FinishReason, Message, Status, Usage},
         time::Timestamp,
     },
-    storage::{AppendResult, ChatPosition, Exchange, FinishResult, GenerationLease, NewMessage, Outcome, Takeover},
+    storage::{AppendResult, ChatPosition, Exchange, FinishResult, GenerationLease, NewMessage, Takeover},
 };
 use tests::{Stack, Tenant};
 
@@ -31,9 +32,9 @@ impl Streaming {
         let tenant = stack.tenant(name).await;
         let chat = ChatId::parse(&tenant.chat("u").await).expect("an id");
         let new = NewMessage { content: "Hello", client_id: None, model: "test" };
-        let appended = stack.chats().append(&tenant.id, &chat, ChatPosition::default(), new, begun).await;
+        let appended = stack.messages().append(&tenant.id, &chat, ChatPosition::default(), new, begun).await;
         let AppendResult::Stored(exchange) = appended.expect("the table answers") else { panic!("not stored") };
-        let lease = stack.chats().lease(&tenant.id, &chat, &exchange.generation);
+        let lease = stack.generations().lease(&tenant.id, &chat, &exchange.generation);
         Self { tenant, chat, exchange, lease, begun }
     }
 
@@ -47,13 +48,20 @@ impl Streaming {
 
     async fn take_over(&self, status: Status, seconds: u64) -> Takeover {
         let id = &self.exchange.generation.message_id;
-        let chats = Stack::shared().chats();
-        chats.take_over(&self.tenant.id, &self.chat, id, status, self.after(seconds)).await.expect("the table answers")
+        let generations = Stack::shared().generations();
+        generations
+            .take_over(&self.tenant.id, &self.chat, id, status, self.after(seconds))
+            .await
+            .expect("the table answers")
     }
 
     async fn ended(&self, status: Status, seconds: u64) -> Message {
         match self.take_over(status, seconds).await {
-            Takeover::Ended { answer, .. } => answer.message,
+            Takeover::Ended(ended) => {
+                let cleaned = Stack::shared().generations().clean_up(&self.tenant.id, &self.chat, &ended).await;
+                cleaned.expect("the table answers");
+                ended.generation.message
+            }
             other => panic!("not ended: {other:?}"),
         }
     }
@@ -95,7 +103,7 @@ async fn a_streamer_that_lost_its_lease_writes_nothing_more() {
     let listed = stream.listed().await;
     assert_eq!((&listed["status"], &listed["content"]), (&json!("interrupted"), &json!("One two ")));
     let items = stream.items().await;
-    assert!(items.iter().all(|sk| !sk.starts_with("a#")), "the pieces are folded: {items:?}");
+    assert!(items.iter().all(|sk| !sk.starts_with("chunk#")), "the pieces are folded: {items:?}");
 }
 
 #[tokio::test]
@@ -112,16 +120,20 @@ async fn of_several_who_take_over_one_ends_the_answer_and_all_see_its_end() {
     let stream = Streaming::begun_at("taken over", Timestamp::now()).await;
     assert!(stream.save("So far", 1).await);
     let ended = join_all((0..8).map(|_| stream.take_over(Status::Interrupted, 60))).await;
-    let mut tellers = 0;
+    let generations = Stack::shared().generations();
+    let (mut tellers, mut newly_ended) = (0, 0);
     for lapsed in ended {
         // Who comes when it is just over need not know how.
-        let Takeover::Ended { answer, record } = lapsed else { continue };
-        assert_eq!((answer.message.status, answer.message.content.as_str()), (Status::Interrupted, "So far"));
+        let Takeover::Ended(ended) = lapsed else { continue };
+        let message = &ended.generation.message;
+        assert_eq!((message.status, message.content.as_str()), (Status::Interrupted, "So far"));
+        newly_ended += usize::from(ended.newly_ended);
+        let record = generations.clean_up(&stream.tenant.id, &stream.chat, &ended).await.expect("the table answers");
         tellers += usize::from(record.is_some());
     }
-    assert_eq!(tellers, 1, "one of them tells the sockets");
-    let chats = Stack::shared().chats();
-    let running = chats.running(&stream.tenant.id, &stream.chat, &stream.exchange.generation.message_id).await;
+    assert_eq!((newly_ended, tellers), (1, 1), "one of them tells the sockets");
+    let running =
+        generations.find_running(&stream.tenant.id, &stream.chat, &stream.exchange.generation.message_id).await;
     assert!(running.expect("the table answers").is_none());
 }
 
@@ -148,7 +160,7 @@ async fn a_streamer_that_died_before_it_tidied_up_is_tidied_up_after() {
     assert!(matches!(soon, Takeover::StillOwned), "it may be just tidying up");
     let ended = stream.ended(Status::Interrupted, 60).await;
     assert_eq!((ended.status, ended.content.as_str()), (Status::Complete, "So far, so good"));
-    assert_eq!(stream.items().await, ["m#0000000000", "m#0000000001", "~profile", "~state"]);
+    assert_eq!(stream.items().await, ["message#0000000000", "message#0000000001", "~profile", "~state"]);
 }
 
 #[tokio::test]
@@ -159,12 +171,12 @@ async fn nothing_of_a_stream_comes_back_into_a_chat_that_was_deleted() {
     assert!(chats.delete(&stream.tenant.id, &stream.chat, Timestamp::now()).await.expect("the table answers"));
     assert!(matches!(
         stream.lease.poll_commands().await.expect("the table answers"),
-        shared::storage::CommandPoll::Deleted
+        shared::storage::PendingCommands::ChatDeleted
     ));
     chats.purge(&stream.tenant.id, &stream.chat).await.expect("the table answers");
     assert!(!stream.save("two", 2).await);
     assert_eq!(stream.finish("One two").await, FinishResult::Lost);
-    stream.lease.tidy().await.expect("there is nothing to tidy up");
+    stream.lease.clean_up().await.expect("there is nothing to tidy up");
     assert_eq!(stream.items().await, Vec::<String>::new());
 }
 
@@ -177,9 +189,9 @@ async fn the_next_message_ends_what_has_lapsed_and_says_so() {
     let long_ago = Timestamp::from_millis(Timestamp::now().as_millis() - 60_000);
     for _ in 0..4 {
         let new = NewMessage { content: "Hello", client_id: None, model: "test" };
-        let appended = stack.chats().append(&tenant.id, &id, ChatPosition::default(), new, long_ago).await;
+        let appended = stack.messages().append(&tenant.id, &id, ChatPosition::default(), new, long_ago).await;
         let AppendResult::Stored(exchange) = appended.expect("the table answers") else { panic!("not stored") };
-        let lease = stack.chats().lease(&tenant.id, &id, &exchange.generation);
+        let lease = stack.generations().lease(&tenant.id, &id, &exchange.generation);
         assert!(lease.save("What came", long_ago).await.expect("the table answers"));
     }
     let mut socket = tenant.connect(&chat, "u").await;

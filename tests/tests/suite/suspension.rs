@@ -9,7 +9,7 @@ async fn a_socket_that_was_missed_is_closed_when_it_speaks() {
     let tenant = stack.tenant("missed").await;
     let id = tenant.chat("u").await;
     let mut socket = tenant.connect(&id, "u").await;
-    let suspended = shared::storage::TenantStatus::Suspended;
+    let suspended = shared::domain::tenant::TenantStatus::Suspended;
     assert!(stack.tenants().set_status(&tenant.id, suspended).await.expect("the table answers"));
     socket.send(&serde_json::json!({ "content": "Hello?" })).await;
     assert_eq!(socket.next_of("error").await["error"]["code"], "CONNECTION_CLOSING");

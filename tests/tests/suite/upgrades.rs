@@ -9,20 +9,19 @@ use std::{collections::BTreeMap, path::Path};
 use serde_json::{Map, Value, json};
 use shared::{
     domain::{
-        api_key::TicketText,
+        connection::ConnectionGrant,
         id::{ChatId, ConnectionId, MessageId, UserId},
+        ticket::TicketText,
         time::Timestamp,
     },
-    storage::{
-        AppendResult, ChatPosition, ConnectionGrant, FrameAdmission, NewMessage, RegenerateResult, ResumeCommand,
-    },
+    storage::{AppendResult, ChatPosition, FrameAdmission, NewMessage, RegenerateResult, ResumeCommand},
 };
 use tests::{Socket, Stack, Tenant};
 
 const TABLES: [&str; 3] = ["TenantsTable", "ChatsTable", "ConnectionsTable"];
 
 /// Maps whose keys are ids: their values are compared, one of each.
-const BY_ID: [&str; 3] = ["keys", "resumes", "streams"];
+const BY_ID: [&str; 3] = ["generations", "keys", "resumes"];
 
 /// An item in DynamoDB's JSON.
 type Item = Map<String, Value>;
@@ -73,9 +72,9 @@ fn kind(item: &Item) -> String {
     let (pk, sk) = (text("pk"), text("sk"));
     match sk.split_once('#').map_or(sk, |(prefix, _)| prefix) {
         "" => pk.split('#').next().unwrap_or_default().to_owned(),
-        "m" => format!("message of {}, {}", text("role"), text("status")),
+        "message" => format!("message of {}, {}", text("role"), text("status")),
         "~state" if item.contains_key("deleted_at") => "state of a deleted chat".to_owned(),
-        "~state" if item["streams"]["M"].as_object().is_some_and(|streams| !streams.is_empty()) => {
+        "~state" if item["generations"]["M"].as_object().is_some_and(|running| !running.is_empty()) => {
             "state with streams".to_owned()
         }
         prefix if prefix.starts_with("chat_") => "socket of a tenant".to_owned(),
@@ -98,25 +97,30 @@ async fn live(stack: &Stack, tenant: &Tenant) -> (Socket, Value) {
     socket.until_end().await;
     let ticket = tenant.post(&format!("/api/v1/chats/{chat}/tickets"), &json!({})).await.body;
 
-    let (chats, now) = (stack.chats(), Timestamp::now());
+    let (chats, messages, generations) = (stack.chats(), stack.messages(), stack.generations());
+    let now = Timestamp::now();
     let running = tenant.chat("u").await;
     let running = ChatId::parse(&running).expect("a chat id");
     let new = NewMessage { content: "Go on.", client_id: None, model: "echo" };
     let appended =
-        chats.append(&tenant.id, &running, ChatPosition::default(), new, now).await.expect("the table answers");
+        messages.append(&tenant.id, &running, ChatPosition::default(), new, now).await.expect("the table answers");
     let AppendResult::Stored(exchange) = appended else { panic!("not stored") };
     let answer = &exchange.generation.message_id;
-    chats.lease(&tenant.id, &running, &exchange.generation).save("You said: Go", now).await.expect("the table answers");
+    generations
+        .lease(&tenant.id, &running, &exchange.generation)
+        .save("You said: Go", now)
+        .await
+        .expect("the table answers");
     let gone = ConnectionId::from_gateway("gone");
-    assert!(chats.request_cancel(&tenant.id, &running, answer, &gone).await.expect("the table answers"));
+    assert!(generations.request_cancel(&tenant.id, &running, answer, &gone).await.expect("the table answers"));
     let resume = ResumeCommand::new(gone, 4);
-    assert!(chats.request_resume(&tenant.id, &running, answer, &resume).await.expect("the table answers"));
+    assert!(generations.request_resume(&tenant.id, &running, answer, &resume).await.expect("the table answers"));
 
     let drafted = ChatId::parse(&tenant.chat("u").await).expect("a chat id");
     stack.exchange(tenant, &drafted, "Again?").await;
     let old = answer_in(stack, tenant, &drafted).await;
-    let begun = chats.regenerate(&tenant.id, &drafted, &old, "echo", now).await.expect("the table answers");
-    let RegenerateResult::Draft(draft) = begun else { panic!("{begun:?}") };
+    let begun = generations.regenerate(&tenant.id, &drafted, &old, "echo", now).await.expect("the table answers");
+    let RegenerateResult::Started(draft) = begun else { panic!("{begun:?}") };
 
     let deleted = ChatId::parse(&tenant.chat("u").await).expect("a chat id");
     stack.exchange(tenant, &deleted, "Farewell.").await;
@@ -134,7 +138,7 @@ async fn live(stack: &Stack, tenant: &Tenant) -> (Socket, Value) {
 async fn answer_in(stack: &Stack, tenant: &Tenant, chat: &ChatId) -> shared::domain::message::Message {
     let messages = tenant.get(&format!("/api/v1/chats/{chat}/messages")).await.body;
     let id = MessageId::parse(messages["messages"][1]["message_id"].as_str().expect("an id")).expect("an id");
-    let answer = stack.chats().answer(&tenant.id, chat, &id, Timestamp::now()).await.expect("the table answers");
+    let answer = stack.generations().find(&tenant.id, chat, &id, Timestamp::now()).await.expect("the table answers");
     answer.expect("it is there").message
 }
 
@@ -273,7 +277,7 @@ async fn items_of_every_release_work_today() {
         assert_eq!((tenant_id, user_id), (tenant.id.clone(), UserId::parse("u").expect("a user")));
         assert_eq!(chat_id.as_str(), chat);
         let ticket = TicketText::new(text("ticket"));
-        let grant = stack.connections().redeem(&ticket, Timestamp::now()).await.expect("the table answers");
+        let grant = stack.tickets().redeem(&ticket, Timestamp::now()).await.expect("the table answers");
         assert_eq!(grant.expect("the ticket is good").chat_id.as_str(), chat, "{version}");
         let mut socket = tenant.connect(chat, "u").await;
         socket.send(&ids["message"]).await;
@@ -286,11 +290,11 @@ async fn items_of_every_release_work_today() {
         assert_eq!((&answer["content"], &answer["status"]), (&json!("You said: Go"), &json!("streaming")), "{version}");
         let running = ChatId::parse(text("running")).expect("an id");
         let id = MessageId::parse(text("answer")).expect("an id");
-        let record = stack.chats().running(&tenant.id, &running, &id).await.expect("the table answers");
+        let record = stack.generations().find_running(&tenant.id, &running, &id).await.expect("the table answers");
         assert!(record.is_some(), "{version}");
         let drafted = ChatId::parse(text("drafted")).expect("an id");
         let draft = MessageId::parse(text("draft")).expect("an id");
-        let found = stack.chats().answer(&tenant.id, &drafted, &draft, Timestamp::now()).await;
+        let found = stack.generations().find(&tenant.id, &drafted, &draft, Timestamp::now()).await;
         assert!(found.expect("the table answers").expect("the draft").replaces.is_some(), "{version}");
         assert_eq!(tenant.get(&format!("/api/v1/chats/{}", text("deleted"))).await.code(), "CHAT_NOT_FOUND");
     }
@@ -299,10 +303,11 @@ async fn items_of_every_release_work_today() {
 #[test]
 fn what_an_older_release_would_miss_is_found() {
     let item = |value: Value| value.as_object().cloned().expect("an object");
-    let old = item(json!({ "title": { "S": "x" }, "streams": { "M": { "msg_1": { "M": { "seq": { "N": "1" } } } } } }));
-    let more = item(json!({ "title": { "S": "y" }, "streams": { "M": {} }, "colour": { "S": "blue" } }));
+    let old =
+        item(json!({ "title": { "S": "x" }, "generations": { "M": { "msg_1": { "M": { "seq": { "N": "1" } } } } } }));
+    let more = item(json!({ "title": { "S": "y" }, "generations": { "M": {} }, "colour": { "S": "blue" } }));
     assert!(missing_in("chat", &old, &more).is_empty());
-    let less = item(json!({ "title": { "NULL": true }, "streams": { "M": { "msg_2": { "M": {} } } } }));
+    let less = item(json!({ "title": { "NULL": true }, "generations": { "M": { "msg_2": { "M": {} } } } }));
     assert_eq!(missing_in("chat", &old, &less).len(), 2);
     assert_eq!(missing_in("chat", &old, &Item::new()).len(), 2);
 }

@@ -22,9 +22,9 @@ async fn the_answer_of_a_streamer_that_is_gone_ends_for_everyone_when_one_asks()
         let id = ChatId::parse(&chat).expect("an id");
         let long_ago = Timestamp::from_millis(Timestamp::now().as_millis() - 30_000);
         let new = NewMessage { content: "Hello", client_id: None, model: "test" };
-        let appended = stack.chats().append(&tenant.id, &id, ChatPosition::default(), new, long_ago).await;
+        let appended = stack.messages().append(&tenant.id, &id, ChatPosition::default(), new, long_ago).await;
         let AppendResult::Stored(exchange) = appended.expect("the table answers") else { panic!("not stored") };
-        let lease = stack.chats().lease(&tenant.id, &id, &exchange.generation);
+        let lease = stack.generations().lease(&tenant.id, &id, &exchange.generation);
         assert!(lease.save("What came of it", long_ago).await.expect("the table answers"));
 
         let (mut one, mut other) = (tenant.connect(&chat, "u").await, tenant.connect(&chat, "u").await);

@@ -10,10 +10,7 @@ use std::{
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::{
-    domain::{api_key::ApiKey, id::ChatId, time::Timestamp},
-    storage::TenantStatus,
-};
+use shared::domain::{api_key::ApiKey, id::ChatId, tenant::TenantStatus, time::Timestamp};
 use tests::{Lambda, Stack, Tenant, eventually};
 
 use crate::between::{Between, Fate};
@@ -41,8 +38,8 @@ async fn ws_connect(proxy: &Between) -> Lambda {
 /// Whether the tenant has neither a socket nor a lease.
 async fn is_clean(tenant: &Tenant) -> bool {
     let connections = Stack::shared().connections();
-    let noted = connections.of_tenant(&tenant.id).await.expect("the table answers");
-    noted.is_empty() && connections.leases(&tenant.id).await.expect("the table answers").is_empty()
+    let noted = connections.list_by_tenant(&tenant.id).await.expect("the table answers");
+    noted.is_empty() && connections.slots().list(&tenant.id).await.expect("the table answers").is_empty()
 }
 
 /// What is done to a tenant's chat or gate.
@@ -160,7 +157,7 @@ async fn the_lease_stays_when_it_is_not_known_whether_the_socket_is_noted() {
     let lambda = ws_connect(&proxy).await;
     lambda.send(handshake(&tenant, &chat));
     assert_eq!(lambda.answers(1).await[0]["statusCode"], 503);
-    assert_eq!(stack.connections().leases(&tenant.id).await.expect("the table answers").len(), 1);
+    assert_eq!(stack.connections().slots().list(&tenant.id).await.expect("the table answers").len(), 1);
 }
 
 /// A socket that is noted, while so many reads after that are refused; what it was told, once it was told `kind`, and the

@@ -18,7 +18,7 @@ async fn a_closed_socket_leaves_nothing_behind() {
     let of_tenant = || tenant.id.to_string();
     // Under the tenant there are the socket and the item of its leases.
     assert_eq!((items(id.clone()).await, items(of_tenant()).await), (1, 2));
-    let leases = async || stack.connections().leases(&tenant.id).await.expect("the table answers").len();
+    let leases = async || stack.connections().slots().list(&tenant.id).await.expect("the table answers").len();
     assert_eq!(leases().await, 1);
 
     socket.close().await;

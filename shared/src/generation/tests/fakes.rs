@@ -17,6 +17,8 @@ use crate::{
     auth::Authenticator,
     domain::{
         api_key::ApiKey,
+        connection::{Connection, ConnectionGrant},
+        generation::Outcome,
         id::{ChatId, ConnectionId, MessageId, TenantId, UserId},
         time::Timestamp,
     },
@@ -31,10 +33,7 @@ use crate::{
         timings::Timings,
     },
     runtime::{clock::Clock, telemetry::StreamLine},
-    storage::{
-        CommandPoll, Connection, ConnectionGrant, FinishResult, Outcome, ResumeCommand, RunningGeneration,
-        StorageError, Tenants,
-    },
+    storage::{FinishResult, PendingCommands, ResumeCommand, RunningGeneration, StorageError, TenantRepository},
     websocket::{Event, PostError},
 };
 
@@ -126,14 +125,14 @@ impl GenerationStore for InMemoryStore {
         })
     }
 
-    fn poll_commands(&self) -> BoxFuture<'_, Result<CommandPoll, StorageError>> {
+    fn poll_commands(&self) -> BoxFuture<'_, Result<PendingCommands, StorageError>> {
         self.call(|stored, _| {
             if stored.is_deleted {
-                return CommandPoll::Deleted;
+                return PendingCommands::ChatDeleted;
             }
             let mut resumes = mem::take(&mut stored.stale_resumes);
             resumes.extend(stored.resumes.clone());
-            CommandPoll::Running { cancelled_by: stored.cancelled_by.clone(), resumes }
+            PendingCommands::Running { cancelled_by: stored.cancelled_by.clone(), resumes }
         })
     }
 
@@ -157,7 +156,7 @@ impl GenerationStore for InMemoryStore {
         })
     }
 
-    fn remove_leftovers(&self) -> BoxFuture<'_, Result<Option<RunningGeneration>, StorageError>> {
+    fn clean_up(&self) -> BoxFuture<'_, Result<Option<RunningGeneration>, StorageError>> {
         self.call(|_, _| None)
     }
 }
@@ -194,7 +193,7 @@ impl Sockets for InMemorySockets {
     }
 
     fn is_established<'a>(&'a self, connection: &'a Connection) -> BoxFuture<'a, Result<Option<bool>, StorageError>> {
-        async { Ok(Some(connection.greeted)) }.boxed()
+        async { Ok(Some(connection.established)) }.boxed()
     }
 
     fn post<'a>(&'a self, socket: &'a ConnectionId, event: &'a Event<'a>) -> BoxFuture<'a, Result<(), PostError>> {
@@ -241,7 +240,7 @@ impl Fixture {
         let connections: Vec<Connection> = connections
             .iter()
             .map(|id| Connection {
-                greeted: true,
+                established: true,
                 ..Connection::open(ConnectionId::from_gateway(*id), grant.clone(), started_at)
             })
             .collect();
@@ -316,7 +315,7 @@ impl Fixture {
 /// An authenticator whose table cannot be reached: the client has no region. A recheck that fails so ends nothing.
 fn unreachable_authenticator() -> Authenticator {
     let config = aws_sdk_dynamodb::Config::builder().behavior_version(BehaviorVersion::latest()).build();
-    Authenticator::new(Tenants::new(aws_sdk_dynamodb::Client::from_conf(config), "tenants".to_owned()))
+    Authenticator::new(TenantRepository::new(aws_sdk_dynamodb::Client::from_conf(config), "tenants".to_owned()))
 }
 
 /// An agent that sends each text so many milliseconds after the start.
