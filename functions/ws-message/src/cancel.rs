@@ -10,9 +10,9 @@ use shared::{
         message::Status,
         time::Timestamp,
     },
-    generation::StartAt,
+    generation::JoinAt,
     runtime::{after_response, telemetry},
-    websocket::{AnswerName, SocketEvent},
+    websocket::{MessageReference, SocketEvent},
 };
 
 use crate::{
@@ -27,7 +27,7 @@ pub(crate) async fn cancel(
     app: &Arc<App>,
     event: &SocketEvent,
     connection: Connection,
-    name: &AnswerName,
+    name: &MessageReference,
 ) -> Result<(), ApiError> {
     let id = name.id()?;
     let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
@@ -40,7 +40,7 @@ pub(crate) async fn cancel(
     let finished = command.finished_generation().await?;
     after_response::spawn(telemetry::background_task("replay", async move {
         tokio::time::sleep(until_announced(&finished, Timestamp::now())).await;
-        command.replay(finished, StartAt::End).await;
+        command.replay(finished, JoinAt::End).await;
     }));
     Ok(())
 }

@@ -12,7 +12,7 @@ use shared::{
     },
     generation::{self, CONTEXT_MESSAGES, context_window},
     storage::RegenerateResult,
-    websocket::{AnswerName, SocketEvent},
+    websocket::{MessageReference, SocketEvent},
 };
 
 use crate::app::{App, NewGeneration};
@@ -21,7 +21,7 @@ pub(crate) async fn regenerate(
     app: &App,
     event: &SocketEvent,
     connection: Connection,
-    name: &AnswerName,
+    name: &MessageReference,
 ) -> Result<(), ApiError> {
     let received_at = Timestamp::now();
     let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
@@ -47,7 +47,7 @@ pub(crate) async fn regenerate(
         RegenerateResult::NoChat => return Err(not_found()),
     };
     let turns = context_window(before(chat.recent, &old), None, &chat.config, app.context_tokens);
-    let deltas = agent.answer(Conversation { turns, config: chat.config });
+    let deltas = agent.respond(Conversation { turns, config: chat.config });
     app.start(deltas, NewGeneration { connection, message: None, generation, model, received_at }, event);
     Ok(())
 }

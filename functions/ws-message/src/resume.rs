@@ -8,10 +8,10 @@ use shared::{
         error::ApiError,
         message::Status,
     },
-    generation::StartAt,
+    generation::JoinAt,
     runtime::{after_response, telemetry},
     storage::ResumeCommand,
-    websocket::{AnswerName, Offset, SocketEvent},
+    websocket::{MessageReference, Offset, SocketEvent},
 };
 
 use crate::{
@@ -23,7 +23,7 @@ pub(crate) async fn resume(
     app: &Arc<App>,
     event: &SocketEvent,
     connection: Connection,
-    name: &AnswerName,
+    name: &MessageReference,
     Offset(offset): Offset,
 ) -> Result<(), ApiError> {
     let id = name.id()?;
@@ -37,14 +37,14 @@ pub(crate) async fn resume(
     }
     let finished = command.finished_generation().await?;
     after_response::spawn(telemetry::background_task("replay", async move {
-        command.replay(finished, StartAt::Offset(offset)).await
+        command.replay(finished, JoinAt::Offset(offset)).await
     }));
     Ok(())
 }
 
 /// Waits until the owner has acknowledged the command. If the generation has ended instead, replays it here.
 async fn finish(command: &StreamCommand, resume: &ResumeCommand) {
-    let start = StartAt::Offset(resume.offset);
+    let start = JoinAt::Offset(resume.offset);
     match command.wait(Status::Interrupted, |running| !running.is_pending(resume)).await {
         CommandResult::Acknowledged => {}
         CommandResult::AlreadyEnded => match command.finished_generation().await {

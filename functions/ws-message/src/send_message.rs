@@ -37,7 +37,7 @@ pub(crate) async fn send_message(
     let agent = app.agent(chat.config.agent);
     let model = agent.model(&chat.config);
     let turns = context_window(chat.recent, Some(content.as_str()), &chat.config, app.context_tokens);
-    let mut deltas = agent.answer(Conversation { turns, config: chat.config });
+    let mut deltas = agent.respond(Conversation { turns, config: chat.config });
     if !chat.position.is_busy() {
         deltas = generation::prefetch(deltas);
     }

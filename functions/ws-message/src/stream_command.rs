@@ -15,7 +15,7 @@ use shared::{
         message::Status,
         time::Timestamp,
     },
-    generation::{self, StartAt, TakeoverResult},
+    generation::{self, JoinAt, TakeoverResult},
     runtime::telemetry,
     storage::{RunningGeneration, StorageError},
     websocket::{Body, ErrorReport},
@@ -114,7 +114,7 @@ impl StreamCommand {
     }
 
     /// Sends a generation that has ended to the command's socket.
-    pub(crate) async fn replay(&self, finished: FinishedGeneration, start: StartAt) {
+    pub(crate) async fn replay(&self, finished: FinishedGeneration, start: JoinAt) {
         generation::replay(&self.app.sockets, self.connection.clone(), finished, start, &self.request_id).await;
     }
 

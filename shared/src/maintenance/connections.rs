@@ -11,7 +11,7 @@ use super::sweep::{Sweep, SweepResult};
 use crate::{
     domain::{connection::Connection, id::TenantId, tenant::TenantAccess},
     storage::{QueueEntry, StorageError},
-    websocket::connection_slots::{PROBE_INTERVAL, without_socket},
+    websocket::connection_slots::{PROBE_INTERVAL, without_connection},
 };
 
 /// How many connections of a tenant are closed concurrently.
@@ -31,7 +31,7 @@ async fn process_tenant(sweep: &Sweep<'_>, entry: &QueueEntry<TenantId>) -> Resu
     let slots = connections.slots().list(tenant).await?;
     let stored = connections.list_by_tenant(tenant).await?;
     let slot_count = slots.len();
-    let mut orphaned = without_socket(slots, &stored, settled);
+    let mut orphaned = without_connection(slots, &stored, settled);
 
     let (expired, open): (Vec<Connection>, Vec<Connection>) = stored
         .into_iter()

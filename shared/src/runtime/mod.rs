@@ -5,6 +5,7 @@
 pub mod after_response;
 pub mod aws;
 pub mod bootstrap;
+pub mod clock;
 pub mod config;
 pub mod deadline;
 pub mod panics;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use shared::runtime::deadline::BUDGET;
+use shared::runtime::deadline::RESPONSE_DEADLINE;
 
 use super::{FUNCTION, ROOT, resource, resources, text, whole_template};
 
@@ -34,7 +34,7 @@ const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(29);
 fn deadline_of_a_request_is_before_the_end_of_its_function() {
     for function in whole_template().functions().expect("functions are readable") {
         let killed = function.timeout.min(INTEGRATION_TIMEOUT);
-        assert!(killed >= BUDGET + Duration::from_secs(1), "{} has {killed:?}", function.name);
+        assert!(killed >= RESPONSE_DEADLINE + Duration::from_secs(1), "{} has {killed:?}", function.name);
     }
 }
 

@@ -1,30 +1,32 @@
-//! The agent against a server that speaks Bedrock's event stream.
+//! The Bedrock agent. The provider speaks AWS's event stream encoding.
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_bedrockruntime::config::{Credentials, SharedCredentialsProvider};
+use futures_util::StreamExt;
 use serde_json::{Value, json};
-
-use super::*;
-use crate::{
-    agents::server::{self, Heard, Server, refusal},
+use shared::{
+    agents::{Agent, Bedrock, Conversation, Failure, Turn},
+    domain::message::{FinishReason, Role, Usage},
     runtime::aws,
 };
 
-const KIND: &str = "application/vnd.amazon.eventstream";
+use crate::provider::{self, Provider, Response, refusal};
 
-fn agent(server: &Server, model: Option<&str>) -> Bedrock {
+const CONTENT_TYPE: &str = "application/vnd.amazon.eventstream";
+
+fn agent(provider: &Provider, model: Option<&str>) -> Bedrock {
     let credentials = Credentials::new("test", "test", None, None, "test");
     let config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("us-east-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .endpoint_url(server.url.to_string())
+        .endpoint_url(provider.url.to_string())
         .build();
     Bedrock::new(aws::bedrock(&config), model.and_then(|model| serde_json::from_value(model.into()).ok()))
 }
 
-async fn ask(server: &Server) -> Heard {
-    server::ask(&agent(server, Some("amazon.nova-micro-v1:0"))).await
+async fn respond(provider: &Provider) -> Response {
+    provider::respond(&agent(provider, Some("amazon.nova-micro-v1:0"))).await
 }
 
 /// One message of the event stream: lengths, check sum, headers, payload, check sum.
@@ -56,35 +58,35 @@ fn exception(kind: &str) -> Vec<u8> {
     message(&headers, &json!({ "message": "no more" }))
 }
 
-fn says(text: &str) -> Vec<u8> {
+fn token(text: &str) -> Vec<u8> {
     event("contentBlockDelta", &json!({ "contentBlockIndex": 0, "delta": { "text": text } }))
 }
 
-fn ends(reason: &str) -> Vec<u8> {
+fn finish(reason: &str) -> Vec<u8> {
     event("messageStop", &json!({ "stopReason": reason }))
 }
 
 #[tokio::test]
-async fn the_model_is_told_of_the_trace() {
-    let mut server = Server::start(server::streamed(KIND, [says("Hi"), ends("end_turn")])).await;
+async fn trace_is_sent() {
+    let mut provider = Provider::start(provider::streamed(CONTENT_TYPE, [token("Hi"), finish("end_turn")])).await;
     let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
-    let heard = server::ask_traced(&agent(&server, Some("m")), trace).await;
-    assert_eq!(heard.text, "Hi");
-    let request = server.asked.recv().await.expect("a request");
+    let response = provider::respond_traced(&agent(&provider, Some("m")), trace).await;
+    assert_eq!(response.text, "Hi");
+    let request = provider.requests.recv().await.expect("a request");
     assert!(request.contains(&format!("x-amzn-trace-id: {trace}\r\n")), "{request}");
 }
 
 #[tokio::test]
-async fn an_answer_from_its_start_to_the_usage() {
+async fn whole_response_is_read_up_to_the_usage() {
     let thinks = json!({ "contentBlockIndex": 0, "delta": { "reasoningContent": { "text": "Hm." } } });
-    let answer = [
+    let body = [
         event("messageStart", &json!({ "role": "assistant" })),
         event("contentBlockDelta", &thinks),
-        says(""),
-        says("Hello, "),
-        says("Zoë 👩‍👩‍👧!"),
+        token(""),
+        token("Hello, "),
+        token("Zoë 👩‍👩‍👧!"),
         event("contentBlockStop", &json!({ "contentBlockIndex": 0 })),
-        ends("max_tokens"),
+        finish("max_tokens"),
         event(
             "metadata",
             &json!({
@@ -93,35 +95,35 @@ async fn an_answer_from_its_start_to_the_usage() {
         ),
     ]
     .concat();
-    // Frames and characters are cut anywhere.
-    let mut server = Server::start(server::streamed(KIND, answer.chunks(7))).await;
-    let expected = Heard {
+    // Segments split frames and characters.
+    let mut provider = Provider::start(provider::streamed(CONTENT_TYPE, body.chunks(7))).await;
+    let expected = Response {
         text: "Hello, Zoë 👩‍👩‍👧!".to_owned(),
         finish_reason: Some(FinishReason::Length),
         usage: Some(Usage { input_tokens: 37, output_tokens: 8 }),
         failure: None,
     };
-    assert_eq!(ask(&server).await, expected);
-    let asked = server.asked.recv().await.expect("a request");
-    assert!(asked.starts_with("POST /model/amazon.nova-micro-v1%3A0/converse-stream HTTP/1.1\r\n"), "{asked}");
+    assert_eq!(respond(&provider).await, expected);
+    let request = provider.requests.recv().await.expect("a request");
+    assert!(request.starts_with("POST /model/amazon.nova-micro-v1%3A0/converse-stream HTTP/1.1\r\n"), "{request}");
 }
 
 #[tokio::test]
-async fn the_whole_configuration_is_passed_on() {
-    let mut server = Server::start(server::streamed(KIND, [says("x"), ends("end_turn")])).await;
+async fn whole_configuration_is_sent() {
+    let mut provider = Provider::start(provider::streamed(CONTENT_TYPE, [token("x"), finish("end_turn")])).await;
     let config = json!({ "model": "m", "system_prompt": "Be brief.", "temperature": 0.5, "max_tokens": 7 });
     let config = serde_json::from_value(config).expect("a configuration");
     let turn = |role, content: &str| Turn { role, content: content.to_owned() };
     let turns = vec![turn(Role::User, "I am Zoë."), turn(Role::Assistant, "Hello!"), turn(Role::User, "Who am I?")];
-    let answer: Vec<_> = agent(&server, None).answer(Conversation { turns, config }).collect().await;
-    assert!(answer.iter().all(Result::is_ok), "{answer:?}");
+    let deltas: Vec<_> = agent(&provider, None).respond(Conversation { turns, config }).collect().await;
+    assert!(deltas.iter().all(Result::is_ok), "{deltas:?}");
 
-    let asked = server.asked.recv().await.expect("a request");
-    let (head, body) = asked.split_once("\r\n\r\n").expect("a head and a body");
+    let request = provider.requests.recv().await.expect("a request");
+    let (head, body) = request.split_once("\r\n\r\n").expect("a head and a body");
     assert!(head.starts_with("POST /model/m/converse-stream "), "{head}");
-    let said = |role: &str, text: &str| json!({ "role": role, "content": [{ "text": text }] });
+    let message = |role: &str, text: &str| json!({ "role": role, "content": [{ "text": text }] });
     let expected = json!({
-        "messages": [said("user", "I am Zoë."), said("assistant", "Hello!"), said("user", "Who am I?")],
+        "messages": [message("user", "I am Zoë."), message("assistant", "Hello!"), message("user", "Who am I?")],
         "system": [{ "text": "Be brief." }],
         "inferenceConfig": { "maxTokens": 7, "temperature": 0.5 },
     });
@@ -129,7 +131,7 @@ async fn the_whole_configuration_is_passed_on() {
 }
 
 #[tokio::test]
-async fn reasons_are_understood() {
+async fn stop_reasons_are_mapped() {
     for (reason, finish_reason, failure) in [
         ("end_turn", Some(FinishReason::Stop), None),
         ("stop_sequence", Some(FinishReason::Stop), None),
@@ -138,15 +140,15 @@ async fn reasons_are_understood() {
         ("guardrail_intervened", None, Some(Failure::Refused)),
         ("content_filtered", None, Some(Failure::Refused)),
     ] {
-        let server = Server::start(server::streamed(KIND, [says("x"), ends(reason)])).await;
-        let heard = Heard { text: "x".to_owned(), finish_reason, usage: None, failure };
-        assert_eq!(ask(&server).await, heard, "{reason}");
+        let provider = Provider::start(provider::streamed(CONTENT_TYPE, [token("x"), finish(reason)])).await;
+        let expected = Response { text: "x".to_owned(), finish_reason, usage: None, failure };
+        assert_eq!(respond(&provider).await, expected, "{reason}");
     }
 }
 
 #[tokio::test]
-async fn what_breaks_in_mid_answer_keeps_what_came() {
-    let half = |last: Vec<u8>| [says("half "), says("an answer"), last];
+async fn failure_in_the_middle_keeps_the_text() {
+    let half = |last: Vec<u8>| [token("half "), token("a message"), last];
     for (last, failure) in [
         (exception("throttlingException"), Failure::Overloaded),
         (exception("serviceUnavailableException"), Failure::Overloaded),
@@ -154,23 +156,23 @@ async fn what_breaks_in_mid_answer_keeps_what_came() {
         (exception("internalServerException"), Failure::Unavailable),
         (exception("validationException"), Failure::Rejected),
         (Vec::new(), Failure::BrokenOff),
-        (says("cut in its middle")[..20].to_vec(), Failure::BrokenOff),
+        (token("cut in its middle")[..20].to_vec(), Failure::BrokenOff),
     ] {
-        let pieces = half(last).into_iter().filter(|piece| !piece.is_empty());
-        let server = Server::start(server::streamed(KIND, pieces)).await;
-        let heard = Heard { text: "half an answer".to_owned(), failure: Some(failure), ..Heard::default() };
-        assert_eq!(ask(&server).await, heard);
+        let parts = half(last).into_iter().filter(|part| !part.is_empty());
+        let provider = Provider::start(provider::streamed(CONTENT_TYPE, parts)).await;
+        let expected = Response { text: "half a message".to_owned(), failure: Some(failure), ..Response::default() };
+        assert_eq!(respond(&provider).await, expected);
     }
-    // A connection that is cut is no more than a body that ends.
-    let server = Server::start(server::cut_off(KIND, half(Vec::new()).into_iter().take(2))).await;
-    let heard = ask(&server).await;
-    assert_eq!(heard.text, "half an answer");
-    assert!(heard.failure.is_some_and(Failure::is_retryable), "{heard:?}");
+    // A cut connection looks like the end of the body.
+    let provider = Provider::start(provider::cut_off(CONTENT_TYPE, half(Vec::new()).into_iter().take(2))).await;
+    let response = respond(&provider).await;
+    assert_eq!(response.text, "half a message");
+    assert!(response.failure.is_some_and(Failure::is_retryable), "{response:?}");
 }
 
 #[tokio::test]
-async fn refusals_are_understood_and_only_what_passes_is_tried_again() {
-    for (status, kind, failure, times) in [
+async fn refusals_are_mapped_and_only_transient_ones_are_retried() {
+    for (status, exception, failure, attempts) in [
         ("403 Forbidden", "AccessDeniedException", Failure::Denied, 1),
         ("400 Bad Request", "ValidationException", Failure::Rejected, 1),
         ("404 Not Found", "ResourceNotFoundException", Failure::Rejected, 1),
@@ -178,18 +180,17 @@ async fn refusals_are_understood_and_only_what_passes_is_tried_again() {
         ("429 Too Many Requests", "ThrottlingException", Failure::Overloaded, 3),
         ("503 Service Unavailable", "ServiceUnavailableException", Failure::Overloaded, 3),
     ] {
-        let headers = format!("x-amzn-errortype: {kind}\r\n");
-        let mut server = Server::start(refusal(status, &headers, &json!({ "message": "no" }))).await;
-        assert_eq!(ask(&server).await, Heard { failure: Some(failure), ..Heard::default() }, "{kind}");
-        let asked = std::iter::from_fn(|| server.asked.try_recv().ok());
-        assert_eq!(asked.count(), times, "{kind}");
+        let headers = format!("x-amzn-errortype: {exception}\r\n");
+        let mut provider = Provider::start(refusal(status, &headers, &json!({ "message": "no" }))).await;
+        assert_eq!(respond(&provider).await, Response { failure: Some(failure), ..Response::default() }, "{exception}");
+        assert_eq!(provider.count_requests(), attempts, "{exception}");
     }
 }
 
 #[tokio::test]
-async fn without_a_model_nobody_is_asked() {
-    let mut server = Server::start(Vec::new()).await;
-    let heard = server::ask(&agent(&server, None)).await;
-    assert_eq!(heard, Heard { failure: Some(Failure::Rejected), ..Heard::default() });
-    assert!(server.asked.try_recv().is_err());
+async fn request_without_a_model_is_rejected_before_it_is_sent() {
+    let mut provider = Provider::start(Vec::new()).await;
+    let response = provider::respond(&agent(&provider, None)).await;
+    assert_eq!(response, Response { failure: Some(Failure::Rejected), ..Response::default() });
+    assert_eq!(provider.count_requests(), 0);
 }

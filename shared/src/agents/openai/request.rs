@@ -1,16 +1,19 @@
-//! What is asked, as Chat Completions wants it.
+//! The request body of Chat Completions.
 
 use serde::Serialize;
 
-use super::OpenAiSettings;
+use super::settings::OpenAiSettings;
 use crate::{
-    agents::{Conversation, Failure, Turn},
+    agents::{
+        conversation::{Conversation, Turn},
+        error::Failure,
+    },
     domain::message::Role,
 };
 
-/// The body of a request.
+/// The request body.
 #[derive(Debug, Serialize)]
-pub(super) struct Question<'a> {
+pub(super) struct ChatCompletion<'a> {
     model: &'a str,
     messages: Vec<Message<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,28 +37,28 @@ struct StreamOptions {
     include_usage: bool,
 }
 
-impl Question<'_> {
-    /// The question as JSON. Fails when nobody has said which model is to answer.
+impl ChatCompletion<'_> {
+    /// The request as JSON. Fails when neither the chat nor the settings name a model.
     pub(super) fn json(conversation: Conversation, settings: &OpenAiSettings) -> Result<String, Failure> {
         let config = conversation.config.clone();
         let turns = conversation.alternating();
         let model = config.model.as_ref().or(settings.model.as_ref()).ok_or(Failure::Rejected)?;
         let system = config.system_prompt.as_ref().filter(|prompt| !prompt.as_str().is_empty());
         let system = system.map(|prompt| Message { role: "system", content: prompt.as_str() });
-        // OpenAI's newer models refuse the old name of the limit; the servers of others do not all know the new one.
-        let longest = config.max_tokens.map(|max| max.get());
+        // OpenAI's newer models reject `max_tokens`; some other servers do not know `max_completion_tokens`.
+        let limit = config.max_tokens.map(|max| max.get());
         let is_openai = settings.base_url.as_ref().is_none_or(|url| url.host() == Some("api.openai.com"));
-        let (old, new) = if is_openai { (None, longest) } else { (longest, None) };
-        let question = Question {
+        let (max_tokens, max_completion_tokens) = if is_openai { (None, limit) } else { (limit, None) };
+        let request = ChatCompletion {
             model: model.as_str(),
             messages: system.into_iter().chain(turns.iter().map(Message::from)).collect(),
             temperature: config.temperature.map(|temperature| temperature.get()),
-            max_tokens: old,
-            max_completion_tokens: new,
+            max_tokens,
+            max_completion_tokens,
             stream: true,
             stream_options: StreamOptions { include_usage: true },
         };
-        serde_json::to_string(&question).map_err(|_| Failure::Rejected)
+        serde_json::to_string(&request).map_err(|_| Failure::Rejected)
     }
 }
 
@@ -75,18 +78,18 @@ mod tests {
 
     use super::*;
 
-    fn asked(config: Value, base_url: Option<&str>) -> Value {
+    fn request(config: Value, base_url: Option<&str>) -> Value {
         let turn = |role, content: &str| Turn { role, content: content.to_owned() };
         let turns = vec![turn(Role::User, "I am Zoë."), turn(Role::Assistant, "Hello!"), turn(Role::User, "Who am I?")];
         let config = serde_json::from_value(config).expect("a configuration");
         let base_url = base_url.map(|url| url.parse().expect("an address"));
         let settings = OpenAiSettings { base_url, ..OpenAiSettings::default() };
-        let question = Question::json(Conversation { turns, config }, &settings).expect("a question");
-        serde_json::from_str(&question).expect("a question is JSON")
+        let request = ChatCompletion::json(Conversation { turns, config }, &settings).expect("a request");
+        serde_json::from_str(&request).expect("a request is JSON")
     }
 
     #[test]
-    fn the_whole_configuration_is_passed_on() {
+    fn whole_configuration_is_sent() {
         let config = json!({ "model": "m", "system_prompt": "Be brief.", "temperature": 0.5, "max_tokens": 7 });
         let expected = json!({
             "model": "m",
@@ -101,29 +104,29 @@ mod tests {
             "stream": true,
             "stream_options": { "include_usage": true },
         });
-        assert_eq!(asked(config, Some("http://127.0.0.1:1/v1")), expected);
+        assert_eq!(request(config, Some("http://127.0.0.1:1/v1")), expected);
     }
 
     #[test]
-    fn what_is_left_open_is_not_sent() {
-        let question = asked(json!({ "model": "m" }), None);
-        let names: Vec<_> = question.as_object().expect("an object").keys().cloned().collect();
+    fn unset_parameters_are_not_sent() {
+        let request = request(json!({ "model": "m" }), None);
+        let names: Vec<_> = request.as_object().expect("an object").keys().cloned().collect();
         assert_eq!(names, ["messages", "model", "stream", "stream_options"]);
-        assert_eq!(question["messages"].as_array().map(Vec::len), Some(3), "no system prompt");
+        assert_eq!(request["messages"].as_array().map(Vec::len), Some(3), "no system prompt");
     }
 
     #[test]
-    fn openai_itself_gets_the_newer_name_of_the_limit() {
+    fn openai_gets_max_completion_tokens() {
         let config = json!({ "model": "m", "max_tokens": 7 });
         for base_url in [None, Some("https://api.openai.com/v1")] {
-            let question = asked(config.clone(), base_url);
-            assert_eq!((&question["max_completion_tokens"], &question["max_tokens"]), (&json!(7), &Value::Null));
+            let request = request(config.clone(), base_url);
+            assert_eq!((&request["max_completion_tokens"], &request["max_tokens"]), (&json!(7), &Value::Null));
         }
     }
 
     #[test]
-    fn without_a_model_there_is_no_question() {
+    fn request_without_a_model_is_rejected() {
         let conversation = Conversation { turns: Vec::new(), config: crate::domain::chat::ChatConfig::default() };
-        assert_eq!(Question::json(conversation, &OpenAiSettings::default()), Err(Failure::Rejected));
+        assert_eq!(ChatCompletion::json(conversation, &OpenAiSettings::default()), Err(Failure::Rejected));
     }
 }

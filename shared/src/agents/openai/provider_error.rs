@@ -1,15 +1,15 @@
-//! What goes wrong, as the servers say it: they agree on the statuses, not on the words.
+//! Errors of the provider. Servers agree on the statuses, not on the identifiers.
 
 use serde_json::Value;
 
-use crate::agents::{AgentError, Failure};
+use crate::agents::error::{AgentError, Failure};
 
-/// An error of the provider, as far as it may be logged: what it says in sentences may quote the key or the
-/// conversation, so only its identifiers are kept.
+/// An error of the provider, reduced to what may be logged: its sentences may quote the key or the conversation, so only
+/// its identifiers are kept.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("status {status}, code {code}, type {kind}, param {param}")]
-pub(super) struct Complaint {
-    /// The HTTP status; 0 in the middle of an answer.
+pub(super) struct ProviderError {
+    /// The HTTP status; 0 for an error in the middle of a stream.
     status: u16,
     code: String,
     kind: String,
@@ -19,42 +19,43 @@ pub(super) struct Complaint {
 /// Longer than any identifier, shorter than any key.
 const MAX_IDENTIFIER: usize = 40;
 
-impl Complaint {
-    /// Reads the body of an answer that is none.
-    pub(super) fn of_response(status: u16, body: &[u8]) -> Self {
+impl ProviderError {
+    /// Reads the body of an error response.
+    pub(super) fn from_response(status: u16, body: &[u8]) -> Self {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         Self::read(status, body.get("error").unwrap_or(&body))
     }
 
-    /// Reads the error that ends an answer in its middle.
-    pub(super) fn in_answer(error: &Value) -> Self {
+    /// Reads an error event, which ends a stream in its middle.
+    pub(super) fn from_event(error: &Value) -> Self {
         let code = &error["code"];
-        // Some put the status into the code, as a number or as text.
+        // Some servers put the status into the code, as a number or as text.
         let status = code.as_u64().or_else(|| code.as_str()?.parse().ok());
         Self::read(status.and_then(|status| u16::try_from(status).ok()).unwrap_or_default(), error)
     }
 
     fn read(status: u16, error: &Value) -> Self {
         let identifier = |name: &str| match &error[name] {
-            Value::String(text) => shown(text),
+            Value::String(text) => loggable(text),
             Value::Number(number) => number.to_string(),
             _ => "-".to_owned(),
         };
         Self { status, code: identifier("code"), kind: identifier("type"), param: identifier("param") }
     }
 
-    pub(super) fn into_error(self) -> AgentError {
+    pub(super) fn into_agent_error(self) -> AgentError {
         AgentError::new(self.failure(), self)
     }
 
-    /// The names say more than the status, and the code more than the type.
+    /// The code is more specific than the status, and the status more than the type.
     fn failure(&self) -> Failure {
-        named(&self.code).or_else(|| of_status(self.status)).or_else(|| named(&self.kind)).unwrap_or(Failure::BrokenOff)
+        let by_code = failure_by_identifier(&self.code).or_else(|| failure_by_status(self.status));
+        by_code.or_else(|| failure_by_identifier(&self.kind)).unwrap_or(Failure::BrokenOff)
     }
 }
 
-fn named(name: &str) -> Option<Failure> {
-    Some(match name {
+fn failure_by_identifier(identifier: &str) -> Option<Failure> {
+    Some(match identifier {
         "content_filter" | "content_policy_violation" | "ResponsibleAIPolicyViolation" => Failure::Refused,
         "insufficient_quota"
         | "billing_not_active"
@@ -73,7 +74,7 @@ fn named(name: &str) -> Option<Failure> {
     })
 }
 
-fn of_status(status: u16) -> Option<Failure> {
+fn failure_by_status(status: u16) -> Option<Failure> {
     Some(match status {
         300..=399 | 401 | 402 | 403 | 407 => Failure::Denied,
         408 | 425 | 429 | 503 | 529 => Failure::Overloaded,
@@ -83,8 +84,8 @@ fn of_status(status: u16) -> Option<Failure> {
     })
 }
 
-/// An identifier, or that there was something else.
-fn shown(text: &str) -> String {
+/// The text if it is an identifier; `?` otherwise.
+fn loggable(text: &str) -> String {
     let is_identifier = |character: char| character.is_ascii_alphanumeric() || "_-.".contains(character);
     let fits = (1..=MAX_IDENTIFIER).contains(&text.len()) && text.chars().all(is_identifier);
     if fits { text.to_owned() } else { "?".to_owned() }
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_servers_complaints_are_understood() {
+    fn errors_of_known_servers_map_to_failures() {
         let rate =
             json!({ "error": { "message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded" }});
         let rate_limit = json!({ "error": { "message": "You exceeded", "type": "insufficient_quota", "code": "insufficient_quota" }});
@@ -124,13 +125,13 @@ mod tests {
             (502, &Value::Null, Failure::Unavailable),
             (307, &Value::Null, Failure::Denied),
         ] {
-            let complaint = Complaint::of_response(status, body.to_string().as_bytes());
-            assert_eq!(complaint.failure(), failure, "{status} {body}");
+            let error = ProviderError::from_response(status, body.to_string().as_bytes());
+            assert_eq!(error.failure(), failure, "{status} {body}");
         }
     }
 
     #[test]
-    fn in_an_answer_the_error_speaks_for_itself() {
+    fn error_event_needs_no_status() {
         for (error, failure) in [
             (json!({ "code": 429, "message": "slow down" }), Failure::Overloaded),
             (json!({ "code": "502", "message": "upstream" }), Failure::Unavailable),
@@ -138,15 +139,15 @@ mod tests {
             (json!({ "type": "server_error", "code": null }), Failure::BrokenOff),
             (json!("it broke"), Failure::BrokenOff),
         ] {
-            assert_eq!(Complaint::in_answer(&error).failure(), failure, "{error}");
+            assert_eq!(ProviderError::from_event(&error).failure(), failure, "{error}");
         }
     }
 
     #[test]
-    fn what_is_logged_quotes_nobody() {
+    fn log_text_quotes_neither_key_nor_message() {
         let key = format!("sk-{}", "x".repeat(48));
         let body = json!({ "error": { "message": "Incorrect key sk-1", "type": "My name is Zoë", "code": key }});
-        let logged = Complaint::of_response(401, body.to_string().as_bytes()).to_string();
+        let logged = ProviderError::from_response(401, body.to_string().as_bytes()).to_string();
         assert_eq!(logged, "status 401, code ?, type ?, param -");
     }
 }
