@@ -27,7 +27,7 @@ impl Coalescing {
         self.last_frame.map_or(now, |last| (last + self.interval).max(now))
     }
 
-    /// Notes that the post of a frame starts, also of one that will fail.
+    /// Notes that the post of a frame starts, also of a post that will fail.
     pub(super) fn frame_leaves(&mut self, now: Instant) {
         self.last_frame = Some(now);
     }

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use crate::domain::time::Timestamp;
 
-/// Tells the time: this machine's, or one that a test sets.
+/// The current time: this machine's, or the time that a test sets.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Clock(Source);
 

@@ -21,6 +21,7 @@ use super::{
     item::Item,
     table::{Key, Table},
 };
+use crate::runtime::retry::Backoff;
 
 /// How often a transaction, or a decision that leads to one, is attempted.
 pub(super) const ATTEMPTS: u32 = 5;
@@ -159,10 +160,12 @@ pub(super) async fn next_attempt(made: u32) -> Result<u32, StorageError> {
     Ok(made + 1)
 }
 
-/// Waits before the next attempt, with full jitter: up to 20 ms after the first, up to 640 ms after the sixth.
+/// The pause between two attempts of a transaction.
+const CONFLICT_BACKOFF: Backoff = Backoff::full_jitter(Duration::from_millis(20), Duration::from_millis(640));
+
+/// Waits before the next attempt.
 pub(super) async fn back_off(attempt: u32) {
-    let longest = Duration::from_millis(10 << attempt.min(6));
-    tokio::time::sleep(longest.mul_f64(rand::random())).await;
+    CONFLICT_BACKOFF.wait(attempt - 1).await;
 }
 
 #[cfg(test)]
