@@ -1,0 +1,82 @@
+//! Everything that is tested on the running stack. A folder a part of the service, a file a subject.
+//!
+//! In a file, `mod black_box` holds the tests that need nothing but the two addresses and the command line. They also run
+//! against a deployed stack (`API_URL`, `WS_URL`, `STACK`): `cargo test --test suite black_box`. All other tests read the
+//! tables or the processes of the stack on this machine.
+
+mod access {
+    mod api_keys;
+    mod connection_slots;
+    mod idempotency;
+    mod isolation;
+    mod log_redaction;
+    mod rate_limits;
+    mod suspension;
+}
+
+mod agents {
+    mod openai;
+    mod real_model;
+}
+
+mod docs {
+    mod api_page;
+    mod openapi;
+    mod quick_start;
+}
+
+mod generation {
+    mod engine;
+}
+
+mod observability {
+    mod logs;
+    mod metrics;
+    mod round_trips;
+}
+
+mod resilience {
+    mod after_response;
+    pub(crate) mod between;
+    mod connect_races;
+    mod crash;
+    mod faults;
+    mod outage;
+    mod soak;
+    mod storm;
+    mod supervision;
+}
+
+mod routes {
+    mod create_chat;
+    mod create_ticket;
+    mod delete_chat;
+    mod fallback;
+    mod get_chat;
+    mod list_messages;
+    mod list_user_chats;
+    mod update_chat;
+}
+
+mod stack {
+    mod dev;
+}
+
+mod storage {
+    mod erasure;
+    mod generations;
+    mod maintenance;
+    mod repositories;
+    mod retention;
+    mod storage_compatibility;
+}
+
+mod template;
+
+mod websocket {
+    mod concurrent_streams;
+    mod connect;
+    mod disconnect;
+    mod send_message;
+    mod stream_commands;
+}
