@@ -7,7 +7,6 @@
 mod access {
     mod api_keys;
     mod connection_slots;
-    mod idempotency;
     mod isolation;
     mod log_redaction;
     mod rate_limits;
@@ -37,14 +36,14 @@ mod observability {
 
 mod resilience {
     mod after_response;
-    pub(crate) mod between;
     mod connect_races;
     mod crash;
     mod faults;
     mod outage;
+    mod random_faults;
     mod soak;
-    mod storm;
     mod supervision;
+    mod takeover;
 }
 
 mod routes {
@@ -74,9 +73,12 @@ mod storage {
 mod template;
 
 mod websocket {
-    mod concurrent_streams;
+    pub(crate) mod answer_reader;
+    mod cancel;
     mod connect;
     mod disconnect;
+    mod ping;
+    mod regenerate;
+    mod resume;
     mod send_message;
-    mod stream_commands;
 }

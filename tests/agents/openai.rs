@@ -1,5 +1,4 @@
-//! Answers of a model behind an OpenAI-compatible endpoint, which a server of this test plays, and all the ways in
-//! which they fail. The model's name says what it does.
+//! The `openai` agent with a stub of an OpenAI-compatible endpoint. The name of a model selects its behaviour.
 
 use std::{
     collections::BTreeMap,
@@ -16,16 +15,16 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tests::{Options, Stack, Tenant};
 
-/// What a provider writes into its errors, and no client may ever see.
-const SENTENCE: &str = "Incorrect API key provided: sk-secret";
+/// A text in the provider's errors that no client may see.
+const SECRET: &str = "Incorrect API key provided: sk-secret";
 
-/// A stack whose default agent asks the server of this test.
+/// A stack whose default agent calls the stub.
 fn stack() -> &'static Stack {
     static STACK: OnceLock<Stack> = OnceLock::new();
     STACK.get_or_init(|| {
         let mut options = Options::binaries();
         let url = start_provider();
-        let agent = ["--agent", "openai", "--openai-base-url", &url, "--model", "patient"];
+        let agent = ["--agent", "openai", "--openai-base-url", &url, "--model", "reports-input"];
         options.arguments.extend(agent.map(str::to_owned));
         let headers = json!({ "X-Title": "Chat" });
         options.arguments.extend(["--parameter".to_owned(), format!("OpenAiHeaders={headers}")]);
@@ -33,7 +32,7 @@ fn stack() -> &'static Stack {
     })
 }
 
-/// Starts the provider on a thread of its own, since each test has its own runtime and ends with it.
+/// Starts the stub on its own thread: a test's runtime ends with the test.
 fn start_provider() -> String {
     let (address, listens_at) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -48,47 +47,47 @@ fn start_provider() -> String {
     format!("http://{}/v1", listens_at.recv().expect("it listens"))
 }
 
-/// How often each model was asked.
-fn asked() -> &'static Mutex<BTreeMap<String, usize>> {
-    static ASKED: OnceLock<Mutex<BTreeMap<String, usize>>> = OnceLock::new();
-    ASKED.get_or_init(Mutex::default)
+/// The number of requests for each model.
+fn requests() -> &'static Mutex<BTreeMap<String, usize>> {
+    static REQUESTS: OnceLock<Mutex<BTreeMap<String, usize>>> = OnceLock::new();
+    REQUESTS.get_or_init(Mutex::default)
 }
 
-fn times_asked(model: &str) -> usize {
-    asked().lock().unwrap_or_else(PoisonError::into_inner).get(model).copied().unwrap_or_default()
+fn request_count(model: &str) -> usize {
+    requests().lock().unwrap_or_else(PoisonError::into_inner).get(model).copied().unwrap_or_default()
 }
 
-async fn complete(headers: HeaderMap, question: String) -> Response<Body> {
-    let question: Value = serde_json::from_str(&question).expect("a question is JSON");
-    let model = question["model"].as_str().expect("a question names its model");
-    *asked().lock().unwrap_or_else(PoisonError::into_inner).entry(model.to_owned()).or_default() += 1;
-    let says =
+async fn complete(headers: HeaderMap, request: String) -> Response<Body> {
+    let request: Value = serde_json::from_str(&request).expect("a request is JSON");
+    let model = request["model"].as_str().expect("a request has a model");
+    *requests().lock().unwrap_or_else(PoisonError::into_inner).entry(model.to_owned()).or_default() += 1;
+    let delta =
         |content: &str| event(&json!({ "choices": [{ "delta": { "content": content }, "finish_reason": null }] }));
-    let ends = |reason: &str| event(&json!({ "choices": [{ "delta": {}, "finish_reason": reason }] }));
-    let half = [says("half "), says("an answer")];
+    let finish = |reason: &str| event(&json!({ "choices": [{ "delta": {}, "finish_reason": reason }] }));
+    let half = [delta("half "), delta("an answer")];
     match model {
-        "patient" => {
+        "reports-input" => {
             let title = headers.get("x-title").and_then(|title| title.to_str().ok());
-            let told = json!({ "messages": question["messages"], "title": title }).to_string();
-            let (one, two) = told.split_at(told.len() / 2);
+            let input = json!({ "messages": request["messages"], "title": title }).to_string();
+            let (one, two) = input.split_at(input.len() / 2);
             let usage = json!({ "choices": [], "usage": { "prompt_tokens": 7, "completion_tokens": 2 } });
-            streamed([says(one), says(two), ends("stop"), event(&usage), "data: [DONE]\n\n".to_owned()], true)
+            streamed([delta(one), delta(two), finish("stop"), event(&usage), "data: [DONE]\n\n".to_owned()], true)
         }
         "without-key" => refused(StatusCode::UNAUTHORIZED, "invalid_api_key"),
         "unknown" => refused(StatusCode::NOT_FOUND, "model_not_found"),
         "overloaded" => refused(StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
-        "overloaded-once" if times_asked(model) == 1 => refused(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
-        "overloaded-once" => streamed([says("at last"), ends("stop")], true),
+        "overloaded-once" if request_count(model) == 1 => refused(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
+        "overloaded-once" => streamed([delta("at last"), finish("stop")], true),
         "cut-off" => streamed(half, false),
         "overloaded-later" => {
             let [one, two] = half;
-            streamed([one, two, event(&json!({ "error": { "code": 503, "message": SENTENCE } }))], true)
+            streamed([one, two, event(&json!({ "error": { "code": 503, "message": SECRET } }))], true)
         }
-        "prudish" => {
+        "filtered" => {
             let [one, two] = half;
-            streamed([one, two, ends("content_filter")], true)
+            streamed([one, two, finish("content_filter")], true)
         }
-        other => panic!("no test asks {other}"),
+        other => panic!("unknown model: {other}"),
     }
 }
 
@@ -96,11 +95,11 @@ fn event(data: &Value) -> String {
     format!("data: {data}\n\n")
 }
 
-/// A stream of events, with its end or cut off before it.
-fn streamed(events: impl IntoIterator<Item = String>, is_whole: bool) -> Response<Body> {
+/// A stream of events, complete or cut before its end.
+fn streamed(events: impl IntoIterator<Item = String>, is_complete: bool) -> Response<Body> {
     let events: Vec<_> = events.into_iter().map(Ok::<_, &str>).collect();
-    let cut = (!is_whole).then_some(Err("the connection is cut"));
-    // A body that waits is flushed, so what comes before the cut arrives.
+    let cut = (!is_complete).then_some(Err("the connection is cut"));
+    // A pending body is flushed, so the events before the cut arrive.
     let events = stream::iter(events.into_iter().chain(cut)).then(async |event| {
         tokio::task::yield_now().await;
         event
@@ -109,7 +108,7 @@ fn streamed(events: impl IntoIterator<Item = String>, is_whole: bool) -> Respons
 }
 
 fn refused(status: StatusCode, code: &str) -> Response<Body> {
-    let error = json!({ "error": { "message": SENTENCE, "type": "error", "code": code } });
+    let error = json!({ "error": { "message": SECRET, "type": "error", "code": code } });
     let mut response = Response::new(Body::from(error.to_string()));
     *response.status_mut() = status;
     response.headers_mut().insert("retry-after", "0".parse().expect("a header value"));
@@ -120,7 +119,7 @@ async fn stored(tenant: &Tenant, chat: &str) -> Value {
     tenant.get(&format!("/api/v1/chats/{chat}/messages")).await.body["messages"].clone()
 }
 
-/// What became of a question to `model`: the events, and the answer as it is stored.
+/// Sends a message to `model`; returns the events and the stored answer.
 async fn ask(model: &str) -> (Vec<Value>, Value) {
     let tenant = stack().tenant(model).await;
     let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "model": model } })).await;
@@ -129,36 +128,36 @@ async fn ask(model: &str) -> (Vec<Value>, Value) {
     (events, answer)
 }
 
-/// Checks how a question to `model` fails: what the client is told, and that what came is kept.
-async fn expect_failure(model: &str, code: &str, retryable: bool, kept: &str) {
+/// Asserts the error of `model`, and that the text before it is kept.
+async fn assert_failure(model: &str, code: &str, retryable: bool, kept: &str) {
     let (events, answer) = ask(model).await;
     let error = events.iter().find(|event| event["type"] == "error").expect("an error event");
     assert_eq!((&error["error"]["code"], &error["error"]["details"]["retryable"]), (&json!(code), &json!(retryable)));
-    assert_eq!(error["message_id"], answer["message_id"], "it says which answer failed");
+    assert_eq!(error["message_id"], answer["message_id"], "the error names the answer");
     let ended = events.last().expect("an end");
     assert_eq!((&ended["finish_reason"], &ended["content"]), (&json!("error"), &json!(kept)), "{model}");
     assert_eq!((&answer["status"], &answer["content"]), (&json!("failed"), &json!(kept)), "{model}");
-    assert!(!json!(events).to_string().contains("sk-secret"), "what the provider says stays here: {events:?}");
+    assert!(!json!(events).to_string().contains("sk-secret"), "the provider's text is not sent: {events:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_model_is_told_the_conversation_and_its_answer_is_streamed_and_stored() {
-    let tenant = stack().tenant("told").await;
+async fn agent_sends_the_conversation_and_its_answer_is_streamed_and_stored() {
+    let tenant = stack().tenant("conversation").await;
     let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "system_prompt": "Be brief." } })).await;
     let mut socket = tenant.connect(&chat, "u").await;
     let first = socket.say("Hello").await;
-    assert_eq!(first[1]["model"], "patient");
+    assert_eq!(first[1]["model"], "reports-input");
     let first = first.last().expect("an end")["content"].as_str().expect("text").to_owned();
     let ended = socket.say("And again").await.pop().expect("an end");
 
-    let told: Value = serde_json::from_str(ended["content"].as_str().expect("text")).expect("this model says JSON");
+    let input: Value = serde_json::from_str(ended["content"].as_str().expect("text")).expect("this model answers JSON");
     let expected = json!([
         { "role": "system", "content": "Be brief." },
         { "role": "user", "content": "Hello" },
         { "role": "assistant", "content": first },
         { "role": "user", "content": "And again" },
     ]);
-    assert_eq!((&told["messages"], &told["title"]), (&expected, &json!("Chat")));
+    assert_eq!((&input["messages"], &input["title"]), (&expected, &json!("Chat")));
     assert_eq!(
         (&ended["finish_reason"], &ended["usage"]),
         (&json!("stop"), &json!({ "input_tokens": 7, "output_tokens": 2 }))
@@ -169,31 +168,31 @@ async fn the_model_is_told_the_conversation_and_its_answer_is_streamed_and_store
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_trying_again_does_not_mend_says_so_and_is_asked_once() {
-    expect_failure("without-key", "AGENT_ERROR", false, "").await;
-    expect_failure("unknown", "AGENT_ERROR", false, "").await;
-    assert_eq!((times_asked("without-key"), times_asked("unknown")), (1, 1));
+async fn permanent_error_is_not_retried() {
+    assert_failure("without-key", "AGENT_ERROR", false, "").await;
+    assert_failure("unknown", "AGENT_ERROR", false, "").await;
+    assert_eq!((request_count("without-key"), request_count("unknown")), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn overload_is_tried_again_and_then_left_to_the_client() {
-    expect_failure("overloaded", "AGENT_ERROR", true, "").await;
-    assert_eq!(times_asked("overloaded"), 3);
+async fn overload_is_retried_three_times_and_then_reported_as_retryable() {
+    assert_failure("overloaded", "AGENT_ERROR", true, "").await;
+    assert_eq!(request_count("overloaded"), 3);
     let (events, answer) = ask("overloaded-once").await;
-    assert!(events.iter().all(|event| event["type"] != "error"), "the client hears nothing of it: {events:?}");
+    assert!(events.iter().all(|event| event["type"] != "error"), "the retry is invisible: {events:?}");
     assert_eq!((&answer["status"], &answer["content"]), (&json!("complete"), &json!("at last")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_came_before_a_failure_is_kept_and_not_asked_for_again() {
-    expect_failure("cut-off", "AGENT_ERROR", true, "half an answer").await;
-    expect_failure("overloaded-later", "AGENT_ERROR", true, "half an answer").await;
-    expect_failure("prudish", "AGENT_ERROR", false, "half an answer").await;
-    assert_eq!((times_asked("cut-off"), times_asked("overloaded-later"), times_asked("prudish")), (1, 1, 1));
+async fn text_before_a_failure_is_kept_and_not_requested_again() {
+    assert_failure("cut-off", "AGENT_ERROR", true, "half an answer").await;
+    assert_failure("overloaded-later", "AGENT_ERROR", true, "half an answer").await;
+    assert_failure("filtered", "AGENT_ERROR", false, "half an answer").await;
+    assert_eq!((request_count("cut-off"), request_count("overloaded-later"), request_count("filtered")), (1, 1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chat_may_choose_another_agent() {
+async fn chat_can_select_another_agent() {
     let tenant = stack().tenant("choice").await;
     let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "agent": "echo" } })).await;
     let ended = tenant.connect(&chat, "u").await.say("Hello").await.pop().expect("an end");

@@ -1,4 +1,4 @@
-//! The quick start of the README and the overview, as a stranger runs it: curl, and a WebSocket client in another
+//! The quick start of the README and the overview, as a other runs it: curl, and a WebSocket client in another
 //! language.
 
 use std::time::Duration;

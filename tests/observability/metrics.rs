@@ -1,4 +1,4 @@
-//! The metrics in the log: lines that CloudWatch takes, and that the template asks for by their names.
+//! Metrics in the log: CloudWatch accepts the lines, and the template's alarms and dashboard use existing metrics.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use shared::runtime::telemetry::{METRICS, NAMESPACE};
 use tests::Stack;
 
-/// The embedded metric format, by its specification.
+/// The schema of the embedded metric format.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 fn schema() -> Value {
     let text = |longest: u32| json!({ "type": "string", "minLength": 1, "maxLength": longest });
@@ -50,9 +50,9 @@ fn schema() -> Value {
     })
 }
 
-/// What the schema cannot say: every name is that of a member of the right kind. Returns the metrics' names.
-fn targets(line: &Value) -> BTreeSet<String> {
-    let list = |value: &Value| value.as_array().expect("the schema holds").clone();
+/// Asserts what the schema cannot express: every name is a member of the right type. Returns the names of the metrics.
+fn metric_names(line: &Value) -> BTreeSet<String> {
+    let list = |value: &Value| value.as_array().expect("the schema requires an array").clone();
     let mut names = BTreeSet::new();
     for directive in list(&line["_aws"]["CloudWatchMetrics"]) {
         assert_eq!(directive["Namespace"], NAMESPACE);
@@ -64,14 +64,14 @@ fn targets(line: &Value) -> BTreeSet<String> {
         for metric in list(&directive["Metrics"]) {
             let name = metric["Name"].as_str().expect("a name");
             assert!(line[name].is_number(), "{name} of {line}");
-            assert!(names.insert(name.to_owned()), "{name} stands there twice: {line}");
+            assert!(names.insert(name.to_owned()), "{name} is listed twice: {line}");
         }
     }
     names
 }
 
 #[tokio::test]
-async fn every_line_with_metrics_is_one_that_cloudwatch_takes() {
+async fn line_with_metrics_follows_the_embedded_metric_format() {
     let stack = Stack::shared();
     let tenant = stack.tenant("metrics").await;
     let chat = tenant.chat("u").await;
@@ -90,7 +90,7 @@ async fn every_line_with_metrics_is_one_that_cloudwatch_takes() {
         if let Err(error) = validator.validate(line) {
             panic!("{error} in {line}");
         }
-        seen.extend(targets(line));
+        seen.extend(metric_names(line));
     }
     let expected = [
         "requests",
@@ -107,22 +107,22 @@ async fn every_line_with_metrics_is_one_that_cloudwatch_takes() {
         "connections_refused",
     ];
     for name in expected {
-        assert!(seen.contains(name), "{name} is not among {seen:?}");
+        assert!(seen.contains(name), "{name} is missing in {seen:?}");
     }
     let known: BTreeSet<String> = METRICS.iter().map(|metric| metric.name.to_owned()).collect();
     assert!(seen.is_subset(&known), "{seen:?}");
 }
 
-/// What a metric of ours is asked for by: its name and its dimensions' names.
-type Asked = (String, BTreeSet<String>);
+/// A metric's name and the names of its dimensions.
+type MetricKey = (String, BTreeSet<String>);
 
-fn emitted() -> BTreeSet<Asked> {
+fn emitted() -> BTreeSet<MetricKey> {
     let dimensions = |by: Option<&str>| ["stack"].into_iter().chain(by).map(str::to_owned).collect();
     METRICS.iter().map(|metric| (metric.name.to_owned(), dimensions(metric.by))).collect()
 }
 
-/// The metrics of ours that stand in an alarm, wherever in it.
-fn in_alarm(value: &Value, found: &mut Vec<Asked>) {
+/// Collects this project's metrics in an alarm.
+fn in_alarm(value: &Value, found: &mut Vec<MetricKey>) {
     if value["Namespace"] == NAMESPACE {
         let dimensions = value["Dimensions"].as_array().into_iter().flatten();
         let names = dimensions.map(|dimension| dimension["Name"].as_str().expect("a name").to_owned());
@@ -135,9 +135,9 @@ fn in_alarm(value: &Value, found: &mut Vec<Asked>) {
     }
 }
 
-/// The metrics of ours that stand in a dashboard: `[namespace, name, dimension, value, …, {options}]`, or in a search.
+/// Collects this project's metrics in a dashboard: `[namespace, name, dimension, value, …, {options}]`, or in a search.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html>
-fn in_dashboard(value: &Value, found: &mut Vec<Asked>) {
+fn in_dashboard(value: &Value, found: &mut Vec<MetricKey>) {
     match value {
         Value::Array(items) if items.first().is_some_and(|first| first == NAMESPACE) => {
             let texts: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
@@ -154,7 +154,7 @@ fn in_dashboard(value: &Value, found: &mut Vec<Asked>) {
                 let name = rest.split("MetricName=\"").nth(1).and_then(|rest| rest.split('"').next());
                 if names[0] == NAMESPACE {
                     let dimensions = names[1..].iter().map(|name| (*name).to_owned()).collect();
-                    found.push((name.expect("a search names its metric").to_owned(), dimensions));
+                    found.push((name.expect("a search has a metric name").to_owned(), dimensions));
                 }
             }
         }
@@ -163,22 +163,22 @@ fn in_dashboard(value: &Value, found: &mut Vec<Asked>) {
 }
 
 #[test]
-fn alarms_and_dashboard_ask_for_metrics_that_there_are() {
+fn alarms_and_dashboard_use_emitted_metrics() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
     let given = BTreeMap::from([("AlarmEmail".to_owned(), "operator@example.com".to_owned())]);
     let template = Template::load(&path, &given).expect("the template is readable");
     let (mut alarmed, mut shown) = (Vec::new(), Vec::new());
     for alarm in template.resources("AWS::CloudWatch::Alarm").expect("alarms are readable") {
         in_alarm(&alarm.properties, &mut alarmed);
-        assert!(alarm.properties["AlarmActions"][0].is_string(), "{} tells nobody", alarm.logical_id);
+        assert!(alarm.properties["AlarmActions"][0].is_string(), "{} has no action", alarm.logical_id);
     }
     for dashboard in template.resources("AWS::CloudWatch::Dashboard").expect("dashboards are readable") {
-        let body = dashboard.properties["DashboardBody"].as_str().expect("a text");
+        let body = dashboard.properties["DashboardBody"].as_str().expect("text");
         in_dashboard(&serde_json::from_str(body).expect("a dashboard is JSON"), &mut shown);
     }
     assert!(alarmed.len() >= 5 && shown.len() >= 10, "{} in alarms, {} in the dashboard", alarmed.len(), shown.len());
     let emitted = emitted();
-    for asked in alarmed.into_iter().chain(shown) {
-        assert!(emitted.contains(&asked), "{asked:?} is none of {emitted:?}");
+    for used in alarmed.into_iter().chain(shown) {
+        assert!(emitted.contains(&used), "{used:?} is not emitted: {emitted:?}");
     }
 }

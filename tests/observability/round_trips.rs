@@ -7,23 +7,28 @@ use std::{collections::BTreeSet, future::Future};
 use reqwest::Method;
 use serde_json::json;
 use shared::domain::limits::Limits;
-use tests::{Options, Proxy, Stack};
+use tests::{FaultProxy, Options, Stack};
 use tokio::sync::mpsc;
 
 /// The round trips of a call.
-async fn expect<T>(proxy: &Proxy, what: &str, expected: &[&[&str]], call: impl Future<Output = T>) -> T {
+async fn expect<T>(proxy: &FaultProxy, what: &str, expected: &[&[&str]], call: impl Future<Output = T>) -> T {
     let (result, more) = expect_first(proxy, what, expected, call).await;
     assert_eq!(more, 0, "{what} makes more round trips than that");
     result
 }
 
 /// The round trips of a call before its answer, and how many there are after it.
-async fn expect_first<T>(proxy: &Proxy, what: &str, expected: &[&[&str]], call: impl Future<Output = T>) -> (T, usize) {
+async fn expect_first<T>(
+    proxy: &FaultProxy,
+    what: &str,
+    expected: &[&[&str]],
+    call: impl Future<Output = T>,
+) -> (T, usize) {
     // Work after the last call's answer may still be under way.
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    drop(proxy.take());
+    drop(proxy.take_round_trips());
     let result = call.await;
-    let trips = proxy.take();
+    let trips = proxy.take_round_trips();
     let counted = &trips[..expected.len().min(trips.len())];
     println!("{what}: {} round trips, {counted:?}", expected.len());
     let expected: Vec<BTreeSet<String>> =
@@ -53,7 +58,7 @@ async fn provider() -> (String, mpsc::UnboundedReceiver<()>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_call_makes_the_round_trips_that_are_written_down_and_no_more() {
-    let proxy = Proxy::start(Stack::shared().dynamodb_endpoint()).await;
+    let proxy = FaultProxy::start_delayed(Stack::shared().dynamodb_endpoint()).await;
     let (provider, mut asked) = provider().await;
     let base_url = format!("OpenAiBaseUrl={provider}");
     let arguments = ["--no-reload", "--dynamodb-endpoint", &proxy.url, "--parameter", &base_url];

@@ -1,4 +1,4 @@
-//! `$connect`, when something else happens between two of its steps; and when a step breaks off.
+//! `$connect` when the chat, tenant or key changes between two of its calls, and when a call fails.
 
 use std::{
     sync::{
@@ -8,15 +8,12 @@ use std::{
     time::Duration,
 };
 
-use reqwest::Method;
 use serde_json::{Value, json};
 use shared::{
     domain::{api_key::ApiKey, id::ChatId, time::Timestamp},
     storage::TenantStatus,
 };
-use tests::{Lambda, Stack, Tenant, eventually};
-
-use crate::resilience::between::{Between, Fate};
+use tests::{Fault, FaultProxy, LambdaRuntime, ManagementStub, SocketBehavior, Stack, Tenant, eventually};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -32,65 +29,93 @@ fn handshake(tenant: &Tenant, chat: &str) -> Value {
     })
 }
 
-/// A `ws-connect` whose calls go through a proxy.
-async fn ws_connect(proxy: &Between) -> Lambda {
-    let through = [("AWS_ENDPOINT_URL_DYNAMODB", proxy.url.as_str()), ("MANAGEMENT_ENDPOINT", proxy.url.as_str())];
-    Lambda::start(Stack::shared(), "ws-connect", LONG, &through).await
+/// A `ws-connect` behind a fault proxy, with its handshake sent.
+struct Connecting {
+    tenant: Tenant,
+    lambda: LambdaRuntime,
+    management: ManagementStub,
 }
 
-/// Whether the tenant has neither a socket nor a lease.
+impl Connecting {
+    async fn start(tenant: Tenant, chat: &str, proxy: &FaultProxy) -> Self {
+        let socket = (format!("{}=", tenant.id), SocketBehavior::accepts_in(0));
+        let management = ManagementStub::start(&[socket]).await;
+        let endpoints =
+            [("AWS_ENDPOINT_URL_DYNAMODB", proxy.url.as_str()), ("MANAGEMENT_ENDPOINT", management.url.as_str())];
+        let lambda = LambdaRuntime::start(Stack::shared(), "ws-connect", LONG, &endpoints).await;
+        lambda.send(handshake(&tenant, chat));
+        Self { tenant, lambda, management }
+    }
+
+    async fn status(&self) -> Value {
+        self.lambda.responses(1).await[0]["statusCode"].clone()
+    }
+
+    /// The events that the socket received.
+    fn events(&self) -> Vec<Value> {
+        self.management.posts(&self.socket()).into_iter().map(|post| post.event).collect()
+    }
+
+    /// Whether the socket was closed, after its last event.
+    fn is_closed(&self) -> bool {
+        self.management.is_closed(&self.socket())
+            && self.management.attempts(&self.socket()) == self.management.posts(&self.socket()).len()
+    }
+
+    fn socket(&self) -> String {
+        format!("{}=", self.tenant.id)
+    }
+}
+
+/// Whether the tenant has neither a connection nor a slot.
 async fn is_clean(tenant: &Tenant) -> bool {
     let connections = Stack::shared().connections();
-    let noted = connections.of_tenant(&tenant.id).await.expect("the table answers");
-    noted.is_empty() && connections.leases(&tenant.id).await.expect("the table answers").is_empty()
+    let stored = connections.of_tenant(&tenant.id).await.expect("DynamoDB responds");
+    stored.is_empty() && connections.leases(&tenant.id).await.expect("DynamoDB responds").is_empty()
 }
 
-/// What is done to a tenant's chat or gate.
+/// A change that makes the connection invalid.
 #[derive(Clone, Copy)]
-enum Blow {
+enum Change {
     Delete,
     Suspend,
     Revoke,
 }
 
-impl Blow {
-    async fn strike(self, tenant: &Tenant, chat: &ChatId) {
+impl Change {
+    async fn apply(self, tenant: &Tenant, chat: &ChatId) {
         let stack = Stack::shared();
-        let struck = match self {
+        let applied = match self {
             Self::Delete => stack.chats().delete(&tenant.id, chat, Timestamp::now()).await,
             Self::Suspend => stack.tenants().set_status(&tenant.id, TenantStatus::Suspended).await,
             Self::Revoke => stack.tenants().revoke_key(&tenant.id, &ApiKey::new(&tenant.key).hash()).await,
         };
-        assert!(struck.expect("the table answers"));
+        assert!(applied.expect("DynamoDB responds"));
     }
 }
 
-/// Opens a socket; the blow comes right before the function's call number `call` of an operation. Returns what the
-/// socket was told until it was closed.
-async fn meet(name: &str, blow: Blow, operation: &'static str, call: usize) -> Vec<Value> {
+/// Connects; the change happens right before the function's nth call of an operation. Returns the events up to the close.
+async fn connect_during(name: &str, change: Change, operation: &'static str, call: usize) -> Vec<Value> {
     let stack = Stack::shared();
     let tenant = stack.tenant(name).await;
     let chat = ChatId::parse(&tenant.chat("u").await).expect("a chat");
-    let (calls, struck) = (Arc::new(AtomicUsize::new(0)), (tenant.clone(), chat.clone()));
-    let proxy = Between::start(stack.dynamodb_endpoint(), move |called| {
+    let (calls, changed) = (Arc::new(AtomicUsize::new(0)), (tenant.clone(), chat.clone()));
+    let proxy = FaultProxy::start_with_hook(stack.dynamodb_endpoint(), move |called| {
         let is_now = called == operation && calls.fetch_add(1, Ordering::SeqCst) + 1 == call;
-        let (tenant, chat) = struck.clone();
+        let (tenant, chat) = changed.clone();
         async move {
             if is_now {
-                blow.strike(&tenant, &chat).await;
+                change.apply(&tenant, &chat).await;
             }
-            Fate::Arrives
+            None
         }
     })
     .await;
-    let lambda = ws_connect(&proxy).await;
-    lambda.send(handshake(&tenant, chat.as_str()));
-    assert_eq!(lambda.answers(1).await[0]["statusCode"], 200, "the handshake was over already");
-    eventually("nothing is left of the socket", async || is_clean(&tenant).await).await;
-    let mut posts = proxy.posts();
-    assert_eq!(posts.pop().map(|(method, _)| method), Some(Method::DELETE), "it is closed");
-    assert!(posts.iter().all(|(method, _)| *method == Method::POST));
-    posts.into_iter().map(|(_, event)| event).collect()
+    let connecting = Connecting::start(tenant, chat.as_str(), &proxy).await;
+    assert_eq!(connecting.status().await, 200, "the handshake succeeded");
+    eventually("connection and slot are removed", async || is_clean(&connecting.tenant).await).await;
+    eventually("the socket is closed", async || connecting.is_closed()).await;
+    connecting.events()
 }
 
 fn types(events: &[Value]) -> Vec<&str> {
@@ -102,102 +127,98 @@ fn codes(events: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chat_that_is_deleted_before_the_socket_is_noted_turns_it_away() {
-    let events = meet("deleted early", Blow::Delete, "BatchWriteItem", 1).await;
+async fn chat_deleted_before_the_connection_is_stored_closes_the_socket() {
+    let events = connect_during("deleted early", Change::Delete, "BatchWriteItem", 1).await;
     assert_eq!((types(&events), codes(&events)), (vec!["error"], vec!["CHAT_NOT_FOUND"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_that_is_suspended_before_the_socket_is_noted_turns_it_away() {
-    let events = meet("suspended early", Blow::Suspend, "BatchWriteItem", 1).await;
+async fn tenant_suspended_before_the_connection_is_stored_closes_the_socket() {
+    let events = connect_during("suspended early", Change::Suspend, "BatchWriteItem", 1).await;
     assert_eq!((types(&events), codes(&events)), (vec!["error"], vec!["CONNECTION_CLOSING"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_is_revoked_before_the_socket_is_noted_turns_it_away() {
-    let events = meet("revoked early", Blow::Revoke, "BatchWriteItem", 1).await;
+async fn key_revoked_before_the_connection_is_stored_closes_the_socket() {
+    let events = connect_during("revoked early", Change::Revoke, "BatchWriteItem", 1).await;
     assert_eq!((types(&events), codes(&events)), (vec!["error"], vec!["CONNECTION_CLOSING"]));
     assert!(events[0]["error"]["message"].as_str().is_some_and(|message| message.contains("API key")), "{events:?}");
 }
 
-/// Whoever deleted the chat may have found a socket that could not be reached yet. The reads are that of the key, those of
-/// gate and chat before the handshake, both before the first event, and both after it: the sixth.
+/// `delete-chat` may have found a connection that could not be reached yet. The reads: the key; access and chat before the
+/// handshake; both before the first event; both after it. The sixth is the first after the event.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chat_that_is_deleted_before_the_socket_is_open_closes_it() {
-    let events = meet("deleted late", Blow::Delete, "GetItem", 6).await;
+async fn chat_deleted_before_the_socket_is_open_closes_it() {
+    let events = connect_during("deleted late", Change::Delete, "GetItem", 6).await;
     assert_eq!(types(&events).first(), Some(&"connection_established"));
     assert_eq!(codes(&events), ["CHAT_NOT_FOUND"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_that_may_be_noted_although_it_failed_is_forgotten_before_its_lease_is() {
+async fn failed_connect_removes_the_connection_before_its_slot() {
     let stack = Stack::shared();
-    let tenant = stack.tenant("put lost").await;
+    let tenant = stack.tenant("lost response").await;
     let chat = tenant.chat("u").await;
-    let proxy = Between::start(stack.dynamodb_endpoint(), |called| async move {
-        if called == "BatchWriteItem" { Fate::Lost } else { Fate::Arrives }
+    let proxy = FaultProxy::start_with_hook(stack.dynamodb_endpoint(), |called| async move {
+        if called == "BatchWriteItem" { Some(Fault::LostResponse) } else { None }
     })
     .await;
-    let lambda = ws_connect(&proxy).await;
-    lambda.send(handshake(&tenant, &chat));
-    assert_eq!(lambda.answers(1).await[0]["statusCode"], 503);
-    assert!(is_clean(&tenant).await);
+    let connecting = Connecting::start(tenant, &chat, &proxy).await;
+    assert_eq!(connecting.status().await, 503);
+    assert!(is_clean(&connecting.tenant).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_lease_stays_when_it_is_not_known_whether_the_socket_is_noted() {
+async fn slot_stays_if_the_connection_may_be_stored() {
     let stack = Stack::shared();
-    let tenant = stack.tenant("undo lost").await;
+    let tenant = stack.tenant("failed removal").await;
     let chat = tenant.chat("u").await;
-    let proxy = Between::start(stack.dynamodb_endpoint(), |called| async move {
+    let proxy = FaultProxy::start_with_hook(stack.dynamodb_endpoint(), |called| async move {
         match called.as_str() {
-            "BatchWriteItem" => Fate::Lost,
-            "DeleteItem" => Fate::Refused,
-            _ => Fate::Arrives,
+            "BatchWriteItem" => Some(Fault::LostResponse),
+            "DeleteItem" => Some(Fault::ServerError),
+            _ => None,
         }
     })
     .await;
-    let lambda = ws_connect(&proxy).await;
-    lambda.send(handshake(&tenant, &chat));
-    assert_eq!(lambda.answers(1).await[0]["statusCode"], 503);
-    assert_eq!(stack.connections().leases(&tenant.id).await.expect("the table answers").len(), 1);
+    let connecting = Connecting::start(tenant, &chat, &proxy).await;
+    assert_eq!(connecting.status().await, 503);
+    assert_eq!(stack.connections().leases(&connecting.tenant.id).await.expect("DynamoDB responds").len(), 1);
 }
 
-/// A socket that is noted, while so many reads after that are refused; what it was told, once it was told `kind`, and the
-/// function that did so, which may still be at work.
-async fn told(name: &str, refused_reads: usize, kind: &str) -> (Tenant, Vec<(Method, Value)>, Lambda) {
+/// Connects; after the connection is stored, this many reads fail. Returns once an event of `kind` was posted; the function
+/// may still be working.
+async fn connect_with_failing_reads(name: &str, failing_reads: usize, kind: &str) -> Connecting {
     let stack = Stack::shared();
     let tenant = stack.tenant(name).await;
     let chat = tenant.chat("u").await;
-    let (is_noted, reads) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let proxy = Between::start(stack.dynamodb_endpoint(), move |called| {
-        let fate = match called.as_str() {
-            "GetItem" if is_noted.load(Ordering::SeqCst) && reads.fetch_add(1, Ordering::SeqCst) < refused_reads => {
-                Fate::Refused
+    let (is_stored, reads) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let proxy = FaultProxy::start_with_hook(stack.dynamodb_endpoint(), move |called| {
+        let fault = match called.as_str() {
+            "GetItem" if is_stored.load(Ordering::SeqCst) && reads.fetch_add(1, Ordering::SeqCst) < failing_reads => {
+                Some(Fault::ServerError)
             }
-            _ => Fate::Arrives,
+            _ => None,
         };
-        is_noted.fetch_or(called == "BatchWriteItem", Ordering::SeqCst);
-        async move { fate }
+        is_stored.fetch_or(called == "BatchWriteItem", Ordering::SeqCst);
+        async move { fault }
     })
     .await;
-    let lambda = ws_connect(&proxy).await;
-    lambda.send(handshake(&tenant, &chat));
-    assert_eq!(lambda.answers(1).await[0]["statusCode"], 200);
-    eventually("the socket is told", async || proxy.posts().iter().any(|(_, event)| event["type"] == kind)).await;
-    (tenant, proxy.posts(), lambda)
+    let connecting = Connecting::start(tenant, &chat, &proxy).await;
+    assert_eq!(connecting.status().await, 200);
+    eventually("the event is posted", async || connecting.events().iter().any(|event| event["type"] == kind)).await;
+    connecting
 }
 
-/// The SDK tries each of the two reads three times.
+/// The SDK attempts each of the two reads three times.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_is_greeted_although_dynamodb_has_a_bad_moment() {
-    let (_, posts, _) = told("greeted late", 6, "user_created").await;
-    let events: Vec<Value> = posts.into_iter().map(|(_, event)| event).collect();
-    assert_eq!(types(&events), ["connection_established", "user_created"]);
+async fn first_events_are_sent_although_reads_fail_for_a_while() {
+    let connecting = connect_with_failing_reads("late first events", 6, "user_created").await;
+    assert_eq!(types(&connecting.events()), ["connection_established", "user_created"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_that_cannot_be_greeted_is_told_so_and_closed() {
-    let (tenant, _, _at_work) = told("not greeted", usize::MAX, "error").await;
-    eventually("nothing is left of the socket", async || is_clean(&tenant).await).await;
+async fn socket_without_a_first_event_gets_an_error_and_is_closed() {
+    let connecting = connect_with_failing_reads("no first event", usize::MAX, "error").await;
+    eventually("connection and slot are removed", async || is_clean(&connecting.tenant).await).await;
 }

@@ -1,14 +1,14 @@
-//! DynamoDB cannot be reached for a while: everybody is told so, and afterwards all goes on as if nothing had been.
+//! An outage of DynamoDB: every operation responds `UNAVAILABLE`, and afterwards everything continues.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tests::{Exposed, Heard, Socket, Tenant, Weather, eventually};
+use tests::{FaultProfile, FaultyStack, Received, Socket, Tenant, eventually};
 
-/// Longer than any request may take to be answered: the gateway would have answered before.
-const LONG: Duration = Duration::from_secs(30);
+/// Longer than the gateway waits for a function.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One request of each function that reads or writes a table.
 fn requests(tenant: &Tenant, chat: &str) -> Vec<reqwest::RequestBuilder> {
@@ -25,61 +25,62 @@ fn requests(tenant: &Tenant, chat: &str) -> Vec<reqwest::RequestBuilder> {
 }
 
 /// The next event of this type.
-async fn hears(socket: &mut Socket, kind: &str) -> Value {
+async fn next_of(socket: &mut Socket, kind: &str) -> Value {
     loop {
-        match socket.next_within(LONG).await {
-            Heard::Event(event) if event["type"] == kind => return event,
-            Heard::Event(_) => {}
-            silence => panic!("no {kind}, but {silence:?}"),
+        match socket.next_within(TIMEOUT).await {
+            Received::Event(event) if event["type"] == kind => return event,
+            Received::Event(_) => {}
+            other => panic!("no {kind}: {other:?}"),
         }
     }
 }
 
-async fn outage(exposed: &Exposed, weather: Weather) {
-    let tenant = exposed.stack.tenant("outage").await;
-    // Longer than the outage, and shorter than the lease of its streamer would last without renewal.
+async fn outage(faulty: &FaultyStack, profile: FaultProfile) {
+    let tenant = faulty.stack.tenant("outage").await;
+    // The answer takes longer than the outage, but less than a lease lasts without renewal.
     let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "model": "echo@10" } })).await;
-    let doomed = tenant.chat("u").await;
+    let deleted = tenant.chat("u").await;
     let mut streaming = tenant.connect(&chat, "u").await;
     let mut idle = tenant.connect(&chat, "u").await;
     let content = "word ".repeat(120);
     streaming.send(&json!({ "content": content })).await;
-    hears(&mut streaming, "message_stream_token").await;
-    hears(&mut idle, "message_stream_token").await;
+    next_of(&mut streaming, "message_stream_token").await;
+    next_of(&mut idle, "message_stream_token").await;
 
-    exposed.tables.turn(weather);
-    let rest = join_all(requests(&tenant, &doomed).into_iter().map(|request| tenant.send(request)));
-    let query = format!("api_key={}&user_id=u&chat_id={doomed}", tenant.key);
+    faulty.tables.set_profile(profile);
+    let rest = join_all(requests(&tenant, &deleted).into_iter().map(|request| tenant.send(request)));
+    let query = format!("api_key={}&user_id=u&chat_id={deleted}", tenant.key);
     let handshake = tenant.connect_with(&query, &[]);
-    let speaking = async {
+    let sending = async {
         idle.send(&json!({ "type": "ping" })).await;
-        hears(&mut idle, "error").await
+        next_of(&mut idle, "error").await
     };
-    let (answers, refused, error) = tokio::join!(rest, handshake, speaking);
-    for answer in &answers {
-        assert_eq!((answer.status, answer.code()), (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"), "{answer:?}");
-        assert!(answer.headers.contains_key("x-request-id"), "it is our answer, not the gateway's");
+    let (responses, refused, error) = tokio::join!(rest, handshake, sending);
+    for response in &responses {
+        let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE");
+        assert_eq!((response.status, response.code()), (status, code), "{response:?}");
+        assert!(response.headers.contains_key("x-request-id"), "from the function, not the gateway");
     }
-    assert_eq!(refused.err(), Some(StatusCode::SERVICE_UNAVAILABLE), "before the gateway gives up on the function");
+    assert_eq!(refused.err(), Some(StatusCode::SERVICE_UNAVAILABLE), "before the gateway's timeout");
     assert_eq!(
         (&error["error"]["code"], &error["error"]["details"]["retryable"]),
         (&json!("UNAVAILABLE"), &json!(true))
     );
 
-    exposed.calm();
-    let end = hears(&mut streaming, "message_stream_ended").await;
+    faulty.heal();
+    let end = next_of(&mut streaming, "message_stream_ended").await;
     assert_eq!((&end["finish_reason"], &end["content"]), (&json!("stop"), &json!(format!("You said: {content}"))));
     idle.send(&json!({ "type": "ping" })).await;
-    hears(&mut idle, "pong").await;
-    // What was on its way may have been carried out, or not; now all of it is.
-    for request in requests(&tenant, &doomed) {
-        let answer = tenant.send(request).await;
-        assert!(answer.status.is_success() || answer.code() == "CHAT_NOT_FOUND", "{answer:?}");
+    next_of(&mut idle, "pong").await;
+    // Requests during the outage may or may not have been executed; now all are.
+    for request in requests(&tenant, &deleted) {
+        let response = tenant.send(request).await;
+        assert!(response.status.is_success() || response.code() == "CHAT_NOT_FOUND", "{response:?}");
     }
-    assert_eq!(tenant.get(&format!("/api/v1/chats/{doomed}")).await.code(), "CHAT_NOT_FOUND");
+    assert_eq!(tenant.get(&format!("/api/v1/chats/{deleted}")).await.code(), "CHAT_NOT_FOUND");
     let mut late = tenant.connect(&chat, "u").await;
     late.say("and now").await;
-    eventually("both answers are stored whole", async || {
+    eventually("both answers are complete", async || {
         let listed = tenant.get(&format!("/api/v1/chats/{chat}/messages")).await.body;
         let statuses = listed["messages"].as_array().expect("messages").iter().map(|message| &message["status"]);
         listed["total"] == 4 && statuses.into_iter().all(|status| status == "complete")
@@ -88,8 +89,8 @@ async fn outage(exposed: &Exposed, weather: Weather) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_dynamodb_cannot_be_reached_everyone_is_told_so_and_afterwards_all_goes_on() {
-    let exposed = Exposed::start(1).await;
-    outage(&exposed, Weather::Away).await;
-    outage(&exposed, Weather::Silent).await;
+async fn outage_of_dynamodb_responds_unavailable_and_generations_continue_afterwards() {
+    let faulty = FaultyStack::start(1).await;
+    outage(&faulty, FaultProfile::Unreachable).await;
+    outage(&faulty, FaultProfile::Silent).await;
 }

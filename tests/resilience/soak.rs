@@ -1,9 +1,9 @@
-//! A soak: fifty sockets chat at their leisure for ten minutes, or `SOAK_MINUTES`; some lose their sockets, some change
-//! their minds. The processes of the stack need no more memory and no more files at the end than when they were warm.
+//! Soak: fifty load clients for ten minutes, or `SOAK_MINUTES`; some cancel, drop their sockets or regenerate. From warm-up
+//! to the end, memory and open files of the stack's processes must not grow.
 #![expect(clippy::print_stdout, reason = "the figures are printed")]
 
-mod chatter;
-mod vitals;
+mod load_client;
+mod process_metrics;
 
 use std::{
     sync::{
@@ -18,21 +18,21 @@ use shared::domain::limits::Limits;
 use tests::{Options, Stack};
 use tokio::{task::spawn_blocking, time::sleep};
 
-use chatter::Chatter;
-use vitals::{Table, processes};
+use load_client::{Counts, LoadClient};
+use process_metrics::{Table, processes};
 
-/// How many sockets there are at a time.
-const SOCKETS: u64 = 50;
+/// Simultaneous clients, each with a socket.
+const CLIENTS: u64 = 50;
 
-/// How long it takes, in minutes, unless the environment says otherwise.
+/// The default duration.
 const MINUTES: f64 = 10.0;
 
-/// The part of the time after which everything is warm: pools are filled, buffers have their size.
-const WARM: f64 = 0.2;
+/// The fraction of the time after which pools and buffers have their size.
+const WARM_UP: f64 = 0.2;
 
 fn duration() -> Duration {
     let minutes = match std::env::var("SOAK_MINUTES") {
-        Ok(minutes) => minutes.parse().unwrap_or_else(|_| panic!("SOAK_MINUTES is a number, not {minutes:?}")),
+        Ok(minutes) => minutes.parse().unwrap_or_else(|_| panic!("SOAK_MINUTES must be a number, not {minutes:?}")),
         Err(_) => MINUTES,
     };
     Duration::from_secs_f64(minutes * 60.0)
@@ -40,35 +40,35 @@ fn duration() -> Duration {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "it takes ten minutes; .ci/full runs it"]
-async fn fifty_sockets_chat_for_ten_minutes_and_nothing_grows() {
+async fn memory_and_open_files_stay_constant_under_load() {
     let stack = spawn_blocking(|| Stack::start(&Options::binaries())).await.expect("the stack starts");
-    // Who connects again may be there before the old socket's end was heard of.
-    let limits = Limits { rest_per_minute: 100_000, connections: 2 * SOCKETS as u32, ..Limits::default() };
+    // A client may reconnect before `$disconnect` of its old socket.
+    let limits = Limits { rest_per_minute: 100_000, connections: 2 * CLIENTS as u32, ..Limits::default() };
     let tenant = stack.tenant_with("soak", limits).await;
     let over = Arc::new(AtomicBool::new(false));
-    let chatters = (0..SOCKETS).map(|number| {
-        let mut chatter = Chatter::new(tenant.clone(), number, over.clone());
+    let clients = (0..CLIENTS).map(|number| {
+        let mut client = LoadClient::new(tenant.clone(), number, over.clone());
         tokio::spawn(async move {
-            Box::pin(chatter.chat()).await;
-            chatter.counts
+            Box::pin(client.run()).await;
+            client.counts
         })
     });
-    let chatters = join_all(chatters);
-    let looking = async {
-        let lasts = duration();
-        sleep(lasts.mul_f64(WARM)).await;
-        let mut table = Table::begin(processes(&stack));
-        let rest = lasts.mul_f64((1.0 - WARM) / 2.0);
+    let clients = join_all(clients);
+    let measuring = async {
+        let duration = duration();
+        sleep(duration.mul_f64(WARM_UP)).await;
+        let mut table = Table::start(processes(&stack));
+        let interval = duration.mul_f64((1.0 - WARM_UP) / 2.0);
         for _ in 0..2 {
-            sleep(rest).await;
-            table.look();
+            sleep(interval).await;
+            table.measure();
         }
         over.store(true, Ordering::Relaxed);
         table
     };
-    let (counts, table) = tokio::join!(chatters, looking);
-    let counts = counts.into_iter().map(|counts| counts.expect("it chats to the end"));
-    println!("{}", counts.reduce(chatter::Counts::plus).expect("there were chatters"));
+    let (counts, table) = tokio::join!(clients, measuring);
+    let counts = counts.into_iter().map(|counts| counts.expect("the client ends"));
+    println!("{}", counts.reduce(Counts::plus).expect("there are clients"));
     println!("{table}");
-    table.judge();
+    table.assert_constant();
 }

@@ -1,4 +1,4 @@
-//! Functions that die, and stacks that do.
+//! The local stack restarts its functions and leaves no process behind.
 
 use std::process::{Command, Stdio};
 
@@ -6,8 +6,8 @@ use reqwest::StatusCode;
 use tests::{Options, Stack, eventually};
 
 #[tokio::test]
-async fn a_function_that_dies_is_started_again() {
-    // A stack of its own, since a request that the function dies on gets no answer.
+async fn killed_function_is_restarted() {
+    // Its own stack: a request in flight at the kill gets no response.
     let stack = Stack::start(&Options::binaries());
     let tenant = stack.tenant("supervision").await;
     let chat = tenant.chat("u").await;
@@ -17,23 +17,23 @@ async fn a_function_that_dies_is_started_again() {
 }
 
 #[tokio::test]
-async fn a_stack_that_is_killed_leaves_no_process_behind() {
-    for how in ["-9", "-INT", "-TERM"] {
+async fn killed_stack_leaves_no_process() {
+    for signal_name in ["-9", "-INT", "-TERM"] {
         let stack = Stack::start(&Options::binaries());
         let pids = stack.pids();
         assert!(pids.len() > 10, "{pids:?}");
-        assert!(signal(how, stack.pid()));
-        eventually("all processes are gone", async || !pids.iter().any(|pid| runs(*pid))).await;
+        assert!(signal(signal_name, stack.pid()));
+        eventually("all processes have ended", async || !pids.iter().any(|pid| runs(*pid))).await;
     }
 }
 
-/// Whether a process runs; one that has ended and was not yet waited for does not.
+/// Whether a process runs; a zombie does not.
 fn runs(pid: u32) -> bool {
     let state = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().expect("ps runs").stdout;
     state.first().is_some_and(|state| *state != b'Z')
 }
 
-/// Sends a signal to a process; false when there is none.
+/// Sends a signal to a process; false if it does not exist.
 fn signal(name: &str, pid: u32) -> bool {
     let pid = pid.to_string();
     Command::new("kill").args([name, &pid]).stderr(Stdio::null()).status().expect("kill runs").success()

@@ -1,4 +1,4 @@
-//! `POST /api/v1/chats/{chat_id}/tickets`, and connecting with one.
+//! `POST /api/v1/chats/{chat_id}/tickets`, and connecting with a ticket.
 
 use reqwest::StatusCode;
 use shared::{
@@ -12,21 +12,21 @@ use shared::{
 use tests::Stack;
 
 #[tokio::test]
-async fn an_old_ticket_opens_nothing() {
+async fn expired_ticket_is_refused() {
     let stack = Stack::shared();
-    let tenant = stack.tenant("old ticket").await;
+    let tenant = stack.tenant("expired ticket").await;
     let chat = tenant.chat("u").await;
-    let old = TicketText::generate();
+    let expired = TicketText::generate();
     let grant = ConnectionGrant {
         tenant_id: tenant.id.clone(),
         key: ApiKey::new(&tenant.key).hash(),
         user_id: UserId::parse("u").expect("a user"),
         chat_id: ChatId::parse(&chat).expect("a chat"),
     };
-    stack.connections().put_ticket(&old, grant, Timestamp::now()).await.expect("the table answers");
-    let query = format!("ticket={}", old.reveal());
+    stack.connections().put_ticket(&expired, grant, Timestamp::now()).await.expect("DynamoDB responds");
+    let query = format!("ticket={}", expired.reveal());
     assert_eq!(tenant.connect_with(&query, &[]).await.err(), Some(StatusCode::UNAUTHORIZED));
-    assert_eq!(tenant.connect_with("ticket=tk_never", &[]).await.err(), Some(StatusCode::UNAUTHORIZED));
+    assert_eq!(tenant.connect_with("ticket=tk_unknown", &[]).await.err(), Some(StatusCode::UNAUTHORIZED));
 }
 
 mod black_box {
@@ -34,23 +34,23 @@ mod black_box {
     use reqwest::{Method, StatusCode};
     use serde_json::json;
     use shared::domain::time::Timestamp;
-    use tests::{Answer, Api, Customer};
+    use tests::{Api, Customer, Response};
 
-    async fn ticket(tenant: &Customer, chat: &str) -> Answer {
+    async fn ticket(tenant: &Customer, chat: &str) -> Response {
         tenant.send(tenant.request(Method::POST, &format!("/api/v1/chats/{chat}/tickets"))).await
     }
 
     #[tokio::test]
-    async fn a_ticket_opens_one_socket_for_the_chats_user() {
+    async fn ticket_opens_one_socket_for_the_user_of_the_chat() {
         let api = Api::shared();
         let tenant = api.tenant("tickets").await;
         let chat = tenant.chat("user123").await;
-        let answer = ticket(&tenant, &chat).await;
-        assert_eq!(answer.status, StatusCode::CREATED);
-        let text = answer.body["ticket"].as_str().expect("a ticket");
-        assert_eq!(answer.body["url"], format!("{}?ticket={text}", api.websocket_url()));
-        let lasts = answer.body["expires_at"].as_str().expect("a time").parse::<Timestamp>().expect("RFC 3339");
-        assert!((50_000..=60_000).contains(&lasts.millis_since(Timestamp::now())));
+        let response = ticket(&tenant, &chat).await;
+        assert_eq!(response.status, StatusCode::CREATED);
+        let text = response.body["ticket"].as_str().expect("a ticket");
+        assert_eq!(response.body["url"], format!("{}?ticket={text}", api.websocket_url()));
+        let expires_at = response.body["expires_at"].as_str().expect("a time").parse::<Timestamp>().expect("RFC 3339");
+        assert!((50_000..=60_000).contains(&expires_at.millis_since(Timestamp::now())));
 
         let mut socket = tenant.connect_with(&format!("ticket={text}"), &[]).await.expect("a handshake");
         let established = socket.next_of("connection_established").await;
@@ -64,22 +64,22 @@ mod black_box {
     }
 
     #[tokio::test]
-    async fn of_many_that_use_a_ticket_at_once_one_gets_in() {
+    async fn one_of_simultaneous_connects_with_a_ticket_succeeds() {
         let tenant = Api::shared().tenant("ticket race").await;
         let chat = tenant.chat("u").await;
-        let answer = ticket(&tenant, &chat).await;
-        let query = format!("ticket={}", answer.body["ticket"].as_str().expect("a ticket"));
+        let response = ticket(&tenant, &chat).await;
+        let query = format!("ticket={}", response.body["ticket"].as_str().expect("a ticket"));
         let attempts = join_all((0..10).map(|_| tenant.connect_with(&query, &[]))).await;
         assert_eq!(attempts.iter().filter(|attempt| attempt.is_ok()).count(), 1);
     }
 
     #[tokio::test]
-    async fn there_is_no_ticket_for_what_is_not_the_tenants() {
-        let (owner, stranger) = (Api::shared().tenant("owner").await, Api::shared().tenant("stranger").await);
+    async fn ticket_for_the_chat_of_another_tenant_is_refused() {
+        let (owner, other) = (Api::shared().tenant("owner").await, Api::shared().tenant("other").await);
         let chat = owner.chat("u").await;
-        assert_eq!(ticket(&stranger, &chat).await.code(), "CHAT_NOT_FOUND");
+        assert_eq!(ticket(&other, &chat).await.code(), "CHAT_NOT_FOUND");
         let path = format!("/api/v1/chats/{chat}/tickets");
-        let body = owner.post(&path, &json!({ "user_id": "someone-else" })).await;
-        assert_eq!(body.code(), "UNKNOWN_FIELD", "a ticket is for the chat's own user");
+        let body = owner.post(&path, &json!({ "user_id": "another-user" })).await;
+        assert_eq!(body.code(), "UNKNOWN_FIELD", "a ticket is for the user of the chat");
     }
 }

@@ -1,15 +1,17 @@
 //! `DELETE /api/v1/chats/{chat_id}`.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::join_all;
 use reqwest::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
+use shared::domain::{id::ChatId, time::Timestamp};
 use tests::{Stack, Tenant, eventually};
 
-/// How many items of a chat are left in the table.
+/// How many items of a chat are in the table.
 async fn items_left(stack: &Stack, tenant: &Tenant, chat: &str) -> i32 {
     let query = stack.dynamodb().query().table_name("ChatsTable").key_condition_expression("pk = :pk");
     let query = query.expression_attribute_values(":pk", AttributeValue::S(format!("{}#{chat}", tenant.id)));
-    query.send().await.expect("the table answers").count()
+    query.send().await.expect("DynamoDB responds").count()
 }
 
 async fn until_purged(stack: &Stack, tenant: &Tenant, chat: &str) {
@@ -17,12 +19,12 @@ async fn until_purged(stack: &Stack, tenant: &Tenant, chat: &str) {
 }
 
 #[tokio::test]
-async fn a_deleted_chat_is_gone_at_once_and_for_good() {
+async fn deleted_chat_is_gone_immediately_and_purged_afterwards() {
     let stack = Stack::shared();
     let tenant = stack.tenant("delete").await;
     let chat = tenant.chat("u").await;
     let mut socket = tenant.connect(&chat, "u").await;
-    let id = shared::domain::id::ChatId::parse(&chat).expect("an id");
+    let id = ChatId::parse(&chat).expect("an id");
     for _ in 0..14 {
         stack.exchange(&tenant, &id, "something to purge").await;
     }
@@ -46,14 +48,14 @@ async fn a_deleted_chat_is_gone_at_once_and_for_good() {
 }
 
 #[tokio::test]
-async fn a_running_answer_ends_with_its_chat_and_does_not_come_back() {
+async fn running_generation_ends_with_its_chat_and_leaves_no_items() {
     let stack = Stack::shared();
     let tenant = stack.tenant("delete in mid-stream").await;
-    // Ten minutes of answer.
-    let body = serde_json::json!({ "user_id": "u", "config": { "model": "echo@2" } });
+    // An answer of ten minutes.
+    let body = json!({ "user_id": "u", "config": { "model": "echo@2" } });
     let chat = tenant.chat_with(&body).await;
     let mut socket = tenant.connect(&chat, "u").await;
-    socket.send(&serde_json::json!({ "content": "word ".repeat(1200) })).await;
+    socket.send(&json!({ "content": "word ".repeat(1200) })).await;
     socket.next_of("message_stream_token").await;
     assert_eq!(tenant.delete(&format!("/api/v1/chats/{chat}")).await.status, StatusCode::NO_CONTENT);
 
@@ -63,33 +65,48 @@ async fn a_running_answer_ends_with_its_chat_and_does_not_come_back() {
     until_purged(stack, &tenant, &chat).await;
 }
 
-/// Its sockets may not be reached by whoever deletes the chat, and nobody may be listening: the stream itself looks.
+/// `delete-chat` may not reach the sockets, so the owner of the generation checks the chat itself.
 #[tokio::test]
-async fn a_stream_that_nobody_tells_finds_out_that_its_chat_is_gone() {
+async fn generation_ends_when_its_chat_is_deleted_without_notice() {
     let stack = Stack::shared();
-    let tenant = stack.tenant("untold").await;
-    // Ten minutes of answer.
-    let body = serde_json::json!({ "user_id": "u", "config": { "model": "echo@2" } });
+    let tenant = stack.tenant("without notice").await;
+    // An answer of ten minutes.
+    let body = json!({ "user_id": "u", "config": { "model": "echo@2" } });
     let chat = tenant.chat_with(&body).await;
     let mut socket = tenant.connect(&chat, "u").await;
-    socket.send(&serde_json::json!({ "content": "word ".repeat(1200) })).await;
+    socket.send(&json!({ "content": "word ".repeat(1200) })).await;
     socket.next_of("message_stream_token").await;
 
-    let id = shared::domain::id::ChatId::parse(&chat).expect("an id");
-    let now = shared::domain::time::Timestamp::now();
-    assert!(stack.chats().delete(&tenant.id, &id, now).await.expect("the table answers"));
-    stack.chats().purge(&tenant.id, &id).await.expect("the table answers");
-    // At the end of the answer it would find out in any case.
+    let id = ChatId::parse(&chat).expect("an id");
+    let now = Timestamp::now();
+    assert!(stack.chats().delete(&tenant.id, &id, now).await.expect("DynamoDB responds"));
+    stack.chats().purge(&tenant.id, &id).await.expect("DynamoDB responds");
+    // At its end the generation would notice in any case.
     for tokens in 0.. {
         let event = socket.next().await;
         if event["type"] == "error" {
             assert_eq!(event["error"]["code"], "CHAT_NOT_FOUND");
             break;
         }
-        assert!(tokens < 60, "half a minute later the stream still goes on");
+        assert!(tokens < 60, "the generation still runs half a minute later");
     }
     assert_eq!(socket.next_of("message_stream_ended").await["finish_reason"], "error");
-    assert_eq!(items_left(stack, &tenant, &chat).await, 0, "what it had to say is not stored any more");
+    assert_eq!(items_left(stack, &tenant, &chat).await, 0, "the generation stores nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_simultaneous_transactions_deletes_the_chat() {
+    let stack = Stack::shared();
+    let tenant = stack.tenant("delete race").await;
+    let (kept, doomed) = (tenant.chat("u").await, ChatId::parse(&tenant.chat("u").await).expect("an id"));
+    let deletes = (0..50).map(|_| {
+        let (chats, tenant, doomed) = (stack.chats(), tenant.id.clone(), doomed.clone());
+        tokio::spawn(async move { chats.delete(&tenant, &doomed, Timestamp::now()).await.expect("DynamoDB responds") })
+    });
+    let deleted = join_all(deletes).await;
+    assert_eq!(deleted.iter().filter(|deleted| *deleted.as_ref().expect("it ends")).count(), 1);
+    let page = tenant.get("/api/v1/chats/user/u").await.body;
+    assert_eq!((&page["total"], &page["chats"][0]["chat_id"]), (&1.into(), &kept.into()));
 }
 
 mod black_box {
@@ -97,16 +114,16 @@ mod black_box {
     use tests::Api;
 
     #[tokio::test]
-    async fn another_tenants_chat_cannot_be_deleted() {
-        let (owner, stranger) = (Api::shared().tenant("owner").await, Api::shared().tenant("stranger").await);
+    async fn chat_of_another_tenant_cannot_be_deleted() {
+        let (owner, other) = (Api::shared().tenant("owner").await, Api::shared().tenant("other").await);
         let chat = owner.chat("u").await;
         let path = format!("/api/v1/chats/{chat}");
-        assert_eq!(stranger.delete(&path).await.code(), "CHAT_NOT_FOUND");
+        assert_eq!(other.delete(&path).await.code(), "CHAT_NOT_FOUND");
         assert_eq!(owner.get(&path).await.status, StatusCode::OK);
     }
 
     #[tokio::test]
-    async fn of_two_deletes_at_once_one_wins() {
+    async fn one_of_simultaneous_deletes_succeeds() {
         let tenant = Api::shared().tenant("two deletes").await;
         let chat = tenant.chat("u").await;
         let path = format!("/api/v1/chats/{chat}");
@@ -118,7 +135,7 @@ mod black_box {
     }
 
     #[tokio::test]
-    async fn the_sockets_of_a_deleted_chat_hear_of_it_and_are_closed() {
+    async fn sockets_of_a_deleted_chat_get_an_error_and_are_closed() {
         let tenant = Api::shared().tenant("delete with a socket").await;
         let chat = tenant.chat("u").await;
         let mut socket = tenant.connect(&chat, "u").await;

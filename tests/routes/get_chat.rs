@@ -6,7 +6,7 @@ mod black_box {
     use tests::Api;
 
     #[tokio::test]
-    async fn shows_the_chat_as_it_was_made() {
+    async fn response_equals_that_of_create() {
         let tenant = Api::shared().tenant("get").await;
         let made = tenant.post("/api/v1/chats/", &json!({ "user_id": "u", "title": "T" })).await;
         let chat = made.body["chat_id"].as_str().expect("an id");
@@ -16,7 +16,7 @@ mod black_box {
     }
 
     #[tokio::test]
-    async fn counts_messages() {
+    async fn message_count_and_last_message_time_are_updated() {
         let tenant = Api::shared().tenant("count").await;
         let chat = tenant.chat("u").await;
         tenant.connect(&chat, "u").await.say("Hello").await;
@@ -26,18 +26,18 @@ mod black_box {
     }
 
     #[tokio::test]
-    async fn another_tenants_chat_is_one_that_never_was() {
-        let (owner, stranger) = (Api::shared().tenant("owner").await, Api::shared().tenant("stranger").await);
+    async fn chat_of_another_tenant_looks_like_an_unknown_chat() {
+        let (owner, other) = (Api::shared().tenant("owner").await, Api::shared().tenant("other").await);
         let theirs = owner.chat("u").await;
-        let never = shared::domain::id::ChatId::generate().to_string();
+        let unknown_id = shared::domain::id::ChatId::generate().to_string();
         for path in ["", "/messages"] {
-            let foreign = stranger.get(&format!("/api/v1/chats/{theirs}{path}")).await;
-            let unknown = stranger.get(&format!("/api/v1/chats/{never}{path}")).await;
+            let foreign = other.get(&format!("/api/v1/chats/{theirs}{path}")).await;
+            let unknown = other.get(&format!("/api/v1/chats/{unknown_id}{path}")).await;
             assert_eq!((foreign.status, foreign.code()), (StatusCode::NOT_FOUND, "CHAT_NOT_FOUND"));
-            let plain = |answer: &tests::Answer, id: &str| answer.body["error"].to_string().replace(id, "ID");
-            assert_eq!(plain(&foreign, &theirs), plain(&unknown, &never));
+            let plain = |response: &tests::Response, id: &str| response.body["error"].to_string().replace(id, "ID");
+            assert_eq!(plain(&foreign, &theirs), plain(&unknown, &unknown_id));
         }
-        let odd = stranger.get("/api/v1/chats/no-such-form").await;
-        assert_eq!((odd.status, odd.code()), (StatusCode::NOT_FOUND, "CHAT_NOT_FOUND"));
+        let malformed = other.get("/api/v1/chats/not-a-chat-id").await;
+        assert_eq!((malformed.status, malformed.code()), (StatusCode::NOT_FOUND, "CHAT_NOT_FOUND"));
     }
 }

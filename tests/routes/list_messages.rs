@@ -1,16 +1,26 @@
 //! `GET /api/v1/chats/{chat_id}/messages`.
 
-use tests::Stack;
+use reqwest::StatusCode;
+use serde_json::Value;
+use tests::{Stack, Tenant};
 
-use self::black_box::{listed, seqs};
+async fn listed<Id: Clone>(tenant: &Tenant<Id>, chat: &str, query: &str) -> Value {
+    let response = tenant.get(&format!("/api/v1/chats/{chat}/messages{query}")).await;
+    assert_eq!(response.status, StatusCode::OK, "{}", response.body);
+    response.body
+}
+
+fn seqs(page: &Value) -> Vec<u64> {
+    page["messages"].as_array().expect("messages").iter().filter_map(|message| message["seq"].as_u64()).collect()
+}
 
 #[tokio::test]
-async fn a_page_larger_than_a_function_can_answer_is_cut_and_says_so() {
+async fn page_ends_before_the_response_limit_and_has_more() {
     let stack = Stack::shared();
     let tenant = stack.tenant("large pages").await;
     let chat_name = tenant.chat("u").await;
     let chat = shared::domain::id::ChatId::parse(&chat_name).expect("an id");
-    // Each of these is escaped twice on its way through API Gateway.
+    // A quote is escaped twice on its way through API Gateway.
     let long = "\"".repeat(100_000);
     for _ in 0..20 {
         stack.exchange(&tenant, &chat, &long).await;
@@ -20,7 +30,7 @@ async fn a_page_larger_than_a_function_can_answer_is_cut_and_says_so() {
         let page = listed(&tenant, &chat_name, &format!("?offset={offset}&limit=200")).await;
         assert!(serde_json::to_string(&page.to_string()).expect("text").len() < 6 * 1024 * 1024);
         let seqs = seqs(&page);
-        assert_eq!(seqs.first(), Some(&offset), "no message is left out");
+        assert_eq!(seqs.first(), Some(&offset), "no message is missing");
         offset += seqs.len() as u64;
         if page["has_more"] == false {
             break;
@@ -31,21 +41,13 @@ async fn a_page_larger_than_a_function_can_answer_is_cut_and_says_so() {
 
 mod black_box {
     use reqwest::StatusCode;
-    use serde_json::{Value, json};
-    use tests::{Api, Tenant};
+    use serde_json::json;
+    use tests::Api;
 
-    pub(crate) async fn listed<Id: Clone>(tenant: &Tenant<Id>, chat: &str, query: &str) -> Value {
-        let answer = tenant.get(&format!("/api/v1/chats/{chat}/messages{query}")).await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
-        answer.body
-    }
-
-    pub(crate) fn seqs(page: &Value) -> Vec<u64> {
-        page["messages"].as_array().expect("messages").iter().filter_map(|message| message["seq"].as_u64()).collect()
-    }
+    use super::{listed, seqs};
 
     #[tokio::test]
-    async fn a_new_chat_has_none() {
+    async fn new_chat_has_no_messages() {
         let tenant = Api::shared().tenant("no messages").await;
         let chat = tenant.chat("u").await;
         let expected = json!({ "messages": [], "total": 0, "offset": 0, "limit": 50, "has_more": false });
@@ -54,7 +56,7 @@ mod black_box {
     }
 
     #[tokio::test]
-    async fn an_offset_is_a_place_in_the_chat() {
+    async fn offset_selects_messages_by_position() {
         let tenant = Api::shared().tenant("offsets").await;
         let chat = tenant.chat("u").await;
         let mut socket = tenant.connect(&chat, "u").await;
@@ -80,7 +82,7 @@ mod black_box {
     }
 
     #[tokio::test]
-    async fn a_message_shows_what_is_known_of_it() {
+    async fn message_has_all_its_fields() {
         let tenant = Api::shared().tenant("fields").await;
         let chat = tenant.chat("u").await;
         let events = tenant.connect(&chat, "u").await.say("Hello there").await;
@@ -107,7 +109,7 @@ mod black_box {
     }
 
     #[tokio::test]
-    async fn bad_parameters_are_refused() {
+    async fn invalid_parameter_is_refused() {
         let tenant = Api::shared().tenant("bad parameters").await;
         let chat = tenant.chat("u").await;
         for (query, code) in [
@@ -118,8 +120,8 @@ mod black_box {
             ("?order=newest", "INVALID_PARAMETER"),
             ("?cursor=x", "UNKNOWN_FIELD"),
         ] {
-            let answer = tenant.get(&format!("/api/v1/chats/{chat}/messages{query}")).await;
-            assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, code), "{query}");
+            let response = tenant.get(&format!("/api/v1/chats/{chat}/messages{query}")).await;
+            assert_eq!((response.status, response.code()), (StatusCode::BAD_REQUEST, code), "{query}");
         }
     }
 }

@@ -4,26 +4,35 @@ use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 use shared::{
     domain::{chat::NewChat, input::Fields, time::Timestamp},
     storage::CreateResult,
 };
-use tests::Stack;
+use tests::{Stack, Tenant};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use self::black_box::{ids, listed};
+async fn listed<Id: Clone>(tenant: &Tenant<Id>, user: &str, query: &str) -> Value {
+    let response = tenant.get(&format!("/api/v1/chats/user/{user}{query}")).await;
+    assert_eq!(response.status, StatusCode::OK, "{}", response.body);
+    response.body
+}
 
-/// As many chats as a page may have can be more than a function can answer.
+fn ids(page: &Value) -> Vec<&str> {
+    page["chats"].as_array().expect("chats").iter().filter_map(|chat| chat["chat_id"].as_str()).collect()
+}
+
+/// 200 chats can exceed the response limit of a function.
 #[tokio::test]
-async fn a_page_ends_where_an_answer_does() {
+async fn page_ends_before_the_response_limit_and_has_more() {
     const CHATS: usize = 90;
     let stack = Stack::shared();
     let (tenant, chats) = (stack.tenant("large chats").await, stack.chats());
-    // A quote is one byte to us and four in a function's answer.
+    // A quote is one byte here and four in a function's response.
     let body = json!({ "user_id": "u", "config": { "system_prompt": "\"".repeat(16 * 1024) } }).to_string();
     let large = NewChat::read(Fields::from_json(body.as_bytes()).expect("JSON")).expect("a chat");
     let created = join_all((0..CHATS).map(|_| chats.create(&tenant.id, large.clone(), None, Timestamp::now()))).await;
@@ -39,29 +48,29 @@ async fn a_page_ends_where_an_answer_does() {
     assert_eq!(all.len(), CHATS);
 }
 
-/// The index follows a moment later, while `total` counts at once. Here it does not follow at all.
+/// The index is eventually consistent, `total` is not. Here the index entry never arrives.
 #[tokio::test]
-async fn a_chat_that_is_counted_but_not_listed_yet_is_not_promised() {
+async fn chat_missing_in_the_index_does_not_set_has_more() {
     let stack = Stack::shared();
-    let tenant = stack.tenant("lag").await;
+    let tenant = stack.tenant("index lag").await;
     let (listed_chat, late) = (tenant.chat("u").await, tenant.chat("u").await);
     let key = |name: &str, value: String| (name.to_owned(), AttributeValue::S(value));
     let key = HashMap::from([key("pk", format!("{}#{late}", tenant.id)), key("sk", "~state".to_owned())]);
     let update = stack.dynamodb().update_item().table_name("ChatsTable").set_key(Some(key));
     let update = update.update_expression("REMOVE active_at");
-    update.send().await.expect("the table answers");
+    update.send().await.expect("DynamoDB responds");
 
     let page = listed(&tenant, "u", "").await;
     assert_eq!((ids(&page), &page["total"]), (vec![listed_chat.as_str()], &2.into()));
-    assert_eq!(page["has_more"], false, "who goes on as long as there is more comes to an end");
+    assert_eq!(page["has_more"], false, "a client that follows has_more stops");
     let next = listed(&tenant, "u", "?offset=1").await;
     assert_eq!((ids(&next).len(), &next["has_more"]), (0, &false.into()));
 }
 
-/// `.` and `..` may name users, but mean something else in a path, escaped or not, to most clients: RFC 3986 takes such
-/// segments out before they are sent. A client that leaves paths alone gets there.
+/// Most clients remove the path segments `.` and `..`, escaped or not (RFC 3986, section 5.2.4). A client that does not
+/// reaches users with these names.
 #[tokio::test]
-async fn users_named_like_path_segments_are_there_for_clients_that_leave_paths_alone() {
+async fn users_named_like_dot_segments_can_be_listed() {
     let stack = Stack::shared();
     let tenant = stack.tenant("dots").await;
     for user in [".", ".."] {
@@ -72,10 +81,10 @@ async fn users_named_like_path_segments_are_there_for_clients_that_leave_paths_a
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {}\r\nConnection: close\r\n\r\n", tenant.key);
         stream.write_all(request.as_bytes()).await.expect("the gateway reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("the gateway answers");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
-        assert!(head.starts_with("HTTP/1.1 200 "), "{answer}");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.expect("the gateway responds");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a response");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{text}");
         let page: Value = serde_json::from_str(body).expect("JSON");
         assert_eq!((&page["total"], &page["chats"][0]["user_id"]), (&1.into(), &user.into()));
     }
@@ -83,27 +92,18 @@ async fn users_named_like_path_segments_are_there_for_clients_that_leave_paths_a
 
 mod black_box {
     use reqwest::StatusCode;
-    use serde_json::Value;
-    use tests::{Api, Tenant};
+    use tests::Api;
 
-    pub(crate) async fn listed<Id: Clone>(tenant: &Tenant<Id>, user: &str, query: &str) -> Value {
-        let answer = tenant.get(&format!("/api/v1/chats/user/{user}{query}")).await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
-        answer.body
-    }
-
-    pub(crate) fn ids(page: &Value) -> Vec<&str> {
-        page["chats"].as_array().expect("chats").iter().filter_map(|chat| chat["chat_id"].as_str()).collect()
-    }
+    use super::{ids, listed};
 
     #[tokio::test]
-    async fn lists_the_most_recently_active_first() {
+    async fn most_recently_active_chat_comes_first() {
         let tenant = Api::shared().tenant("activity").await;
         let (first, second, third) = (tenant.chat("u").await, tenant.chat("u").await, tenant.chat("u").await);
         tenant.chat("other").await;
         assert_eq!(ids(&listed(&tenant, "u", "").await), [&third, &second, &first]);
 
-        tenant.connect(&first, "u").await.say("I am back").await;
+        tenant.connect(&first, "u").await.say("Hello again").await;
         let page = listed(&tenant, "u", "").await;
         assert_eq!(ids(&page), [&first, &third, &second]);
         assert_eq!(page["chats"][0]["message_count"], 2);
@@ -111,7 +111,7 @@ mod black_box {
     }
 
     #[tokio::test]
-    async fn pages_say_how_many_there_are() {
+    async fn page_has_total_and_has_more() {
         let tenant = Api::shared().tenant("pages").await;
         for _ in 0..5 {
             tenant.chat("u").await;
@@ -129,12 +129,12 @@ mod black_box {
         assert_eq!((ids(&last).len(), &last["has_more"]), (2, &false.into()));
         let past = listed(&tenant, "u", "?offset=100").await;
         assert_eq!((ids(&past).len(), &past["total"], &past["has_more"]), (0, &5.into(), &false.into()));
-        let nobody = listed(&tenant, "nobody", "").await;
-        assert_eq!((ids(&nobody).len(), &nobody["total"]), (0, &0.into()));
+        let unknown_user = listed(&tenant, "unknown", "").await;
+        assert_eq!((ids(&unknown_user).len(), &unknown_user["total"]), (0, &0.into()));
     }
 
     #[tokio::test]
-    async fn deleted_chats_are_neither_listed_nor_counted() {
+    async fn deleted_chat_is_neither_listed_nor_counted() {
         let tenant = Api::shared().tenant("deleted").await;
         let (kept, deleted) = (tenant.chat("u").await, tenant.chat("u").await);
         tenant.delete(&format!("/api/v1/chats/{deleted}")).await;
@@ -143,14 +143,14 @@ mod black_box {
     }
 
     #[tokio::test]
-    async fn tenants_share_no_users() {
+    async fn users_of_two_tenants_are_separate() {
         let (one, two) = (Api::shared().tenant("one").await, Api::shared().tenant("two").await);
         one.chat("u").await;
         assert_eq!(listed(&two, "u", "").await["total"], 0);
     }
 
     #[tokio::test]
-    async fn bad_parameters_are_refused() {
+    async fn invalid_parameter_is_refused() {
         let tenant = Api::shared().tenant("bad parameters").await;
         for (path, code) in [
             ("/api/v1/chats/user/u?limit=0", "INVALID_PARAMETER"),
@@ -161,10 +161,10 @@ mod black_box {
             ("/api/v1/chats/user/u?page=2", "UNKNOWN_FIELD"),
             ("/api/v1/chats/user/a%20b", "INVALID_PARAMETER"),
         ] {
-            let answer = tenant.get(path).await;
-            assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, code), "{path}");
+            let response = tenant.get(path).await;
+            assert_eq!((response.status, response.code()), (StatusCode::BAD_REQUEST, code), "{path}");
         }
         let escaped = tenant.get("/api/v1/chats/user/a%40b").await;
-        assert_eq!(escaped.status, StatusCode::OK, "an escaped @ is an @");
+        assert_eq!(escaped.status, StatusCode::OK, "%40 is decoded");
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo chat dev` as a person runs it: with `cargo lambda watch` and its hot reload.
+//! `cargo chat dev` with `cargo lambda watch` and hot reload.
 
 use std::{
     fs, io,
@@ -10,7 +10,7 @@ use serde_json::json;
 use tests::{Options, Stack, eventually};
 
 #[tokio::test]
-async fn a_change_of_the_source_is_felt_sockets_stay_open_and_data_stays_for_the_next_start() {
+async fn source_change_is_reloaded_with_sockets_open_and_data_survives_a_restart() {
     let copy = Copy::of_this_workspace();
     let options = Options { workspace: copy.path.clone(), target: copy.path.join("target"), arguments: Vec::new() };
     let stack = Stack::start(&options);
@@ -18,11 +18,11 @@ async fn a_change_of_the_source_is_felt_sockets_stay_open_and_data_stays_for_the
     let chat = tenant.chat("u").await;
     let mut socket = tenant.connect(&chat, "u").await;
     socket.say("before").await;
-    let not_found = async || tenant.get("/nowhere").await.body["error"]["details"]["path"].clone();
-    assert_eq!(not_found().await, "/nowhere");
+    let not_found = async || tenant.get("/unknown").await.body["error"]["details"]["path"].clone();
+    assert_eq!(not_found().await, "/unknown");
 
     copy.replace("functions/fallback/src/handler.rs", "request.raw_http_path()", "\"/reloaded\"");
-    eventually("the change is felt", async || not_found().await == "/reloaded").await;
+    eventually("the change is loaded", async || not_found().await == "/reloaded").await;
 
     socket.send(&json!({ "content": "after" })).await;
     assert_eq!(socket.next_of("message_stream_ended").await["content"], "You said: after");
@@ -33,7 +33,7 @@ async fn a_change_of_the_source_is_felt_sockets_stay_open_and_data_stays_for_the
     assert_eq!(kept.body["total"], 4, "{}", kept.body);
 }
 
-/// A copy of this workspace that a test may change, with the dependencies compiled so far.
+/// A copy of this workspace that a test may change, with its compiled dependencies.
 struct Copy {
     path: PathBuf,
 }
@@ -51,7 +51,7 @@ impl Copy {
         for file in String::from_utf8(listed.stdout).expect("names are text").lines() {
             let (from, to) = (options.workspace.join(file), copy.path.join(file));
             if from.exists() {
-                fs::create_dir_all(to.parent().expect("files are in folders")).expect("folders can be made");
+                fs::create_dir_all(to.parent().expect("files are in folders")).expect("folders can be created");
                 fs::copy(&from, &to).expect("files can be copied");
             }
         }
@@ -64,7 +64,7 @@ impl Copy {
 
     fn replace(&self, file: &str, from: &str, to: &str) {
         let file = self.path.join(file);
-        let source = fs::read_to_string(&file).expect("the source is there");
+        let source = fs::read_to_string(&file).expect("the source is readable");
         assert!(source.contains(from), "{file:?} has changed; adapt this test");
         fs::write(&file, source.replace(from, to)).expect("the source can be written");
     }
@@ -78,8 +78,8 @@ impl Drop for Copy {
     }
 }
 
-/// Links a tree of files. Cargo knows compiled dependencies by what they were compiled from, not by where they lie;
-/// it replaces files and does not write into them, so the originals stay as they are.
+/// Hard-links a tree of files. Cargo identifies compiled dependencies by their sources, not their place; it replaces files and
+/// never writes into them, so the originals stay unchanged.
 fn link(from: &Path, to: &Path) -> io::Result<()> {
     if !from.is_dir() {
         return Ok(());
@@ -93,7 +93,7 @@ fn link(from: &Path, to: &Path) -> io::Result<()> {
         } else if entry.file_type()?.is_symlink() {
             continue;
         } else if let Err(error) = fs::hard_link(entry.path(), target) {
-            // Another test's cargo may have replaced it just now.
+            // Cargo in another test may replace the file.
             if error.kind() != io::ErrorKind::NotFound {
                 return Err(error);
             }

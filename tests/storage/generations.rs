@@ -1,5 +1,4 @@
-//! The leases of streams, at the tables, with the time given: who may write an answer, and what becomes of one whose
-//! streamer is gone.
+//! Generation leases and takeover in the table, at chosen times.
 
 use std::time::Duration;
 
@@ -12,49 +11,51 @@ use shared::{
         message::{FinishReason, Message, Status, Usage},
         time::Timestamp,
     },
-    storage::{AppendResult, ChatPosition, Exchange, FinishResult, GenerationLease, NewMessage, Outcome, Takeover},
+    storage::{
+        AppendResult, ChatPosition, CommandPoll, Exchange, FinishResult, GenerationLease, NewMessage, Outcome, Takeover,
+    },
 };
 use tests::{Stack, Tenant};
 
-/// A chat with an answer that is being streamed.
-struct Streaming {
+/// A chat with a running generation.
+struct RunningChat {
     tenant: Tenant,
     chat: ChatId,
     exchange: Box<Exchange>,
     lease: GenerationLease,
-    begun: Timestamp,
+    started: Timestamp,
 }
 
-impl Streaming {
-    async fn begun_at(name: &str, begun: Timestamp) -> Self {
+impl RunningChat {
+    async fn started_at(name: &str, started: Timestamp) -> Self {
         let stack = Stack::shared();
         let tenant = stack.tenant(name).await;
         let chat = ChatId::parse(&tenant.chat("u").await).expect("an id");
         let new = NewMessage { content: "Hello", client_id: None, model: "test" };
-        let appended = stack.chats().append(&tenant.id, &chat, ChatPosition::default(), new, begun).await;
-        let AppendResult::Stored(exchange) = appended.expect("the table answers") else { panic!("not stored") };
+        let appended = stack.chats().append(&tenant.id, &chat, ChatPosition::default(), new, started).await;
+        let AppendResult::Stored(exchange) = appended.expect("DynamoDB responds") else { panic!("not stored") };
         let lease = stack.chats().lease(&tenant.id, &chat, &exchange.generation);
-        Self { tenant, chat, exchange, lease, begun }
+        Self { tenant, chat, exchange, lease, started }
     }
 
     fn after(&self, seconds: u64) -> Timestamp {
-        self.begun.plus(Duration::from_secs(seconds))
+        self.started.plus(Duration::from_secs(seconds))
     }
 
     async fn save(&self, text: &str, seconds: u64) -> bool {
-        self.lease.save(text, self.after(seconds)).await.expect("the table answers")
+        self.lease.save(text, self.after(seconds)).await.expect("DynamoDB responds")
     }
 
     async fn take_over(&self, status: Status, seconds: u64) -> Takeover {
         let id = &self.exchange.generation.message_id;
         let chats = Stack::shared().chats();
-        chats.take_over(&self.tenant.id, &self.chat, id, status, self.after(seconds)).await.expect("the table answers")
+        chats.take_over(&self.tenant.id, &self.chat, id, status, self.after(seconds)).await.expect("DynamoDB responds")
     }
 
     async fn ended(&self, status: Status, seconds: u64) -> Message {
         match self.take_over(status, seconds).await {
             Takeover::Ended { answer, .. } => answer.message,
-            other => panic!("not ended: {other:?}"),
+            other => panic!("not taken over: {other:?}"),
         }
     }
 
@@ -66,15 +67,15 @@ impl Streaming {
             usage: Usage::default(),
             first_token_ms: None,
         };
-        self.lease.finish(&outcome, Timestamp::now()).await.expect("the table answers")
+        self.lease.finish(&outcome, Timestamp::now()).await.expect("DynamoDB responds")
     }
 
-    /// The sort keys of all of the chat's items.
+    /// The sort keys of the chat's items.
     async fn items(&self) -> Vec<String> {
         let query = Stack::shared().dynamodb().query().table_name("ChatsTable").key_condition_expression("pk = :pk");
         let pk = AttributeValue::S(format!("{}#{}", self.tenant.id, self.chat));
         let output = query.expression_attribute_values(":pk", pk).consistent_read(true).send().await;
-        let items = output.expect("the table answers").items.unwrap_or_default();
+        let items = output.expect("DynamoDB responds").items.unwrap_or_default();
         items.iter().map(|item| item["sk"].as_s().expect("a text").clone()).collect()
     }
 
@@ -84,116 +85,83 @@ impl Streaming {
 }
 
 #[tokio::test]
-async fn a_streamer_that_lost_its_lease_writes_nothing_more() {
-    let stream = Streaming::begun_at("fenced", Timestamp::now()).await;
-    assert!(stream.save("One ", 1).await && stream.save("two ", 2).await);
-    let ended = stream.ended(Status::Interrupted, 2 + 15 + 5).await;
+async fn owner_without_its_lease_writes_nothing() {
+    let running = RunningChat::started_at("fenced", Timestamp::now()).await;
+    assert!(running.save("One ", 1).await && running.save("two ", 2).await);
+    let ended = running.ended(Status::Interrupted, 2 + 15 + 5).await;
     assert_eq!((ended.status, ended.content.as_str()), (Status::Interrupted, "One two "));
-    assert!(!stream.save("three", 23).await);
-    assert!(!stream.lease.renew(stream.after(23)).await.expect("the table answers"));
-    assert_eq!(stream.finish("One two three").await, FinishResult::Lost);
-    let listed = stream.listed().await;
+    assert!(!running.save("three", 23).await);
+    assert!(!running.lease.renew(running.after(23)).await.expect("DynamoDB responds"));
+    assert_eq!(running.finish("One two three").await, FinishResult::Lost);
+    let listed = running.listed().await;
     assert_eq!((&listed["status"], &listed["content"]), (&json!("interrupted"), &json!("One two ")));
-    let items = stream.items().await;
-    assert!(items.iter().all(|sk| !sk.starts_with("a#")), "the pieces are folded: {items:?}");
+    let items = running.items().await;
+    assert!(items.iter().all(|sk| !sk.starts_with("a#")), "the chunks are folded: {items:?}");
 }
 
 #[tokio::test]
-async fn a_lease_is_left_alone_until_it_has_lapsed_for_a_while() {
-    let stream = Streaming::begun_at("renewed", Timestamp::now()).await;
-    assert!(matches!(stream.take_over(Status::Interrupted, 19).await, Takeover::StillOwned));
-    assert!(stream.lease.renew(stream.after(10)).await.expect("the table answers"));
-    assert!(matches!(stream.take_over(Status::Interrupted, 29).await, Takeover::StillOwned));
-    assert_eq!(stream.ended(Status::Cancelled, 30).await.finish_reason, Some(FinishReason::Cancelled));
+async fn takeover_waits_until_5_seconds_after_the_expiry() {
+    let running = RunningChat::started_at("renewed", Timestamp::now()).await;
+    assert!(matches!(running.take_over(Status::Interrupted, 19).await, Takeover::StillOwned));
+    assert!(running.lease.renew(running.after(10)).await.expect("DynamoDB responds"));
+    assert!(matches!(running.take_over(Status::Interrupted, 29).await, Takeover::StillOwned));
+    assert_eq!(running.ended(Status::Cancelled, 30).await.finish_reason, Some(FinishReason::Cancelled));
 }
 
 #[tokio::test]
-async fn of_several_who_take_over_one_ends_the_answer_and_all_see_its_end() {
-    let stream = Streaming::begun_at("taken over", Timestamp::now()).await;
-    assert!(stream.save("So far", 1).await);
-    let ended = join_all((0..8).map(|_| stream.take_over(Status::Interrupted, 60))).await;
-    let mut tellers = 0;
-    for lapsed in ended {
-        // Who comes when it is just over need not know how.
-        let Takeover::Ended { answer, record } = lapsed else { continue };
+async fn one_of_simultaneous_takeovers_ends_the_generation() {
+    let running = RunningChat::started_at("taken over", Timestamp::now()).await;
+    assert!(running.save("So far", 1).await);
+    let ended = join_all((0..8).map(|_| running.take_over(Status::Interrupted, 60))).await;
+    let mut winners = 0;
+    for takeover in ended {
+        // The others may find that no generation is running.
+        let Takeover::Ended { answer, record } = takeover else { continue };
         assert_eq!((answer.message.status, answer.message.content.as_str()), (Status::Interrupted, "So far"));
-        tellers += usize::from(record.is_some());
+        winners += usize::from(record.is_some());
     }
-    assert_eq!(tellers, 1, "one of them tells the sockets");
+    assert_eq!(winners, 1, "one of them posts the end");
     let chats = Stack::shared().chats();
-    let running = chats.running(&stream.tenant.id, &stream.chat, &stream.exchange.generation.message_id).await;
-    assert!(running.expect("the table answers").is_none());
+    let running = chats.running(&running.tenant.id, &running.chat, &running.exchange.generation.message_id).await;
+    assert!(running.expect("DynamoDB responds").is_none());
 }
 
 #[tokio::test]
-async fn readers_see_what_is_saved_and_from_the_lapse_on_that_it_was_interrupted() {
-    let stream = Streaming::begun_at("read while it streams", Timestamp::now()).await;
-    assert!(stream.save("Grüße ", 1).await && stream.save("👩‍👩‍👧", 2).await);
-    let listed = stream.listed().await;
+async fn running_generation_is_listed_as_streaming_and_after_expiry_as_interrupted() {
+    let running = RunningChat::started_at("listed while running", Timestamp::now()).await;
+    assert!(running.save("Grüße ", 1).await && running.save("👩‍👩‍👧", 2).await);
+    let listed = running.listed().await;
     assert_eq!((&listed["status"], &listed["content"]), (&json!("streaming"), &json!("Grüße 👩‍👩‍👧")));
 
     let long_ago = Timestamp::from_millis(Timestamp::now().as_millis() - 16_000);
-    let stream = Streaming::begun_at("read after its streamer died", long_ago).await;
-    let listed = stream.listed().await;
+    let running = RunningChat::started_at("listed after expiry", long_ago).await;
+    let listed = running.listed().await;
     assert_eq!((&listed["status"], &listed["finish_reason"]), (&json!("interrupted"), &json!("error")));
-    assert!(stream.save("It lives", 16).await, "reading took nothing away");
+    assert!(running.save("It lives", 16).await, "reading does not write");
 }
 
 #[tokio::test]
-async fn a_streamer_that_died_before_it_tidied_up_is_tidied_up_after() {
-    let stream = Streaming::begun_at("untidy", Timestamp::now()).await;
-    assert!(stream.save("So far", 1).await);
-    assert_eq!(stream.finish("So far, so good").await, FinishResult::Stored);
-    let soon = stream.take_over(Status::Interrupted, 10).await;
-    assert!(matches!(soon, Takeover::StillOwned), "it may be just tidying up");
-    let ended = stream.ended(Status::Interrupted, 60).await;
+async fn takeover_removes_the_items_of_a_finished_generation() {
+    let running = RunningChat::started_at("finished, not tidied", Timestamp::now()).await;
+    assert!(running.save("So far", 1).await);
+    assert_eq!(running.finish("So far, so good").await, FinishResult::Stored);
+    let soon = running.take_over(Status::Interrupted, 10).await;
+    assert!(matches!(soon, Takeover::StillOwned), "the owner may still remove them");
+    let ended = running.ended(Status::Interrupted, 60).await;
     assert_eq!((ended.status, ended.content.as_str()), (Status::Complete, "So far, so good"));
-    assert_eq!(stream.items().await, ["m#0000000000", "m#0000000001", "~profile", "~state"]);
+    assert_eq!(running.items().await, ["m#0000000000", "m#0000000001", "~profile", "~state"]);
 }
 
 #[tokio::test]
-async fn nothing_of_a_stream_comes_back_into_a_chat_that_was_deleted() {
-    let stream = Streaming::begun_at("deleted", Timestamp::now()).await;
-    assert!(stream.save("One", 1).await);
+async fn generation_of_a_deleted_chat_stores_nothing() {
+    let running = RunningChat::started_at("deleted", Timestamp::now()).await;
+    assert!(running.save("One", 1).await);
     let chats = Stack::shared().chats();
-    assert!(chats.delete(&stream.tenant.id, &stream.chat, Timestamp::now()).await.expect("the table answers"));
-    assert!(matches!(
-        stream.lease.poll_commands().await.expect("the table answers"),
-        shared::storage::CommandPoll::Deleted
-    ));
-    chats.purge(&stream.tenant.id, &stream.chat).await.expect("the table answers");
-    assert!(!stream.save("two", 2).await);
-    assert_eq!(stream.finish("One two").await, FinishResult::Lost);
-    stream.lease.tidy().await.expect("there is nothing to tidy up");
-    assert_eq!(stream.items().await, Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn the_next_message_ends_what_has_lapsed_and_says_so() {
-    let stack = Stack::shared();
-    let tenant = stack.tenant("lapsed four").await;
-    let chat = tenant.chat("u").await;
-    let id = ChatId::parse(&chat).expect("an id");
-    let long_ago = Timestamp::from_millis(Timestamp::now().as_millis() - 60_000);
-    for _ in 0..4 {
-        let new = NewMessage { content: "Hello", client_id: None, model: "test" };
-        let appended = stack.chats().append(&tenant.id, &id, ChatPosition::default(), new, long_ago).await;
-        let AppendResult::Stored(exchange) = appended.expect("the table answers") else { panic!("not stored") };
-        let lease = stack.chats().lease(&tenant.id, &id, &exchange.generation);
-        assert!(lease.save("What came", long_ago).await.expect("the table answers"));
-    }
-    let mut socket = tenant.connect(&chat, "u").await;
-    assert_eq!(socket.next().await["active_streams"], json!([]), "none of them lives");
-    socket.send(&json!({ "content": "Are you there?" })).await;
-    let mut ends = Vec::new();
-    while ends.len() < 5 {
-        ends.push(socket.next_of("message_stream_ended").await);
-    }
-    let interrupted: Vec<_> = ends.iter().filter(|end| end["finish_reason"] == "error").collect();
-    assert_eq!(interrupted.len(), 4);
-    assert!(interrupted.iter().all(|end| end["content"] == "What came"));
-    let listed = tenant.get(&format!("/api/v1/chats/{chat}/messages")).await.body["messages"].clone();
-    let statuses: Vec<_> = (0..10).map(|seq| listed[seq]["status"].as_str().expect("a status")).collect();
-    let (said, cut) = ("complete", "interrupted");
-    assert_eq!(statuses, [said, cut, said, cut, said, cut, said, cut, said, said]);
+    assert!(chats.delete(&running.tenant.id, &running.chat, Timestamp::now()).await.expect("DynamoDB responds"));
+    assert!(matches!(running.lease.poll_commands().await.expect("DynamoDB responds"), CommandPoll::Deleted));
+    chats.purge(&running.tenant.id, &running.chat).await.expect("DynamoDB responds");
+    assert!(!running.save("two", 2).await);
+    assert_eq!(running.finish("One two").await, FinishResult::Lost);
+    running.lease.tidy().await.expect("no items are no error");
+    assert_eq!(running.items().await, Vec::<String>::new());
 }

@@ -1,4 +1,4 @@
-//! `maintenance`: what was left half done is finished, and nothing else is touched.
+//! Maintenance finishes interrupted work and changes nothing else.
 
 use std::{
     collections::BTreeSet,
@@ -9,9 +9,10 @@ use std::{
     time::Duration,
 };
 
+use serde_json::{Value, json};
 use shared::{
     domain::{
-        id::ChatId,
+        id::{ChatId, UserId},
         message::Status,
         pagination::{Order, PageRequest},
         time::Timestamp,
@@ -19,389 +20,395 @@ use shared::{
     maintenance::{Report, StopTime},
     storage::{RegenerateResult, TenantStatus},
 };
-use tests::{Household, Lambda, Proxy, Resident, Stack, eventually};
+use tests::{Fault, FaultProxy, LambdaRuntime, Stack, TableFixture, TenantFixture, eventually};
 use tokio::sync::Notify;
-
-use crate::resilience::between::{Between, Fate};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const PAGE: PageRequest = PageRequest { offset: 0, limit: 200, order: Order::Asc };
 
-fn enough() -> StopTime {
+fn no_stop() -> StopTime {
     StopTime::within(Duration::from_secs(600))
 }
 
-async fn statuses(house: &Household, tenant: &Resident, chat: &ChatId, now: Timestamp) -> Vec<(Status, String)> {
+async fn statuses(
+    tables: &TableFixture,
+    tenant: &TenantFixture,
+    chat: &ChatId,
+    now: Timestamp,
+) -> Vec<(Status, String)> {
     let (messages, _) =
-        house.chats().messages(&tenant.id, chat, PAGE, now).await.expect("the table answers").expect("a chat");
+        tables.chats().messages(&tenant.id, chat, PAGE, now).await.expect("DynamoDB responds").expect("a chat");
     messages.into_iter().map(|message| (message.status, message.content)).collect()
 }
 
 #[tokio::test]
-async fn a_delete_that_was_cut_off_is_finished() {
-    let house = Household::with_sockets(&["one"]).await;
-    let (tenant, now) = (house.tenant().await, Timestamp::now());
-    let (doomed, other) = (house.chat(&tenant, "u", now).await, house.chat(&tenant, "u", now).await);
+async fn interrupted_delete_is_finished() {
+    let tables = TableFixture::with_sockets(&["one"]).await;
+    let (tenant, now) = (tables.tenant().await, Timestamp::now());
+    let (deleted, other) = (tables.chat(&tenant, "u", now).await, tables.chat(&tenant, "u", now).await);
     for _ in 0..20 {
-        house.exchange(&tenant, &doomed, now).await;
+        tables.exchange(&tenant, &deleted, now).await;
     }
-    house.socket(&tenant, &doomed, "one", now).await;
-    assert!(house.chats().delete(&tenant.id, &doomed, now).await.expect("the table answers"));
+    tables.connection(&tenant, &deleted, "one", now).await;
+    assert!(tables.chats().delete(&tenant.id, &deleted, now).await.expect("DynamoDB responds"));
 
-    assert_eq!(house.keep_house(now.plus(9 * MINUTE)).await.chats_purged, 0, "whoever deletes it is just at it");
-    let done = house.keep_house(now.plus(11 * MINUTE)).await;
-    assert_eq!((done.chats_purged, done.chats_expired), (1, 0));
-    let left = house.keys("ChatsTable").await;
-    assert!(left.iter().all(|key| !key.contains(doomed.as_str())) && left.len() == 3, "{left:?}");
-    assert_eq!(house.management.posts("one")[0].event["error"]["code"], "CHAT_NOT_FOUND");
-    assert!(house.management.is_closed("one"));
-    assert_eq!(statuses(&house, &tenant, &other, now).await, []);
-    assert!(house.agenda("ChatsTable").await.is_empty());
+    assert_eq!(tables.maintain(now.plus(9 * MINUTE)).await.chats_purged, 0, "delete-chat may still be purging");
+    let report = tables.maintain(now.plus(11 * MINUTE)).await;
+    assert_eq!((report.chats_purged, report.chats_expired), (1, 0));
+    let left = tables.keys("ChatsTable").await;
+    assert!(left.iter().all(|key| !key.contains(deleted.as_str())) && left.len() == 3, "{left:?}");
+    assert_eq!(tables.management.posts("one")[0].event["error"]["code"], "CHAT_NOT_FOUND");
+    assert!(tables.management.is_closed("one"));
+    assert_eq!(statuses(&tables, &tenant, &other, now).await, []);
+    assert!(tables.queued("ChatsTable").await.is_empty());
 }
 
 #[tokio::test]
-async fn an_answer_whose_streamer_died_is_ended_where_nobody_looks() {
-    let house = Household::with_sockets(&["two"]).await;
-    let (tenant, now) = (house.tenant().await, Timestamp::now());
-    let chat = house.chat(&tenant, "u", now).await;
-    let exchange = house.say(&tenant, &chat, now).await;
-    let lease = house.chats().lease(&tenant.id, &chat, &exchange.generation);
-    assert!(lease.save("As far as it came", now).await.expect("the table answers"));
-    house.socket(&tenant, &chat, "two", Timestamp::now()).await;
+async fn generation_of_a_lost_owner_is_ended_without_a_client() {
+    let tables = TableFixture::with_sockets(&["two"]).await;
+    let (tenant, now) = (tables.tenant().await, Timestamp::now());
+    let chat = tables.chat(&tenant, "u", now).await;
+    let exchange = tables.append(&tenant, &chat, now).await;
+    let lease = tables.chats().lease(&tenant.id, &chat, &exchange.generation);
+    assert!(lease.save("The saved text", now).await.expect("DynamoDB responds"));
+    tables.connection(&tenant, &chat, "two", Timestamp::now()).await;
 
-    assert_eq!(house.keep_house(now.plus(14 * MINUTE)).await.answers_ended, 0);
-    assert_eq!(house.keep_house(now.plus(16 * MINUTE)).await.answers_ended, 1);
-    assert!(!lease.renew(now).await.expect("the table answers"), "it is over for good");
-    let expected = [(Status::Complete, "Hello".to_owned()), (Status::Interrupted, "As far as it came".to_owned())];
-    assert_eq!(statuses(&house, &tenant, &chat, now).await, expected);
-    let told: Vec<_> = house.management.posts("two").into_iter().map(|post| post.event["type"].clone()).collect();
-    assert_eq!(told, ["error", "message_stream_ended"]);
-    assert!(house.agenda("ChatsTable").await.is_empty());
-    assert!(house.chats().remains(&tenant.id, &chat).await.is_ok());
+    assert_eq!(tables.maintain(now.plus(14 * MINUTE)).await.answers_ended, 0);
+    assert_eq!(tables.maintain(now.plus(16 * MINUTE)).await.answers_ended, 1);
+    assert!(!lease.renew(now).await.expect("DynamoDB responds"), "its lease is gone");
+    let expected = [(Status::Complete, "Hello".to_owned()), (Status::Interrupted, "The saved text".to_owned())];
+    assert_eq!(statuses(&tables, &tenant, &chat, now).await, expected);
+    let types: Vec<_> = tables.management.posts("two").into_iter().map(|post| post.event["type"].clone()).collect();
+    assert_eq!(types, ["error", "message_stream_ended"]);
+    assert!(tables.queued("ChatsTable").await.is_empty());
+    assert!(tables.chats().remains(&tenant.id, &chat).await.is_ok());
 }
 
 #[tokio::test]
-async fn a_running_answer_is_left_alone_and_looked_at_again() {
-    let house = Household::new().await;
-    let (tenant, now) = (house.tenant().await, Timestamp::now());
-    let chat = house.chat(&tenant, "u", now).await;
-    let exchange = house.say(&tenant, &chat, now).await;
-    let lease = house.chats().lease(&tenant.id, &chat, &exchange.generation);
-    assert!(lease.renew(now.plus(16 * MINUTE)).await.expect("the table answers"));
+async fn running_generation_is_kept_and_checked_again() {
+    let tables = TableFixture::new().await;
+    let (tenant, now) = (tables.tenant().await, Timestamp::now());
+    let chat = tables.chat(&tenant, "u", now).await;
+    let exchange = tables.append(&tenant, &chat, now).await;
+    let lease = tables.chats().lease(&tenant.id, &chat, &exchange.generation);
+    assert!(lease.renew(now.plus(16 * MINUTE)).await.expect("DynamoDB responds"));
 
-    let done = house.keep_house(now.plus(16 * MINUTE)).await;
-    assert_eq!((done.looked_at, done.answers_ended), (1, 0));
-    assert!(lease.renew(now.plus(16 * MINUTE)).await.expect("the table answers"), "it is its streamer's still");
-    assert_eq!(house.keep_house(now.plus(30 * MINUTE)).await.looked_at, 0);
-    assert_eq!(house.keep_house(now.plus(32 * MINUTE)).await.answers_ended, 1);
+    let report = tables.maintain(now.plus(16 * MINUTE)).await;
+    assert_eq!((report.looked_at, report.answers_ended), (1, 0));
+    assert!(lease.renew(now.plus(16 * MINUTE)).await.expect("DynamoDB responds"), "its owner keeps the lease");
+    assert_eq!(tables.maintain(now.plus(30 * MINUTE)).await.looked_at, 0);
+    assert_eq!(tables.maintain(now.plus(32 * MINUTE)).await.answers_ended, 1);
 }
 
 #[tokio::test]
-async fn a_chat_is_looked_at_once_however_many_messages_came() {
-    let house = Household::new().await;
-    let (tenant, now) = (house.tenant().await, Timestamp::now());
-    let chat = house.chat(&tenant, "u", now).await;
-    assert!(house.agenda("ChatsTable").await.is_empty(), "a chat without messages costs nothing");
+async fn chat_is_checked_once_for_many_messages() {
+    let tables = TableFixture::new().await;
+    let (tenant, now) = (tables.tenant().await, Timestamp::now());
+    let chat = tables.chat(&tenant, "u", now).await;
+    assert!(tables.queued("ChatsTable").await.is_empty(), "a chat without messages has no entry");
     for minute in 0..5 {
-        house.exchange(&tenant, &chat, now.plus(minute * MINUTE)).await;
+        tables.exchange(&tenant, &chat, now.plus(minute * MINUTE)).await;
     }
-    assert_eq!(house.keep_house(now.plus(16 * MINUTE)).await, Report { looked_at: 1, ..Report::default() });
-    assert_eq!(house.keep_house(now.plus(60 * MINUTE)).await, Report::default());
-    house.say(&tenant, &chat, now.plus(60 * MINUTE)).await;
-    assert_eq!(house.keep_house(now.plus(80 * MINUTE)).await.answers_ended, 1);
+    assert_eq!(tables.maintain(now.plus(16 * MINUTE)).await, Report { looked_at: 1, ..Report::default() });
+    assert_eq!(tables.maintain(now.plus(60 * MINUTE)).await, Report::default());
+    tables.append(&tenant, &chat, now.plus(60 * MINUTE)).await;
+    assert_eq!(tables.maintain(now.plus(80 * MINUTE)).await.answers_ended, 1);
 }
 
 #[tokio::test]
-async fn an_answer_that_was_being_made_anew_is_ended_too() {
-    let house = Household::new().await;
-    let (tenant, now) = (house.tenant().await, Timestamp::now());
-    let chat = house.chat(&tenant, "u", now).await;
-    house.exchange(&tenant, &chat, now).await;
-    house.keep_house(now.plus(16 * MINUTE)).await;
-    assert!(house.agenda("ChatsTable").await.is_empty());
+async fn interrupted_regeneration_is_ended() {
+    let tables = TableFixture::new().await;
+    let (tenant, now) = (tables.tenant().await, Timestamp::now());
+    let chat = tables.chat(&tenant, "u", now).await;
+    tables.exchange(&tenant, &chat, now).await;
+    tables.maintain(now.plus(16 * MINUTE)).await;
+    assert!(tables.queued("ChatsTable").await.is_empty());
     let (messages, _) =
-        house.chats().messages(&tenant.id, &chat, PAGE, now).await.expect("the table answers").expect("a chat");
-    let begun = house.chats().regenerate(&tenant.id, &chat, &messages[1], "test", now).await;
-    assert!(matches!(begun.expect("the table answers"), RegenerateResult::Draft(_)));
-    assert_eq!(house.keep_house(now.plus(16 * MINUTE)).await.answers_ended, 1);
+        tables.chats().messages(&tenant.id, &chat, PAGE, now).await.expect("DynamoDB responds").expect("a chat");
+    let begun = tables.chats().regenerate(&tenant.id, &chat, &messages[1], "test", now).await;
+    assert!(matches!(begun.expect("DynamoDB responds"), RegenerateResult::Draft(_)));
+    assert_eq!(tables.maintain(now.plus(16 * MINUTE)).await.answers_ended, 1);
     let expected = [(Status::Complete, "Hello".to_owned()), (Status::Complete, "Hello to you".to_owned())];
-    assert_eq!(statuses(&house, &tenant, &chat, now).await, expected, "the old one stays");
+    assert_eq!(statuses(&tables, &tenant, &chat, now).await, expected, "the old answer stays");
 }
 
-/// The message comes between the look at the chat and the write that takes it off the agenda.
+/// The message is stored between the read of the chat and the removal of its queue entry.
 #[tokio::test]
-async fn a_message_that_comes_meanwhile_keeps_its_chat_on_the_agenda() {
-    let house = Arc::new(Household::new().await);
-    let (tenant, now) = (house.tenant().await, Timestamp::now());
-    let chat = house.chat(&tenant, "u", now).await;
-    house.exchange(&tenant, &chat, now).await;
-    let said = Arc::new(AtomicUsize::new(0));
-    let proxy = Between::start(Stack::shared().dynamodb_endpoint(), {
-        let (house, tenant, chat, said) = (house.clone(), tenant.clone(), chat.clone(), said.clone());
+async fn message_during_a_run_keeps_its_chat_in_the_queue() {
+    let tables = Arc::new(TableFixture::new().await);
+    let (tenant, now) = (tables.tenant().await, Timestamp::now());
+    let chat = tables.chat(&tenant, "u", now).await;
+    tables.exchange(&tenant, &chat, now).await;
+    let sent = Arc::new(AtomicUsize::new(0));
+    let proxy = FaultProxy::start_with_hook(Stack::shared().dynamodb_endpoint(), {
+        let (tables, tenant, chat, sent) = (tables.clone(), tenant.clone(), chat.clone(), sent.clone());
         move |operation| {
-            let (house, tenant, chat, said) = (house.clone(), tenant.clone(), chat.clone(), said.clone());
+            let (tables, tenant, chat, sent) = (tables.clone(), tenant.clone(), chat.clone(), sent.clone());
             async move {
-                if operation == "UpdateItem" && said.fetch_add(1, Ordering::SeqCst) == 0 {
-                    house.say(&tenant, &chat, now.plus(16 * MINUTE)).await;
+                if operation == "UpdateItem" && sent.fetch_add(1, Ordering::SeqCst) == 0 {
+                    tables.append(&tenant, &chat, now.plus(16 * MINUTE)).await;
                 }
-                Fate::Arrives
+                None
             }
         }
     })
     .await;
-    let (_, result) = house.keeper(Some(&proxy.url)).run(now.plus(16 * MINUTE), enough(), "test").await;
-    result.expect("the tables answer");
-    assert!(said.load(Ordering::SeqCst) > 0);
-    assert_eq!(house.agenda("ChatsTable").await.len(), 1);
-    assert_eq!(house.keep_house(now.plus(40 * MINUTE)).await.answers_ended, 1);
+    let (_, result) = tables.maintenance(Some(&proxy.url)).run(now.plus(16 * MINUTE), no_stop(), "test").await;
+    result.expect("DynamoDB responds");
+    assert!(sent.load(Ordering::SeqCst) > 0);
+    assert_eq!(tables.queued("ChatsTable").await.len(), 1);
+    assert_eq!(tables.maintain(now.plus(40 * MINUTE)).await.answers_ended, 1);
 }
 
 #[tokio::test]
-async fn silent_sockets_of_a_shut_gate_are_closed_and_no_others() {
-    let house = Household::with_sockets(&["silent", "living", "opening"]).await;
-    let (tenant, other, now) = (house.tenant().await, house.tenant().await, Timestamp::now());
-    let (chat, others) = (house.chat(&tenant, "u", now).await, house.chat(&other, "u", now).await);
-    house.socket(&tenant, &chat, "silent", now).await;
-    house.socket(&other, &others, "living", now).await;
-    let suspended = house.tenants().set_status(&tenant.id, TenantStatus::Suspended).await;
-    assert!(suspended.expect("the table answers"));
-    house.socket(&tenant, &chat, "opening", now.plus(5 * MINUTE)).await;
+async fn idle_sockets_of_a_suspended_tenant_are_closed_and_no_others() {
+    let tables = TableFixture::with_sockets(&["idle", "other tenant", "opening"]).await;
+    let (tenant, other, now) = (tables.tenant().await, tables.tenant().await, Timestamp::now());
+    let (chat, others) = (tables.chat(&tenant, "u", now).await, tables.chat(&other, "u", now).await);
+    tables.connection(&tenant, &chat, "idle", now).await;
+    tables.connection(&other, &others, "other tenant", now).await;
+    let suspended = tables.tenants().set_status(&tenant.id, TenantStatus::Suspended).await;
+    assert!(suspended.expect("DynamoDB responds"));
+    tables.connection(&tenant, &chat, "opening", now.plus(5 * MINUTE)).await;
 
-    assert_eq!(house.keep_house(now.plus(3 * MINUTE)).await, Report::default(), "not due yet");
-    let done = house.keep_house(now.plus(5 * MINUTE)).await;
-    assert_eq!((done.looked_at, done.sockets_closed, done.leases_freed), (2, 1, 1));
-    assert_eq!(house.management.posts("silent")[0].event["error"]["code"], "CONNECTION_CLOSING");
-    let closed = ["silent", "living", "opening"].map(|id| house.management.is_closed(id));
-    assert_eq!(closed, [true, false, false], "one that opens looks after itself");
-    assert_eq!(house.connections().leases(&tenant.id).await.expect("the table answers").len(), 1);
-    assert_eq!(house.keep_house(now.plus(15 * MINUTE)).await.sockets_closed, 1);
-    assert_eq!(house.connections().leases(&other.id).await.expect("the table answers").len(), 1);
-    // Nobody is left of the one, and of the other there is someone still.
-    house.keep_house(now.plus(30 * MINUTE)).await;
-    assert_eq!(house.agenda("ConnectionsTable").await, BTreeSet::from([other.id.to_string()]));
+    assert_eq!(tables.maintain(now.plus(3 * MINUTE)).await, Report::default(), "not due yet");
+    let report = tables.maintain(now.plus(5 * MINUTE)).await;
+    assert_eq!((report.looked_at, report.sockets_closed, report.leases_freed), (2, 1, 1));
+    assert_eq!(tables.management.posts("idle")[0].event["error"]["code"], "CONNECTION_CLOSING");
+    let closed = ["idle", "other tenant", "opening"].map(|id| tables.management.is_closed(id));
+    assert_eq!(closed, [true, false, false], "an opening socket is checked by ws-connect");
+    assert_eq!(tables.connections().leases(&tenant.id).await.expect("DynamoDB responds").len(), 1);
+    assert_eq!(tables.maintain(now.plus(15 * MINUTE)).await.sockets_closed, 1);
+    assert_eq!(tables.connections().leases(&other.id).await.expect("DynamoDB responds").len(), 1);
+    // The suspended tenant has no connection left, the other one has.
+    tables.maintain(now.plus(30 * MINUTE)).await;
+    assert_eq!(tables.queued("ConnectionsTable").await, BTreeSet::from([other.id.to_string()]));
 }
 
 #[tokio::test]
-async fn sockets_of_a_key_that_expired_are_closed() {
-    let house = Household::with_sockets(&["expired"]).await;
-    let (tenant, now) = (house.tenant().await, Timestamp::now());
-    let chat = house.chat(&tenant, "u", now).await;
-    house.socket(&tenant, &chat, "expired", now).await;
-    let expiry = house.tenants().set_key_expiry(&tenant.id, &tenant.key, now.plus(10 * MINUTE)).await;
-    assert!(expiry.expect("the table answers"));
-    assert_eq!(house.keep_house(now.plus(9 * MINUTE)).await.sockets_closed, 0);
-    assert_eq!(house.keep_house(now.plus(14 * MINUTE)).await.sockets_closed, 1);
-    assert!(house.management.is_closed("expired"));
+async fn sockets_of_an_expired_key_are_closed() {
+    let tables = TableFixture::with_sockets(&["expired"]).await;
+    let (tenant, now) = (tables.tenant().await, Timestamp::now());
+    let chat = tables.chat(&tenant, "u", now).await;
+    tables.connection(&tenant, &chat, "expired", now).await;
+    let expiry = tables.tenants().set_key_expiry(&tenant.id, &tenant.key, now.plus(10 * MINUTE)).await;
+    assert!(expiry.expect("DynamoDB responds"));
+    assert_eq!(tables.maintain(now.plus(9 * MINUTE)).await.sockets_closed, 0);
+    assert_eq!(tables.maintain(now.plus(14 * MINUTE)).await.sockets_closed, 1);
+    assert!(tables.management.is_closed("expired"));
 }
 
 #[tokio::test]
-async fn leases_of_sockets_that_are_gone_are_given_back() {
-    let house = Household::with_sockets(&["long", "short"]).await;
-    let (tenant, now) = (house.tenant().await, Timestamp::now());
-    let chat = house.chat(&tenant, "u", now).await;
-    let lost = house.socket(&tenant, &chat, "lost", now).await;
-    house.connections().remove(&lost).await.expect("the table answers");
-    house.socket(&tenant, &chat, "long", now).await;
-    house.socket(&tenant, &chat, "short", now.plus(60 * MINUTE)).await;
+async fn slots_of_lost_connections_are_freed() {
+    let tables = TableFixture::with_sockets(&["long", "short"]).await;
+    let (tenant, now) = (tables.tenant().await, Timestamp::now());
+    let chat = tables.chat(&tenant, "u", now).await;
+    let lost = tables.connection(&tenant, &chat, "lost", now).await;
+    tables.connections().remove(&lost).await.expect("DynamoDB responds");
+    tables.connection(&tenant, &chat, "long", now).await;
+    tables.connection(&tenant, &chat, "short", now.plus(60 * MINUTE)).await;
 
-    let done = house.keep_house(now.plus(5 * MINUTE)).await;
-    assert_eq!((done.leases_freed, done.sockets_closed), (1, 0), "what is noted may live");
-    let done = house.keep_house(now.plus(121 * MINUTE)).await;
-    assert_eq!((done.leases_freed, done.sockets_closed), (1, 0), "API Gateway ends every socket after two hours");
-    let left = house.connections().of_tenant(&tenant.id).await.expect("the table answers");
-    assert_eq!(left.iter().map(|socket| socket.connection_id.as_str()).collect::<Vec<_>>(), ["short"]);
-    house.keep_house(now.plus(200 * MINUTE)).await;
-    assert!(house.agenda("ConnectionsTable").await.is_empty());
+    let report = tables.maintain(now.plus(5 * MINUTE)).await;
+    assert_eq!((report.leases_freed, report.sockets_closed), (1, 0), "a stored connection may be open");
+    let report = tables.maintain(now.plus(121 * MINUTE)).await;
+    assert_eq!((report.leases_freed, report.sockets_closed), (1, 0), "API Gateway ends every socket after two hours");
+    let left = tables.connections().of_tenant(&tenant.id).await.expect("DynamoDB responds");
+    assert_eq!(left.iter().map(|connection| connection.connection_id.as_str()).collect::<Vec<_>>(), ["short"]);
+    tables.maintain(now.plus(200 * MINUTE)).await;
+    assert!(tables.queued("ConnectionsTable").await.is_empty());
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_put_off_and_holds_up_nothing() {
-    let house = Household::new().await;
-    let (tenant, now) = (house.tenant().await, Timestamp::now());
-    let chats = [house.chat(&tenant, "u", now).await, house.chat(&tenant, "u", now).await];
+async fn unreadable_item_is_postponed_and_blocks_no_other() {
+    let tables = TableFixture::new().await;
+    let (tenant, now) = (tables.tenant().await, Timestamp::now());
+    let chats = [tables.chat(&tenant, "u", now).await, tables.chat(&tenant, "u", now).await];
     for chat in &chats {
-        house.say(&tenant, chat, now).await;
+        tables.append(&tenant, chat, now).await;
     }
-    house.spoil("ChatsTable", &format!("{}#{}", tenant.id, chats[0]), "~state", "message_count").await;
-    let run = async |at| house.keeper(None).run(at, enough(), "test").await.0;
+    tables.corrupt("ChatsTable", &format!("{}#{}", tenant.id, chats[0]), "~state", "message_count").await;
+    let run = async |at| tables.maintenance(None).run(at, no_stop(), "test").await.0;
     let due = now.plus(15 * MINUTE);
-    let done = run(due).await;
-    assert_eq!((done.looked_at, done.failures, done.answers_ended), (2, 1, 1));
-    // It is tried again a quarter of an hour after it failed.
+    let report = run(due).await;
+    assert_eq!((report.looked_at, report.failures, report.answers_ended), (2, 1, 1));
+    // It is retried 15 minutes after the failure.
     assert_eq!(run(due).await, Report::default());
     assert_eq!(run(Timestamp::now().plus(16 * MINUTE)).await.failures, 1);
 }
 
 #[tokio::test]
-async fn a_long_chat_is_purged_in_several_runs() {
-    let house = Household::new().await;
-    let (tenant, now) = (house.tenant().await, Timestamp::now());
-    let chat = house.chat(&tenant, "u", now).await;
+async fn long_chat_is_purged_in_several_runs() {
+    let tables = TableFixture::new().await;
+    let (tenant, now) = (tables.tenant().await, Timestamp::now());
+    let chat = tables.chat(&tenant, "u", now).await;
     for _ in 0..200 {
-        house.exchange(&tenant, &chat, now).await;
+        tables.exchange(&tenant, &chat, now).await;
     }
-    assert!(house.chats().delete(&tenant.id, &chat, now).await.expect("the table answers"));
-    // Sixteen steps of two calls each, and each call takes a tenth of a second.
-    let slow = Proxy::start(Stack::shared().dynamodb_endpoint()).await;
-    let keeper = house.keeper(Some(&slow.url));
+    assert!(tables.chats().delete(&tenant.id, &chat, now).await.expect("DynamoDB responds"));
+    // 16 steps of two calls, each of which takes 100 ms.
+    let slow = FaultProxy::start_delayed(Stack::shared().dynamodb_endpoint()).await;
+    let maintenance = tables.maintenance(Some(&slow.url));
     let mut runs = 0;
     loop {
         runs += 1;
-        let (done, result) =
-            keeper.run(now.plus(11 * MINUTE), StopTime::within(Duration::from_millis(1_500)), "test").await;
-        result.expect("the tables answer");
-        assert_eq!(done.cut_short, done.chats_purged == 0, "{done:?}");
-        if done.chats_purged == 1 {
+        let (report, result) =
+            maintenance.run(now.plus(11 * MINUTE), StopTime::within(Duration::from_millis(1_500)), "test").await;
+        result.expect("DynamoDB responds");
+        assert_eq!(report.cut_short, report.chats_purged == 0, "{report:?}");
+        if report.chats_purged == 1 {
             break;
         }
-        assert!(runs < 50 && house.agenda("ChatsTable").await.len() == 1);
+        assert!(runs < 50 && tables.queued("ChatsTable").await.len() == 1);
     }
     assert!(runs > 1);
-    assert!(house.keys("ChatsTable").await.iter().all(|key| !key.contains(chat.as_str())));
+    assert!(tables.keys("ChatsTable").await.iter().all(|key| !key.contains(chat.as_str())));
 }
 
-/// One of all that maintenance does.
-async fn untidy(house: &Household, now: Timestamp) -> (Resident, [ChatId; 3]) {
-    let tenant = house.tenant().await;
+/// A tenant with one case of everything that maintenance does.
+async fn with_pending_work(tables: &TableFixture, now: Timestamp) -> (TenantFixture, [ChatId; 3]) {
+    let tenant = tables.tenant().await;
     let old = now.minus(3 * 24 * 60 * MINUTE);
-    let chats =
-        [house.chat(&tenant, "u", now).await, house.chat(&tenant, "u", now).await, house.chat(&tenant, "u", old).await];
-    house.exchange(&tenant, &chats[0], now).await;
-    assert!(house.chats().delete(&tenant.id, &chats[0], now).await.expect("the table answers"));
-    let exchange = house.say(&tenant, &chats[1], now).await;
-    let lease = house.chats().lease(&tenant.id, &chats[1], &exchange.generation);
-    assert!(lease.save("So far", now).await.expect("the table answers"));
-    house.exchange(&tenant, &chats[2], old).await;
-    let lost = house.socket(&tenant, &chats[1], &format!("{}-lost", tenant.id), now).await;
-    house.connections().remove(&lost).await.expect("the table answers");
-    assert!(house.tenants().set_retention(&tenant.id, Some(2), now).await.expect("the table answers"));
+    let chats = [
+        tables.chat(&tenant, "u", now).await,
+        tables.chat(&tenant, "u", now).await,
+        tables.chat(&tenant, "u", old).await,
+    ];
+    tables.exchange(&tenant, &chats[0], now).await;
+    assert!(tables.chats().delete(&tenant.id, &chats[0], now).await.expect("DynamoDB responds"));
+    let exchange = tables.append(&tenant, &chats[1], now).await;
+    let lease = tables.chats().lease(&tenant.id, &chats[1], &exchange.generation);
+    assert!(lease.save("So far", now).await.expect("DynamoDB responds"));
+    tables.exchange(&tenant, &chats[2], old).await;
+    let lost = tables.connection(&tenant, &chats[1], &format!("{}-lost", tenant.id), now).await;
+    tables.connections().remove(&lost).await.expect("DynamoDB responds");
+    assert!(tables.tenants().set_retention(&tenant.id, Some(2), now).await.expect("DynamoDB responds"));
     (tenant, chats)
 }
 
-async fn is_tidy(house: &Household, tenant: &Resident, chats: &[ChatId; 3], now: Timestamp) {
-    let keys = house.keys("ChatsTable").await;
+async fn assert_done(tables: &TableFixture, tenant: &TenantFixture, chats: &[ChatId; 3], now: Timestamp) {
+    let keys = tables.keys("ChatsTable").await;
     for gone in [&chats[0], &chats[2]] {
         assert!(keys.iter().all(|key| !key.contains(gone.as_str())), "{keys:?}");
     }
     let expected = [(Status::Complete, "Hello".to_owned()), (Status::Interrupted, "So far".to_owned())];
-    assert_eq!(statuses(house, tenant, &chats[1], now).await, expected);
-    let user = shared::domain::id::UserId::parse("u").expect("a user");
-    assert_eq!(house.chats().chat_count(&tenant.id, &user).await.expect("the table answers"), 1);
-    assert!(house.connections().leases(&tenant.id).await.expect("the table answers").is_empty());
-    assert!(!house.agenda("ChatsTable").await.iter().any(|key| key.contains(tenant.id.as_str())));
+    assert_eq!(statuses(tables, tenant, &chats[1], now).await, expected);
+    let user = UserId::parse("u").expect("a user");
+    assert_eq!(tables.chats().chat_count(&tenant.id, &user).await.expect("DynamoDB responds"), 1);
+    assert!(tables.connections().leases(&tenant.id).await.expect("DynamoDB responds").is_empty());
+    assert!(!tables.queued("ChatsTable").await.iter().any(|key| key.contains(tenant.id.as_str())));
 }
 
 #[tokio::test]
-async fn a_run_that_dies_between_any_two_calls_is_made_good_by_the_next() {
-    let house = Household::new().await;
+async fn run_killed_at_any_call_is_completed_by_the_next() {
+    let tables = TableFixture::new().await;
     let now = Timestamp::now();
     let later = now.plus(16 * MINUTE);
-    let mut survived = 0;
+    let mut allowed = 0;
     loop {
-        let (tenant, chats) = untidy(&house, now).await;
-        let (calls, dead) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
-        let proxy = Between::start(Stack::shared().dynamodb_endpoint(), {
-            let (calls, dead) = (calls.clone(), dead.clone());
+        let (tenant, chats) = with_pending_work(&tables, now).await;
+        let (calls, killed) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let proxy = FaultProxy::start_with_hook(Stack::shared().dynamodb_endpoint(), {
+            let (calls, killed) = (calls.clone(), killed.clone());
             move |_| {
-                let is_last = calls.fetch_add(1, Ordering::SeqCst) >= survived;
+                let is_last = calls.fetch_add(1, Ordering::SeqCst) >= allowed;
                 if is_last {
-                    dead.notify_one();
+                    killed.notify_one();
                 }
-                async move { if is_last { Fate::Refused } else { Fate::Arrives } }
+                async move { is_last.then_some(Fault::ServerError) }
             }
         })
         .await;
-        let keeper = house.keeper(Some(&proxy.url));
+        let maintenance = tables.maintenance(Some(&proxy.url));
         let ended = tokio::select! {
-            () = dead.notified() => false,
-            (_, result) = keeper.run(later, enough(), "test") => result.is_ok(),
+            () = killed.notified() => false,
+            (_, result) = maintenance.run(later, no_stop(), "test") => result.is_ok(),
         };
-        house.keep_house(later.plus(11 * MINUTE)).await;
-        is_tidy(&house, &tenant, &chats, now).await;
+        tables.maintain(later.plus(11 * MINUTE)).await;
+        assert_done(&tables, &tenant, &chats, now).await;
         if ended {
             break;
         }
-        survived += 1;
+        allowed += 1;
     }
-    assert!(survived > 24 + 15, "{survived} calls");
+    assert!(allowed > 24 + 15, "{allowed} calls");
 }
 
 #[tokio::test]
-async fn two_runs_at_once_do_it_once() {
-    let house = Household::new().await;
+async fn simultaneous_runs_do_everything_once() {
+    let tables = TableFixture::new().await;
     let now = Timestamp::now();
-    let mut homes = Vec::new();
+    let mut tenants = Vec::new();
     for _ in 0..5 {
-        homes.push(untidy(&house, now).await);
+        tenants.push(with_pending_work(&tables, now).await);
     }
-    let keeper = house.keeper(None);
+    let maintenance = tables.maintenance(None);
     let later = now.plus(16 * MINUTE);
-    let run = || Box::pin(keeper.run(later, enough(), "test"));
+    let run = || Box::pin(maintenance.run(later, no_stop(), "test"));
     let ((one, first), (two, second)) = tokio::join!(run(), run());
-    first.and(second).expect("the tables answer");
+    first.and(second).expect("DynamoDB responds");
     assert_eq!((one.failures, two.failures), (0, 0));
-    assert_eq!(one.answers_ended + two.answers_ended, 5, "each is told of once");
+    assert_eq!(one.answers_ended + two.answers_ended, 5, "each is ended once");
     assert_eq!(one.chats_expired + two.chats_expired, 5);
-    house.keep_house(later.plus(11 * MINUTE)).await;
-    for (tenant, chats) in &homes {
-        is_tidy(&house, tenant, chats, now).await;
+    tables.maintain(later.plus(11 * MINUTE)).await;
+    for (tenant, chats) in &tenants {
+        assert_done(&tables, tenant, chats, now).await;
     }
 }
 
 #[tokio::test]
-async fn a_run_reads_what_is_due_and_never_a_whole_table() {
-    let house = Household::new().await;
+async fn run_reads_due_entries_and_never_scans() {
+    let tables = TableFixture::new().await;
     let now = Timestamp::now();
     for _ in 0..3 {
-        let tenant = house.tenant().await;
+        let tenant = tables.tenant().await;
         for _ in 0..20 {
-            house.chat(&tenant, "u", now).await;
+            tables.chat(&tenant, "u", now).await;
         }
     }
-    let proxy = Proxy::without_delay(Stack::shared().dynamodb_endpoint()).await;
-    let keeper = house.keeper(Some(&proxy.url));
-    let calls = || proxy.take_all();
-    keeper.run(now.plus(16 * MINUTE), enough(), "test").await.1.expect("the tables answer");
-    assert_eq!(calls(), vec!["Query".to_owned(); 24], "eight parts of three indexes");
+    let proxy = FaultProxy::start(Stack::shared().dynamodb_endpoint()).await;
+    let maintenance = tables.maintenance(Some(&proxy.url));
+    let calls = || proxy.take_calls();
+    maintenance.run(now.plus(16 * MINUTE), no_stop(), "test").await.1.expect("DynamoDB responds");
+    assert_eq!(calls(), vec!["Query".to_owned(); 24], "eight shards of three queues");
 
-    untidy(&house, now).await;
-    keeper.run(now.plus(16 * MINUTE), enough(), "test").await.1.expect("the tables answer");
+    with_pending_work(&tables, now).await;
+    maintenance.run(now.plus(16 * MINUTE), no_stop(), "test").await.1.expect("DynamoDB responds");
     let calls = calls();
     assert!(!calls.iter().any(|operation| operation == "Scan"), "{calls:?}");
     assert!(calls.len() < 24 + 40, "{}: {calls:?}", calls.len());
 }
 
 #[tokio::test]
-async fn the_function_fails_when_it_cannot_see_what_is_due() {
+async fn function_fails_if_it_cannot_read_the_queue() {
     let stack = Stack::shared();
-    let event = serde_json::json!({ "detail-type": "Scheduled Event" });
+    let event = json!({ "detail-type": "Scheduled Event" });
     let deadline = Duration::from_secs(240);
-    let healthy = Lambda::start(stack, "maintenance", deadline, &[]).await;
+    let healthy = LambdaRuntime::start(stack, "maintenance", deadline, &[]).await;
     healthy.send(event.clone());
-    assert_eq!(healthy.answers(1).await, [serde_json::Value::Null]);
+    assert_eq!(healthy.responses(1).await, [Value::Null]);
 
-    let nowhere = [("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")];
-    let blind = Lambda::start(stack, "maintenance", deadline, &nowhere).await;
-    blind.send(event);
-    assert_eq!(blind.answers(1).await[0]["errorMessage"], "UNAVAILABLE");
+    let unreachable = [("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")];
+    let without_dynamodb = LambdaRuntime::start(stack, "maintenance", deadline, &unreachable).await;
+    without_dynamodb.send(event);
+    assert_eq!(without_dynamodb.responses(1).await[0]["errorMessage"], "UNAVAILABLE");
 }
 
-/// The function itself, with the real gateway and a real socket.
+/// With the real gateway and a real socket.
 #[tokio::test]
-async fn the_function_closes_a_silent_socket_of_a_suspended_tenant() {
+async fn function_closes_an_idle_socket_of_a_suspended_tenant() {
     let stack = Stack::shared();
-    let tenant = stack.tenant("silent").await;
+    let tenant = stack.tenant("idle").await;
     let chat = tenant.chat("u").await;
     let mut socket = tenant.connect(&chat, "u").await;
     let suspended = stack.tenants().set_status(&tenant.id, TenantStatus::Suspended).await;
-    assert!(suspended.expect("the table answers"));
-    // As soon as the socket is old enough.
-    let sweeping = eventually("the tenant's lease is given back", async || {
+    assert!(suspended.expect("DynamoDB responds"));
+    // The socket must be 12 s old.
+    let sweeping = eventually("the slot is free", async || {
         stack.make_due(&tenant).await;
-        stack.invoke("maintenance", &serde_json::json!({ "detail-type": "Scheduled Event" })).await;
-        stack.connections().leases(&tenant.id).await.expect("the table answers").is_empty()
+        stack.invoke("maintenance", &json!({ "detail-type": "Scheduled Event" })).await;
+        stack.connections().leases(&tenant.id).await.expect("DynamoDB responds").is_empty()
     });
-    let (goodbye, ()) = tokio::join!(socket.next_of("error"), sweeping);
-    assert_eq!(goodbye["error"]["code"], "CONNECTION_CLOSING");
+    let (error, ()) = tokio::join!(socket.next_of("error"), sweeping);
+    assert_eq!(error["error"]["code"], "CONNECTION_CLOSING");
     socket.closed().await;
 }

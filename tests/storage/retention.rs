@@ -1,4 +1,4 @@
-//! How long chats are kept: `retention_days` of a tenant.
+//! Retention: `retention_days` of a tenant.
 
 use std::{
     sync::{
@@ -9,142 +9,143 @@ use std::{
 };
 
 use shared::{
-    domain::{id::UserId, time::Timestamp},
+    domain::{
+        id::{ChatId, UserId},
+        time::Timestamp,
+    },
     maintenance::StopTime,
     storage::{AppendResult, RegenerateResult},
 };
-use tests::{Fault, Household, Proxy, Resident, Stack};
-
-use crate::resilience::between::{Between, Fate};
+use tests::{Fault, FaultProxy, Stack, TableFixture, TenantFixture};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-async fn keep_for(house: &Household, tenant: &Resident, days: Option<u32>) {
-    let set = house.tenants().set_retention(&tenant.id, days, Timestamp::now()).await;
-    assert!(set.expect("the table answers"));
+async fn set_retention(tables: &TableFixture, tenant: &TenantFixture, days: Option<u32>) {
+    let set = tables.tenants().set_retention(&tenant.id, days, Timestamp::now()).await;
+    assert!(set.expect("DynamoDB responds"));
 }
 
-async fn count(house: &Household, tenant: &Resident, user: &str) -> u32 {
+async fn count(tables: &TableFixture, tenant: &TenantFixture, user: &str) -> u32 {
     let user = UserId::parse(user).expect("a user");
-    house.chats().chat_count(&tenant.id, &user).await.expect("the table answers")
+    tables.chats().chat_count(&tenant.id, &user).await.expect("DynamoDB responds")
 }
 
 #[tokio::test]
-async fn chats_that_were_long_idle_are_deleted_whole_and_the_count_is_right() {
-    let house = Household::new().await;
-    let (tenant, other, now) = (house.tenant().await, house.tenant().await, Timestamp::now());
+async fn idle_chats_are_deleted_with_their_messages_and_the_count_matches() {
+    let tables = TableFixture::new().await;
+    let (tenant, other, now) = (tables.tenant().await, tables.tenant().await, Timestamp::now());
     let old = now.minus(DAY * 40);
-    let empty = house.chat(&tenant, "u", old).await;
-    let idle = house.chat(&tenant, "u", old).await;
-    house.exchange(&tenant, &idle, old.plus(DAY)).await;
-    // Made long ago, before anyone thought of retention, and used since.
-    let used = house.chat(&tenant, "u", old).await;
-    house.exchange(&tenant, &used, now.minus(DAY)).await;
-    let young = house.chat(&tenant, "v", now).await;
-    let others = house.chat(&other, "u", old).await;
+    let empty = tables.chat(&tenant, "u", old).await;
+    let idle = tables.chat(&tenant, "u", old).await;
+    tables.exchange(&tenant, &idle, old.plus(DAY)).await;
+    // Created before retention was set, and used since.
+    let used = tables.chat(&tenant, "u", old).await;
+    tables.exchange(&tenant, &used, now.minus(DAY)).await;
+    let young = tables.chat(&tenant, "v", now).await;
+    let others = tables.chat(&other, "u", old).await;
 
-    assert_eq!(house.keep_house(now.plus(DAY / 24)).await.chats_expired, 0, "kept for ever unless the tenant says so");
-    keep_for(&house, &tenant, Some(30)).await;
-    let done = house.keep_house(now.plus(DAY / 24)).await;
-    assert_eq!(done.chats_expired, 2, "{done:?}");
-    let left = house.keys("ChatsTable").await;
-    let is_left = |chat: &shared::domain::id::ChatId| left.iter().any(|key| key.contains(chat.as_str()));
+    assert_eq!(tables.maintain(now.plus(DAY / 24)).await.chats_expired, 0, "no retention by default");
+    set_retention(&tables, &tenant, Some(30)).await;
+    let report = tables.maintain(now.plus(DAY / 24)).await;
+    assert_eq!(report.chats_expired, 2, "{report:?}");
+    let left = tables.keys("ChatsTable").await;
+    let is_left = |chat: &ChatId| left.iter().any(|key| key.contains(chat.as_str()));
     assert_eq!([&empty, &idle, &used, &young, &others].map(is_left), [false, false, true, true, true]);
     let counts =
-        (count(&house, &tenant, "u").await, count(&house, &tenant, "v").await, count(&house, &other, "u").await);
+        (count(&tables, &tenant, "u").await, count(&tables, &tenant, "v").await, count(&tables, &other, "u").await);
     assert_eq!(counts, (1, 1, 1));
-    assert!(house.agenda("ChatsTable").await.is_empty());
+    assert!(tables.queued("ChatsTable").await.is_empty());
 
-    // 30 days after its last message it is the other's turn; and no sooner.
-    assert_eq!(house.keep_house(now.plus(DAY * 28)).await.chats_expired, 0);
-    assert_eq!(house.keep_house(now.plus(DAY * 29)).await.chats_expired, 1);
+    // The used chat follows 30 days after its last message, and no sooner.
+    assert_eq!(tables.maintain(now.plus(DAY * 28)).await.chats_expired, 0);
+    assert_eq!(tables.maintain(now.plus(DAY * 29)).await.chats_expired, 1);
 }
 
 #[tokio::test]
-async fn whoever_wants_to_keep_chats_for_ever_again_does() {
-    let house = Household::new().await;
-    let (tenant, now) = (house.tenant().await, Timestamp::now());
-    house.chat(&tenant, "u", now.minus(DAY * 40)).await;
-    keep_for(&house, &tenant, Some(60)).await;
-    assert_eq!(house.keep_house(now.plus(DAY / 24)).await.chats_expired, 0);
-    keep_for(&house, &tenant, None).await;
-    assert!(house.agenda("TenantsTable").await.is_empty());
-    assert_eq!(house.keep_house(now.plus(DAY * 400)).await.chats_expired, 0);
+async fn removed_retention_keeps_all_chats() {
+    let tables = TableFixture::new().await;
+    let (tenant, now) = (tables.tenant().await, Timestamp::now());
+    tables.chat(&tenant, "u", now.minus(DAY * 40)).await;
+    set_retention(&tables, &tenant, Some(60)).await;
+    assert_eq!(tables.maintain(now.plus(DAY / 24)).await.chats_expired, 0);
+    set_retention(&tables, &tenant, None).await;
+    assert!(tables.queued("TenantsTable").await.is_empty());
+    assert_eq!(tables.maintain(now.plus(DAY * 400)).await.chats_expired, 0);
 }
 
-/// The message comes between the look at the chat and its deletion.
+/// The message is stored between the read of the chat and its deletion.
 #[tokio::test]
-async fn a_message_that_comes_meanwhile_is_stored_and_keeps_its_chat() {
-    let house = Arc::new(Household::new().await);
-    let (tenant, now) = (house.tenant().await, Timestamp::now());
-    let chat = house.chat(&tenant, "u", now.minus(DAY * 40)).await;
-    keep_for(&house, &tenant, Some(30)).await;
-    let said = Arc::new(AtomicBool::new(false));
-    let proxy = Between::start(Stack::shared().dynamodb_endpoint(), {
-        let (house, tenant, chat, said) = (house.clone(), tenant.clone(), chat.clone(), said.clone());
+async fn message_during_a_run_is_stored_and_keeps_its_chat() {
+    let tables = Arc::new(TableFixture::new().await);
+    let (tenant, now) = (tables.tenant().await, Timestamp::now());
+    let chat = tables.chat(&tenant, "u", now.minus(DAY * 40)).await;
+    set_retention(&tables, &tenant, Some(30)).await;
+    let sent = Arc::new(AtomicBool::new(false));
+    let proxy = FaultProxy::start_with_hook(Stack::shared().dynamodb_endpoint(), {
+        let (tables, tenant, chat, sent) = (tables.clone(), tenant.clone(), chat.clone(), sent.clone());
         move |operation| {
-            let (house, tenant, chat, said) = (house.clone(), tenant.clone(), chat.clone(), said.clone());
+            let (tables, tenant, chat, sent) = (tables.clone(), tenant.clone(), chat.clone(), sent.clone());
             async move {
-                if operation == "TransactWriteItems" && !said.swap(true, Ordering::SeqCst) {
-                    // Even one whose answer has ended by then.
-                    house.exchange(&tenant, &chat, Timestamp::now()).await;
+                if operation == "TransactWriteItems" && !sent.swap(true, Ordering::SeqCst) {
+                    // With its complete answer.
+                    tables.exchange(&tenant, &chat, Timestamp::now()).await;
                 }
-                Fate::Arrives
+                None
             }
         }
     })
     .await;
     let until = StopTime::within(Duration::from_secs(600));
-    let (done, result) = house.keeper(Some(&proxy.url)).run(now.plus(DAY / 24), until, "test").await;
-    result.expect("the tables answer");
-    assert!(said.load(Ordering::SeqCst));
-    assert_eq!((done.chats_expired, done.failures), (0, 0));
-    let stored = house.chats().get(&tenant.id, &chat).await.expect("the table answers").expect("it stays");
-    assert_eq!((stored.message_count, count(&house, &tenant, "u").await), (2, 1));
+    let (report, result) = tables.maintenance(Some(&proxy.url)).run(now.plus(DAY / 24), until, "test").await;
+    result.expect("DynamoDB responds");
+    assert!(sent.load(Ordering::SeqCst));
+    assert_eq!((report.chats_expired, report.failures), (0, 0));
+    let stored = tables.chats().get(&tenant.id, &chat).await.expect("DynamoDB responds").expect("the chat exists");
+    assert_eq!((stored.message_count, count(&tables, &tenant, "u").await), (2, 1));
 }
 
 #[tokio::test]
-async fn a_message_that_comes_too_late_finds_no_chat() {
-    let house = Household::new().await;
-    let (tenant, now) = (house.tenant().await, Timestamp::now());
-    let chat = house.chat(&tenant, "u", now.minus(DAY * 40)).await;
-    keep_for(&house, &tenant, Some(30)).await;
-    assert_eq!(house.keep_house(now.plus(DAY / 24)).await.chats_expired, 1);
-    assert!(matches!(house.try_to_say(&tenant, &chat, now).await, AppendResult::NoChat));
+async fn message_after_the_deletion_finds_no_chat() {
+    let tables = TableFixture::new().await;
+    let (tenant, now) = (tables.tenant().await, Timestamp::now());
+    let chat = tables.chat(&tenant, "u", now.minus(DAY * 40)).await;
+    set_retention(&tables, &tenant, Some(30)).await;
+    assert_eq!(tables.maintain(now.plus(DAY / 24)).await.chats_expired, 1);
+    assert!(matches!(tables.try_append(&tenant, &chat, now).await, AppendResult::NoChat));
 }
 
-/// DynamoDB says so when chats of one user are deleted at the same time: they are counted in one item.
+/// Simultaneous deletions of one user's chats conflict on the counter item.
 #[tokio::test]
-async fn a_deletion_that_others_are_in_the_way_of_is_made_by_the_next_run() {
-    let house = Household::new().await;
-    let (tenant, now) = (house.tenant().await, Timestamp::now());
+async fn conflicting_deletion_is_done_by_the_next_run() {
+    let tables = TableFixture::new().await;
+    let (tenant, now) = (tables.tenant().await, Timestamp::now());
     for _ in 0..3 {
-        house.chat(&tenant, "u", now.minus(DAY * 40)).await;
+        tables.chat(&tenant, "u", now.minus(DAY * 40)).await;
     }
-    keep_for(&house, &tenant, Some(30)).await;
-    let proxy = Proxy::without_delay(Stack::shared().dynamodb_endpoint()).await;
-    // All that are made at first, and one of them until it gives up.
+    set_retention(&tables, &tenant, Some(30)).await;
+    let proxy = FaultProxy::start(Stack::shared().dynamodb_endpoint()).await;
+    // Enough for the first attempts of all, and for all attempts of one.
     proxy.inject("TransactWriteItems", 13, Fault::TransactionConflict);
     let later = now.plus(DAY / 24);
-    let run = || async { house.keeper(Some(&proxy.url)).run(later, StopTime::within(DAY), "test").await.0 };
-    let done = run().await;
-    assert!(done.chats_expired < 3 && done.failures == 0 && done.cut_short, "{done:?}");
-    assert_eq!(run().await.chats_expired, 3 - done.chats_expired);
-    assert_eq!(count(&house, &tenant, "u").await, 0);
-    assert_eq!(house.keep_house(later).await.looked_at, 0, "all is done");
+    let run = || async { tables.maintenance(Some(&proxy.url)).run(later, StopTime::within(DAY), "test").await.0 };
+    let report = run().await;
+    assert!(report.chats_expired < 3 && report.failures == 0 && report.cut_short, "{report:?}");
+    assert_eq!(run().await.chats_expired, 3 - report.chats_expired);
+    assert_eq!(count(&tables, &tenant, "u").await, 0);
+    assert_eq!(tables.maintain(later).await.looked_at, 0, "nothing is left");
 }
 
 #[tokio::test]
-async fn a_chat_whose_answer_is_made_anew_right_now_stays() {
-    let house = Household::new().await;
-    let (tenant, now) = (house.tenant().await, Timestamp::now());
+async fn chat_with_a_running_regeneration_is_kept() {
+    let tables = TableFixture::new().await;
+    let (tenant, now) = (tables.tenant().await, Timestamp::now());
     let old = now.minus(DAY * 40);
-    let chat = house.chat(&tenant, "u", old).await;
-    house.exchange(&tenant, &chat, old).await;
-    keep_for(&house, &tenant, Some(30)).await;
-    let conversation = house.chats().conversation(&tenant.id, &chat, 10, now).await.expect("the table answers");
+    let chat = tables.chat(&tenant, "u", old).await;
+    tables.exchange(&tenant, &chat, old).await;
+    set_retention(&tables, &tenant, Some(30)).await;
+    let conversation = tables.chats().conversation(&tenant.id, &chat, 10, now).await.expect("DynamoDB responds");
     let answer = conversation.expect("a chat").recent.pop().expect("an answer");
-    let begun = house.chats().regenerate(&tenant.id, &chat, &answer, "test", now).await.expect("the table answers");
+    let begun = tables.chats().regenerate(&tenant.id, &chat, &answer, "test", now).await.expect("DynamoDB responds");
     assert!(matches!(begun, RegenerateResult::Draft(_)));
-    assert_eq!(house.keep_house(now.plus(DAY / 2400)).await.chats_expired, 0);
+    assert_eq!(tables.maintain(now.plus(DAY / 2400)).await.chats_expired, 0);
 }

@@ -6,7 +6,7 @@ mod black_box {
     use tests::Api;
 
     #[tokio::test]
-    async fn the_first_event_says_who_is_connected() {
+    async fn first_events_are_connection_established_and_user_created() {
         let tenant = Api::shared().tenant("connect").await;
         let chat = tenant.chat("user123").await;
         let mut socket = tenant.connect(&chat, "user123").await;
@@ -27,7 +27,7 @@ mod black_box {
     }
 
     #[tokio::test]
-    async fn a_user_is_created_once_however_many_sockets_open_at_once() {
+    async fn user_created_is_sent_once_for_simultaneous_connects() {
         let tenant = Api::shared().tenant("once").await;
         let (one, two) = (tenant.chat("u").await, tenant.chat("u").await);
         let sockets =
@@ -35,7 +35,7 @@ mod black_box {
         let mut created = 0;
         for mut socket in sockets {
             socket.send(&json!({ "type": "ping" })).await;
-            // `user_created` may come before the pong or after it, so a whole exchange is waited for.
+            // `user_created` may arrive before the pong or after it, so wait for a whole exchange.
             let mut events: Vec<Value> = vec![socket.next_of("connection_established").await];
             socket.send(&json!({ "content": "x" })).await;
             events.extend(socket.until_end().await);
@@ -45,7 +45,7 @@ mod black_box {
     }
 
     #[tokio::test]
-    async fn the_key_may_come_in_a_header() {
+    async fn api_key_may_be_sent_in_a_header() {
         let tenant = Api::shared().tenant("header").await;
         let chat = tenant.chat("u").await;
         let query = format!("user_id=u&chat_id={chat}");
@@ -54,12 +54,12 @@ mod black_box {
     }
 
     #[tokio::test]
-    async fn who_may_not_connect_is_refused_before_the_handshake() {
+    async fn invalid_connect_is_refused_before_the_handshake() {
         let api = Api::shared();
-        let (tenant, stranger) = (api.tenant("owner").await, api.tenant("stranger").await);
+        let (tenant, other) = (api.tenant("owner").await, api.tenant("other").await);
         let chat = tenant.chat("u").await;
-        let never = shared::domain::id::ChatId::generate();
-        let (key, foreign) = (&tenant.key, &stranger.key);
+        let unknown = shared::domain::id::ChatId::generate();
+        let (key, foreign) = (&tenant.key, &other.key);
         for (query, status) in [
             (format!("user_id=u&chat_id={chat}"), StatusCode::UNAUTHORIZED),
             (format!("api_key=wrong&user_id=u&chat_id={chat}"), StatusCode::UNAUTHORIZED),
@@ -67,9 +67,9 @@ mod black_box {
             (format!("api_key={key}&user_id=a%20b&chat_id={chat}"), StatusCode::BAD_REQUEST),
             (format!("api_key={key}&user_id=u"), StatusCode::BAD_REQUEST),
             (format!("api_key={key}&user_id=u&chat_id={chat}&colour=red"), StatusCode::BAD_REQUEST),
-            (format!("api_key={key}&user_id=someone-else&chat_id={chat}"), StatusCode::FORBIDDEN),
-            (format!("api_key={key}&user_id=u&chat_id={never}"), StatusCode::NOT_FOUND),
-            (format!("api_key={key}&user_id=u&chat_id=nonsense"), StatusCode::NOT_FOUND),
+            (format!("api_key={key}&user_id=another-user&chat_id={chat}"), StatusCode::FORBIDDEN),
+            (format!("api_key={key}&user_id=u&chat_id={unknown}"), StatusCode::NOT_FOUND),
+            (format!("api_key={key}&user_id=u&chat_id=malformed"), StatusCode::NOT_FOUND),
             (format!("api_key={foreign}&user_id=u&chat_id={chat}"), StatusCode::NOT_FOUND),
         ] {
             assert_eq!(tenant.connect_with(&query, &[]).await.err(), Some(Api::shared().refusal(status)), "{query}");
@@ -77,9 +77,9 @@ mod black_box {
     }
 
     #[tokio::test]
-    async fn a_socket_that_joins_late_hears_what_is_being_streamed() {
+    async fn active_streams_lists_running_generations() {
         let tenant = Api::shared().tenant("late").await;
-        // Ten minutes of answer: it runs as long as this test does.
+        // An answer of ten minutes: it runs as long as this test.
         let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "model": "echo@2" } })).await;
         let mut first = tenant.connect(&chat, "u").await;
         first.send(&json!({ "content": "word ".repeat(1200) })).await;
@@ -95,32 +95,32 @@ mod black_box {
     }
 
     #[tokio::test]
-    async fn whoever_hears_of_the_end_finds_it_over() {
-        let tenant = Api::shared().tenant("over").await;
+    async fn active_streams_is_empty_after_message_stream_ended() {
+        let tenant = Api::shared().tenant("ended").await;
         let chat = tenant.chat("u").await;
         tenant.connect(&chat, "u").await.say("Hello").await;
         assert_eq!(tenant.connect(&chat, "u").await.next().await["active_streams"], json!([]));
     }
 
     #[tokio::test]
-    async fn sockets_that_open_while_a_message_is_sent_hear_of_it_one_way_or_the_other() {
+    async fn socket_opened_during_a_send_learns_of_the_generation() {
         let tenant = Api::shared().tenant("joining").await;
         let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "model": "echo@2" } })).await;
-        let mut speaker = tenant.connect(&chat, "u").await;
+        let mut sender = tenant.connect(&chat, "u").await;
         let joining = futures_util::future::join_all((0..20).map(|_| tenant.connect(&chat, "u")));
         let content = json!({ "content": "word ".repeat(1200) });
-        let speaking = async {
-            speaker.send(&content).await;
-            speaker.next_of("message_stream_started").await
+        let sending = async {
+            sender.send(&content).await;
+            sender.next_of("message_stream_started").await
         };
-        let (joined, started) = tokio::join!(joining, speaking);
+        let (joined, started) = tokio::join!(joining, sending);
         for mut socket in joined {
             let established = socket.next().await;
             let listed = established["active_streams"].as_array().expect("a list").iter();
             let is_listed = listed.clone().any(|stream| stream["message_id"] == started["message_id"]);
             if !is_listed {
-                let heard = socket.next_of("message_stream_started").await;
-                assert_eq!(heard["message_id"], started["message_id"]);
+                let event = socket.next_of("message_stream_started").await;
+                assert_eq!(event["message_id"], started["message_id"]);
             }
         }
         tenant.delete(&format!("/api/v1/chats/{chat}")).await;

@@ -1,4 +1,4 @@
-//! What clients were told.
+//! What responses and events said.
 
 use std::{
     collections::BTreeMap,
@@ -7,12 +7,12 @@ use std::{
 
 use serde_json::Value;
 
-/// All that a client was told in a storm.
+/// Everything that a client received.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(super) struct Record {
     pub(super) chats: Vec<Chat>,
-    /// The ids of requests that were refused.
-    pub(super) refused: Vec<String>,
+    /// The ids of requests that failed.
+    pub(super) failed: Vec<String>,
     pub(super) counts: Counts,
 }
 
@@ -23,32 +23,32 @@ pub(super) struct Chat {
     pub(super) user: String,
     pub(super) title: Option<String>,
     pub(super) deleted: bool,
-    /// The `message_received` of each message, by its client's id.
+    /// The `message_received` of each message, by `client_message_id`.
     pub(super) received: BTreeMap<String, Value>,
-    /// The `message_stream_ended` of each answer, by its id.
+    /// The `message_stream_ended` of each answer, by message id.
     pub(super) ended: BTreeMap<String, Value>,
 }
 
-/// How often what happened.
+/// How often each thing happened.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    pub(super) answers: usize,
+    pub(super) responses: usize,
     pub(super) unavailable: usize,
     pub(super) handshakes: usize,
     pub(super) refused_handshakes: usize,
-    pub(super) ungreeted: usize,
+    pub(super) without_first_event: usize,
     pub(super) sent: usize,
     pub(super) received: usize,
     pub(super) resumes: usize,
     pub(super) cancels: usize,
     pub(super) ended: usize,
-    pub(super) unheard_ends: usize,
+    pub(super) missed_ends: usize,
 }
 
-impl Ledger {
+impl Record {
     pub(super) fn join(mut self, other: Self) -> Self {
         self.chats.extend(other.chats);
-        self.refused.extend(other.refused);
+        self.failed.extend(other.failed);
         self.counts = self.counts.plus(&other.counts);
         self
     }
@@ -57,17 +57,17 @@ impl Ledger {
 impl Counts {
     fn plus(self, other: &Self) -> Self {
         Self {
-            answers: self.answers + other.answers,
+            responses: self.responses + other.responses,
             unavailable: self.unavailable + other.unavailable,
             handshakes: self.handshakes + other.handshakes,
             refused_handshakes: self.refused_handshakes + other.refused_handshakes,
-            ungreeted: self.ungreeted + other.ungreeted,
+            without_first_event: self.without_first_event + other.without_first_event,
             sent: self.sent + other.sent,
             received: self.received + other.received,
             resumes: self.resumes + other.resumes,
             cancels: self.cancels + other.cancels,
             ended: self.ended + other.ended,
-            unheard_ends: self.unheard_ends + other.unheard_ends,
+            missed_ends: self.missed_ends + other.missed_ends,
         }
     }
 }
@@ -76,19 +76,19 @@ impl Display for Counts {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         write!(
             f,
-            "{} answers over REST, {} of them UNAVAILABLE; {} handshakes, {} refused, {} never greeted; {} messages sent, \
-             {} received, {} cancels, {} resumes, {} ends heard, {} not",
-            self.answers,
+            "{} REST responses, {} of them UNAVAILABLE; {} handshakes, {} refused, {} without a first event; {} messages \
+             sent, {} acknowledged, {} cancels, {} resumes, {} ends received, {} missed",
+            self.responses,
             self.unavailable,
             self.handshakes,
             self.refused_handshakes,
-            self.ungreeted,
+            self.without_first_event,
             self.sent,
             self.received,
             self.cancels,
             self.resumes,
             self.ended,
-            self.unheard_ends
+            self.missed_ends
         )
     }
 }

@@ -1,6 +1,6 @@
-//! Lambda, as a function's process meets it: the Runtime API in front of it, and the freezer after it.
+//! Lambda for one function's process: the Runtime API, and freezing between events.
 //!
-//! Lambda freezes a process when its runtime asks for the next event and there is none, and thaws it for the next one.
+//! Lambda freezes a process when its runtime asks for the next event and none is there, and thaws it for the next one.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html>
 
 use std::{
@@ -24,9 +24,9 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::{Options, Stack, documents};
 
-/// One function's process, and the Lambda around it.
+/// One function's process with its Lambda environment.
 #[derive(Debug)]
-pub struct Lambda {
+pub struct LambdaRuntime {
     process: Child,
     events: mpsc::UnboundedSender<Value>,
     shared: Arc<Shared>,
@@ -34,10 +34,10 @@ pub struct Lambda {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// The process, to be frozen and thawed.
+    /// The process to freeze and thaw.
     pid: Mutex<Option<u32>>,
     posted: Mutex<Vec<Value>>,
-    answers: Mutex<Vec<Value>>,
+    responses: Mutex<Vec<Value>>,
     refuses_posts: AtomicBool,
     changed: Notify,
 }
@@ -49,18 +49,17 @@ struct Api {
     deadline: Duration,
 }
 
-impl Lambda {
-    /// Starts a function of the stack with the stack's tables, and further environment. Each event must be done with
-    /// within `deadline`.
+impl LambdaRuntime {
+    /// Starts a function of the stack with the stack's tables and this further environment. `deadline` is that of each event.
     pub async fn start(stack: &Stack, function: &str, deadline: Duration, environment: &[(&str, &str)]) -> Self {
         let (events, receiver) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::default());
         let api = Api { shared: shared.clone(), events: Arc::new(tokio::sync::Mutex::new(receiver)), deadline };
         let router = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
-            .route("/2018-06-01/runtime/invocation/{id}/response", post(answered))
-            .route("/2018-06-01/runtime/invocation/{id}/error", post(answered))
-            .route("/@connections/{id}", post(posted))
+            .route("/2018-06-01/runtime/invocation/{id}/response", post(respond))
+            .route("/2018-06-01/runtime/invocation/{id}/error", post(respond))
+            .route("/@connections/{id}", post(post_to))
             .with_state(api);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
@@ -94,21 +93,21 @@ impl Lambda {
         Self { process, events, shared }
     }
 
-    /// Hands an event to the function.
+    /// Sends an event to the function.
     pub fn send(&self, event: Value) {
-        self.events.send(event).expect("the function listens");
+        self.events.send(event).expect("the function runs");
     }
 
-    /// Waits until the function has answered so many events; returns the answers.
-    pub async fn answers(&self, count: usize) -> Vec<Value> {
+    /// Waits for this many responses; returns all.
+    pub async fn responses(&self, count: usize) -> Vec<Value> {
         self.until(|shared| {
-            let answers = shared.answers.lock().unwrap_or_else(PoisonError::into_inner);
-            (answers.len() >= count).then(|| answers.clone())
+            let responses = shared.responses.lock().unwrap_or_else(PoisonError::into_inner);
+            (responses.len() >= count).then(|| responses.clone())
         })
         .await
     }
 
-    /// Waits until an event of this type was posted to a socket; returns all that was posted.
+    /// Waits until an event of this type is posted to a socket; returns all posted events.
     pub async fn posted(&self, kind: &str) -> Vec<Value> {
         self.until(|shared| {
             let posted = shared.posted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,32 +116,32 @@ impl Lambda {
         .await
     }
 
-    /// Stops the process where it is, as if its machine had been taken away.
+    /// Stops the process where it is, as a lost machine does.
     pub fn stop(&self) {
         self.shared.signal("-STOP");
     }
 
-    /// Lets the process go on.
-    pub fn go_on(&self) {
+    /// Lets the process continue.
+    pub fn resume(&self) {
         self.shared.signal("-CONT");
     }
 
-    /// Lets all posts to sockets fail from now on, or no more.
+    /// Makes all posts to sockets fail, or no longer.
     pub fn refuse_posts(&self, refuse: bool) {
         self.shared.refuses_posts.store(refuse, Ordering::SeqCst);
     }
 
-    /// What was posted so far.
+    /// The events posted so far.
     #[must_use]
     pub fn posted_so_far(&self) -> Vec<Value> {
         self.shared.posted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn until<T>(&self, look: impl Fn(&Shared) -> Option<T>) -> T {
+    async fn until<T>(&self, find: impl Fn(&Shared) -> Option<T>) -> T {
         let waiting = async {
             loop {
                 let changed = self.shared.changed.notified();
-                if let Some(found) = look(&self.shared) {
+                if let Some(found) = find(&self.shared) {
                     return found;
                 }
                 changed.await;
@@ -150,14 +149,14 @@ impl Lambda {
         };
         tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap_or_else(|_| {
             let posted = self.shared.posted.lock().unwrap_or_else(PoisonError::into_inner);
-            panic!("it never came to this; what was posted: {posted:#?}")
+            panic!("timed out; posted so far: {posted:#?}")
         })
     }
 }
 
-impl Drop for Lambda {
+impl Drop for LambdaRuntime {
     fn drop(&mut self) {
-        // A stopped process cannot be asked.
+        // A stopped process does not handle a softer signal.
         self.process.kill().expect("the process can be killed");
         self.process.wait().expect("the process can be waited for");
     }
@@ -173,7 +172,7 @@ impl Shared {
 }
 
 async fn next(State(api): State<Api>) -> Response<Body> {
-    // Between two events a process does not run.
+    // Lambda freezes the process between events.
     api.shared.signal("-STOP");
     let event = api.events.lock().await.recv().await;
     api.shared.signal("-CONT");
@@ -187,14 +186,14 @@ async fn next(State(api): State<Api>) -> Response<Body> {
         .expect("a response")
 }
 
-async fn answered(State(api): State<Api>, Path(_): Path<String>, body: String) -> StatusCode {
-    let answer = serde_json::from_str(&body).unwrap_or(json!(body));
-    api.shared.answers.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
+async fn respond(State(api): State<Api>, Path(_): Path<String>, body: String) -> StatusCode {
+    let response = serde_json::from_str(&body).unwrap_or(json!(body));
+    api.shared.responses.lock().unwrap_or_else(PoisonError::into_inner).push(response);
     api.shared.changed.notify_waiters();
     StatusCode::ACCEPTED
 }
 
-async fn posted(State(api): State<Api>, Path(_): Path<String>, body: String) -> StatusCode {
+async fn post_to(State(api): State<Api>, Path(_): Path<String>, body: String) -> StatusCode {
     if api.shared.refuses_posts.load(Ordering::SeqCst) {
         return StatusCode::TOO_MANY_REQUESTS;
     }

@@ -1,4 +1,4 @@
-//! How the services behind a [proxy](crate::Proxy) refuse a call, in the words that their SDK clients know.
+//! Error responses of DynamoDB and `@connections`, as their SDK clients parse them.
 
 use axum::{
     body::Body,
@@ -8,17 +8,17 @@ use serde_json::{Value, json};
 
 use crate::Fault;
 
-/// What is spoken to a service.
+/// The protocol of a service.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Language {
+pub(crate) enum Protocol {
     /// DynamoDB's API: JSON, errors named in the body.
     DynamoDb,
     /// `@connections`: REST, errors named in a header.
     Management,
 }
 
-impl Language {
-    /// What a call wants.
+impl Protocol {
+    /// The operation of a call.
     pub(crate) fn operation(self, request: &request::Parts) -> String {
         match self {
             Self::DynamoDb => {
@@ -29,13 +29,13 @@ impl Language {
         }
     }
 
-    /// Which table a call is on, if it is on one.
+    /// The table of a call; empty for none.
     pub(crate) fn table(self, request: &[u8]) -> String {
         let request: Value = serde_json::from_slice(request).unwrap_or_default();
         request["TableName"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// How a call is refused that meets this fault.
+    /// The response to a call with this fault.
     pub(crate) fn refusal(self, fault: Fault, request: &[u8]) -> Response<Body> {
         match self {
             Self::DynamoDb => of_dynamodb(fault, request),
@@ -44,7 +44,7 @@ impl Language {
     }
 }
 
-/// How `@connections` says that there is no such socket.
+/// The response of `@connections` for an unknown connection.
 pub(crate) fn gone() -> Response<Body> {
     named(StatusCode::GONE, "GoneException")
 }
@@ -55,19 +55,19 @@ fn of_dynamodb(fault: Fault, request: &[u8]) -> Response<Body> {
         Fault::TransactionConflict => return cancelled(request, "TransactionConflict", "TransactionConflictException"),
         Fault::TooFast => return cancelled(request, "ThrottlingError", "ThrottlingException"),
         Fault::Throttled => (StatusCode::BAD_REQUEST, "ProvisionedThroughputExceededException"),
-        Fault::ServerError | Fault::Stall | Fault::LostRequest | Fault::LostAnswer => {
+        Fault::ServerError | Fault::Stall | Fault::LostRequest | Fault::LostResponse => {
             (StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError")
         }
     };
     typed(status, kind, json!({}))
 }
 
-/// A transaction is told of what befell one of its items in its own way, with a reason for each item.
+/// A transaction fails with one reason for each item; other calls with a plain error.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
-fn cancelled(request: &[u8], reason: &str, otherwise: &str) -> Response<Body> {
+fn cancelled(request: &[u8], reason: &str, plain: &str) -> Response<Body> {
     let request: Value = serde_json::from_slice(request).unwrap_or_default();
     let Some(items) = request["TransactItems"].as_array() else {
-        return typed(StatusCode::BAD_REQUEST, otherwise, json!({}));
+        return typed(StatusCode::BAD_REQUEST, plain, json!({}));
     };
     let reasons: Vec<Value> =
         (0..items.len()).map(|place| json!({ "Code": if place == 0 { reason } else { "None" } })).collect();

@@ -1,4 +1,4 @@
-//! What is left after a storm, held against what clients were told.
+//! Compares the stored state with what the clients recorded.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -8,35 +8,35 @@ use std::{
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use tests::{Heard, Socket, Stack, Tenant, eventually};
+use tests::{Received, Socket, Stack, Tenant, eventually};
 
 use super::{
-    SOCKETS,
-    ledger::{Chat, Ledger},
+    SLOTS,
+    record::{Chat, Record},
 };
 
-pub(super) struct Aftermath<'a> {
+pub(super) struct Verification<'a> {
     pub(super) stack: &'a Stack,
     pub(super) tenant: &'a Tenant,
-    pub(super) ledger: &'a Ledger,
+    pub(super) record: &'a Record,
 }
 
-impl Aftermath<'_> {
-    pub(super) async fn inspect(self) {
-        for chat in &self.ledger.chats {
-            self.all_that_was_told_is_there(chat).await;
+impl Verification<'_> {
+    pub(super) async fn run(self) {
+        for chat in &self.record.chats {
+            self.chat_matches(chat).await;
         }
-        self.chats_are_counted().await;
+        self.chat_counts_match().await;
         self.failures_are_logged_once();
-        join_all(self.standing().map(|chat| self.chat_goes_on(chat))).await;
-        self.all_sockets_may_open().await;
+        join_all(self.existing_chats().map(|chat| self.chat_accepts_messages(chat))).await;
+        self.all_slots_are_free().await;
     }
 
-    fn standing(&self) -> impl Iterator<Item = &Chat> {
-        self.ledger.chats.iter().filter(|chat| !chat.deleted)
+    fn existing_chats(&self) -> impl Iterator<Item = &Chat> {
+        self.record.chats.iter().filter(|chat| !chat.deleted)
     }
 
-    async fn all_that_was_told_is_there(&self, chat: &Chat) {
+    async fn chat_matches(&self, chat: &Chat) {
         let read = self.tenant.get(&format!("/api/v1/chats/{}", chat.id)).await;
         if chat.deleted {
             return assert_eq!(read.code(), "CHAT_NOT_FOUND");
@@ -45,19 +45,19 @@ impl Aftermath<'_> {
         let messages = self.messages(chat).await;
         assert_eq!(read.body["message_count"], messages.len());
         for (seq, message) in messages.iter().enumerate() {
-            assert_eq!(message["seq"], seq, "no number is left out: {messages:#?}");
+            assert_eq!(message["seq"], seq, "no gap in seq: {messages:#?}");
         }
         for (client_id, received) in &chat.received {
             let stored: Vec<&Value> =
                 messages.iter().filter(|m| m["client_message_id"] == client_id.as_str()).collect();
-            let [stored] = stored[..] else { panic!("{client_id} is there {} times: {messages:#?}", stored.len()) };
+            let [stored] = stored[..] else { panic!("{client_id} is stored {} times: {messages:#?}", stored.len()) };
             for field in ["message_id", "seq", "content"] {
                 assert_eq!(stored[field], received[field]);
             }
             let answers = messages.iter().filter(|message| message["in_reply_to"] == stored["message_id"]).count();
             assert_eq!(answers, 1, "each message has one answer: {messages:#?}");
         }
-        assert_eq!(messages.len(), 2 * chat.received.len(), "nothing is there twice: {messages:#?}");
+        assert_eq!(messages.len(), 2 * chat.received.len(), "no duplicate: {messages:#?}");
         for (id, end) in &chat.ended {
             let stored = messages.iter().find(|message| message["message_id"] == id.as_str()).expect("it is stored");
             let (status, reason) = (stored["status"].as_str(), end["finish_reason"].as_str());
@@ -66,7 +66,7 @@ impl Aftermath<'_> {
                 Some("cancelled") => status == Some("cancelled"),
                 _ => matches!(status, Some("failed" | "interrupted")),
             };
-            assert!(agrees && stored["content"] == end["content"], "told {end}, but stored {stored}");
+            assert!(agrees && stored["content"] == end["content"], "event {end}, stored {stored}");
         }
     }
 
@@ -77,10 +77,10 @@ impl Aftermath<'_> {
         messages
     }
 
-    /// Every user has the chats that they were told of, and no other.
-    async fn chats_are_counted(&self) {
+    /// Every user has the recorded chats, and no other.
+    async fn chat_counts_match(&self) {
         let mut users: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for chat in &self.ledger.chats {
+        for chat in &self.record.chats {
             let chats = users.entry(&chat.user).or_default();
             chats.extend((!chat.deleted).then_some(chat.id.as_str()));
         }
@@ -95,7 +95,7 @@ impl Aftermath<'_> {
         }
     }
 
-    /// Each request that failed left one line that says so, and one with its cause; none failed by a mistake of ours.
+    /// Each failed request has one line with its code and one with its cause. No request failed with `INTERNAL`.
     fn failures_are_logged_once(&self) {
         let log: Vec<Value> = self.stack.functions().into_iter().flat_map(|name| self.stack.log_of(name)).collect();
         let mut lines: HashMap<&str, Vec<&str>> = HashMap::new();
@@ -105,42 +105,42 @@ impl Aftermath<'_> {
                 lines.entry(request).or_default().push(message);
             }
         }
-        for request in &self.ledger.refused {
-            let said = |message: &str| {
+        for request in &self.record.failed {
+            let count = |message: &str| {
                 let lines = lines.get(request.as_str()).into_iter().flatten();
-                lines.filter(|said| **said == message).count()
+                lines.filter(|line| **line == message).count()
             };
-            assert_eq!((said("answered"), said("request failed")), (1, 1), "request {request}");
+            assert_eq!((count("answered"), count("request failed")), (1, 1), "request {request}");
         }
     }
 
-    /// Whatever was left half done in the chat, a new message is answered: at the latest when the leases have lapsed.
-    async fn chat_goes_on(&self, chat: &Chat) {
-        // Leases that got lost may be missed at first, and there may be more chats than sockets.
+    /// A new message is answered, at the latest when the leases of lost generations have expired.
+    async fn chat_accepts_messages(&self, chat: &Chat) {
+        // Lost slots take a while to return, and there may be more chats than slots.
         let mut opened = None;
-        eventually("a socket may open", async || {
+        eventually("a socket opens", async || {
             opened = self.socket(chat).await.ok();
             opened.is_some()
         })
         .await;
         let mut socket = opened.expect("it is open");
-        let mut tries = 0;
+        let mut attempts = 0;
         'send: loop {
-            tries += 1;
-            socket.send(&json!({ "content": "and now", "client_message_id": "afterwards" })).await;
+            attempts += 1;
+            socket.send(&json!({ "content": "and now", "client_message_id": "after-faults" })).await;
             loop {
                 match socket.next_within(Duration::from_secs(30)).await {
-                    Heard::Event(event) if event["error"]["code"] == "GENERATION_IN_PROGRESS" && tries < 40 => {
+                    Received::Event(event) if event["error"]["code"] == "GENERATION_IN_PROGRESS" && attempts < 40 => {
                         tokio::time::sleep(Duration::from_secs(1)).await;
                         continue 'send;
                     }
-                    Heard::Event(event) if event["content"] == "You said: and now" => break 'send,
-                    Heard::Event(_) => {}
-                    silence => panic!("{} does not go on: {silence:?}", chat.id),
+                    Received::Event(event) if event["content"] == "You said: and now" => break 'send,
+                    Received::Event(_) => {}
+                    other => panic!("{} accepts no message: {other:?}", chat.id),
                 }
             }
         }
-        eventually("no answer runs any more, and the last one is whole", async || {
+        eventually("no generation is running and the last answer is complete", async || {
             let messages = self.messages(chat).await;
             messages.iter().all(|message| message["status"] != "streaming")
                 && messages.last().is_some_and(|last| last["status"] == "complete")
@@ -149,17 +149,17 @@ impl Aftermath<'_> {
         socket.close().await;
     }
 
-    /// However many leases were lost: as many sockets may open as ever, and no more.
-    async fn all_sockets_may_open(&self) {
-        let user = "after-the-storm".to_owned();
+    /// All slots are free again, and the limit is exact.
+    async fn all_slots_are_free(&self) {
+        let user = "after-faults".to_owned();
         let chat = &Chat { id: self.tenant.chat(&user).await, user, ..Chat::default() };
         let mut sockets = Vec::new();
-        eventually("all sockets are open", async || {
+        eventually("all sockets open", async || {
             match self.socket(chat).await {
                 Ok(socket) => sockets.push(socket),
                 Err(status) => assert_eq!(status, StatusCode::TOO_MANY_REQUESTS),
             }
-            sockets.len() == SOCKETS as usize
+            sockets.len() == SLOTS as usize
         })
         .await;
         assert_eq!(self.socket(chat).await.err(), Some(StatusCode::TOO_MANY_REQUESTS));

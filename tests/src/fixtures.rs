@@ -1,5 +1,5 @@
-//! Tables of a test's own in the stack's DynamoDB: whoever keeps house in them may be told any time of day, and meets
-//! nothing of other tests.
+//! Tables of one test in the stack's DynamoDB. Maintenance of these tables may run at any chosen time and finds nothing of
+//! other tests.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -25,48 +25,48 @@ use shared::{
     websocket::Publisher,
 };
 
-use crate::{ManagementApi, Manner, Stack, management_client};
+use crate::{ManagementStub, SocketBehavior, Stack, management_client};
 
 const TABLES: [&str; 3] = ["TenantsTable", "ChatsTable", "ConnectionsTable"];
 
-/// Tables of a test's own, with a management API.
+/// Tables of one test, with `@connections`.
 #[derive(Debug)]
-pub struct Household {
+pub struct TableFixture {
     client: Client,
     prefix: String,
-    /// The sockets that are open.
-    pub management: ManagementApi,
+    /// The sockets.
+    pub management: ManagementStub,
 }
 
-/// A tenant of these tables.
+/// A tenant in these tables.
 #[derive(Clone, Debug)]
-pub struct Resident {
+pub struct TenantFixture {
     /// Its id.
     pub id: TenantId,
     /// The hash of its key.
     pub key: KeyHash,
 }
 
-impl Household {
-    /// Makes tables like those of the stack, and a management API with these sockets.
+impl TableFixture {
+    /// Creates tables like those of the stack, and these open sockets.
     pub async fn with_sockets(sockets: &[&str]) -> Self {
         let client = Stack::shared().dynamodb();
         let prefix = MessageId::generate().to_string();
         for table in TABLES {
             copy_table(&client, table, &format!("{prefix}-{table}")).await;
         }
-        let sockets: Vec<_> = sockets.iter().map(|id| ((*id).to_owned(), Manner::takes(0))).collect();
-        Self { client, prefix, management: ManagementApi::start(&sockets).await }
+        let sockets: Vec<_> = sockets.iter().map(|id| ((*id).to_owned(), SocketBehavior::accepts_in(0))).collect();
+        Self { client, prefix, management: ManagementStub::start(&sockets).await }
     }
 
-    /// As [`with_sockets`](Self::with_sockets), without any.
+    /// Creates tables without open sockets.
     pub async fn new() -> Self {
         Self::with_sockets(&[]).await
     }
 
-    /// Whoever keeps house, through a proxy if an address is given.
+    /// Maintenance of these tables, through a proxy if its address is given.
     #[must_use]
-    pub fn keeper(&self, proxy: Option<&str>) -> Maintenance {
+    pub fn maintenance(&self, proxy: Option<&str>) -> Maintenance {
         let client = match proxy {
             None => self.client.clone(),
             Some(url) => Client::from_conf(self.client.config().to_builder().endpoint_url(url).build()),
@@ -82,71 +82,72 @@ impl Household {
         }
     }
 
-    /// One run with time enough, in which nothing fails.
-    pub async fn keep_house(&self, now: Timestamp) -> Report {
-        let (done, result) = self.keeper(None).run(now, StopTime::within(Duration::from_secs(600)), "test").await;
-        result.expect("the tables answer");
-        assert_eq!((done.failures, done.cut_short), (0, false), "{done:?}");
-        done
+    /// Runs maintenance to its end; it must not fail.
+    pub async fn maintain(&self, now: Timestamp) -> Report {
+        let (report, result) =
+            self.maintenance(None).run(now, StopTime::within(Duration::from_secs(600)), "test").await;
+        result.expect("DynamoDB responds");
+        assert_eq!((report.failures, report.cut_short), (0, false), "{report:?}");
+        report
     }
 
     /// The tenants table.
     #[must_use]
     pub fn tenants(&self) -> Tenants {
-        self.keeper(None).tenants
+        self.maintenance(None).tenants
     }
 
     /// The chats table.
     #[must_use]
     pub fn chats(&self) -> Chats {
-        self.keeper(None).chats
+        self.maintenance(None).chats
     }
 
     /// The connections table.
     #[must_use]
     pub fn connections(&self) -> Connections {
-        self.keeper(None).sockets.connections
+        self.maintenance(None).sockets.connections
     }
 
-    /// Makes a tenant.
-    pub async fn tenant(&self) -> Resident {
+    /// Creates a tenant.
+    pub async fn tenant(&self) -> TenantFixture {
         let key = ApiKey::new(&format!("key-{}", MessageId::generate())).hash();
-        let new = NewTenant { name: "Resident", key: &key, limits: Limits::default(), defaults: ChatConfig::default() };
+        let new = NewTenant { name: "Fixture", key: &key, limits: Limits::default(), defaults: ChatConfig::default() };
         let id =
-            self.tenants().create(new, Timestamp::now()).await.expect("the table answers").expect("the key is new");
-        Resident { id, key }
+            self.tenants().create(new, Timestamp::now()).await.expect("DynamoDB responds").expect("the key is new");
+        TenantFixture { id, key }
     }
 
-    /// Makes a chat.
-    pub async fn chat(&self, tenant: &Resident, user: &str, at: Timestamp) -> ChatId {
+    /// Creates a chat.
+    pub async fn chat(&self, tenant: &TenantFixture, user: &str, at: Timestamp) -> ChatId {
         let new = NewChat {
             user_id: user_id(user),
             title: None,
             metadata: Default::default(),
             config: ChatConfig::default(),
         };
-        match self.chats().create(&tenant.id, new, None, at).await.expect("the table answers") {
+        match self.chats().create(&tenant.id, new, None, at).await.expect("DynamoDB responds") {
             CreateResult::Created(chat) => chat.chat_id,
-            other => panic!("not made: {other:?}"),
+            other => panic!("not created: {other:?}"),
         }
     }
 
-    /// Stores a message; its answer is being streamed from then on.
-    pub async fn say(&self, tenant: &Resident, chat: &ChatId, at: Timestamp) -> Box<Exchange> {
-        match self.try_to_say(tenant, chat, at).await {
+    /// Stores a message, whose generation is running from then on.
+    pub async fn append(&self, tenant: &TenantFixture, chat: &ChatId, at: Timestamp) -> Box<Exchange> {
+        match self.try_append(tenant, chat, at).await {
             AppendResult::Stored(exchange) => exchange,
             other => panic!("not stored: {other:?}"),
         }
     }
 
     /// Tries to store a message.
-    pub async fn try_to_say(&self, tenant: &Resident, chat: &ChatId, at: Timestamp) -> AppendResult {
+    pub async fn try_append(&self, tenant: &TenantFixture, chat: &ChatId, at: Timestamp) -> AppendResult {
         let new = NewMessage { content: "Hello", client_id: None, model: "test" };
-        self.chats().append(&tenant.id, chat, ChatPosition::default(), new, at).await.expect("the table answers")
+        self.chats().append(&tenant.id, chat, ChatPosition::default(), new, at).await.expect("DynamoDB responds")
     }
 
-    /// Ends an answer well.
-    pub async fn answer(&self, tenant: &Resident, chat: &ChatId, exchange: &Exchange, at: Timestamp) {
+    /// Completes a generation.
+    pub async fn complete(&self, tenant: &TenantFixture, chat: &ChatId, exchange: &Exchange, at: Timestamp) {
         let lease = self.chats().lease(&tenant.id, chat, &exchange.generation);
         let outcome = Outcome {
             content: "Hello to you".to_owned(),
@@ -155,55 +156,55 @@ impl Household {
             usage: Usage::default(),
             first_token_ms: None,
         };
-        assert_eq!(lease.finish(&outcome, at).await.expect("the table answers"), FinishResult::Stored);
-        lease.tidy().await.expect("the table answers");
+        assert_eq!(lease.finish(&outcome, at).await.expect("DynamoDB responds"), FinishResult::Stored);
+        lease.tidy().await.expect("DynamoDB responds");
     }
 
-    /// A message and the whole answer to it.
-    pub async fn exchange(&self, tenant: &Resident, chat: &ChatId, at: Timestamp) {
-        let exchange = self.say(tenant, chat, at).await;
-        self.answer(tenant, chat, &exchange, at).await;
+    /// Stores a message and its complete answer.
+    pub async fn exchange(&self, tenant: &TenantFixture, chat: &ChatId, at: Timestamp) {
+        let exchange = self.append(tenant, chat, at).await;
+        self.complete(tenant, chat, &exchange, at).await;
     }
 
-    /// Notes an open socket with its lease.
-    pub async fn socket(&self, tenant: &Resident, chat: &ChatId, id: &str, at: Timestamp) -> Connection {
+    /// Stores an open connection with its slot.
+    pub async fn connection(&self, tenant: &TenantFixture, chat: &ChatId, id: &str, at: Timestamp) -> Connection {
         let grant = ConnectionGrant {
             tenant_id: tenant.id.clone(),
             key: tenant.key.clone(),
             user_id: user_id("u"),
             chat_id: chat.clone(),
         };
-        let mut socket = Connection::open(ConnectionId::from_gateway(id), grant, at);
-        socket.greeted = true;
-        assert!(self.connections().lease(&socket, 50).await.expect("the table answers"));
-        self.connections().put(&socket).await.expect("the table answers");
-        socket
+        let mut connection = Connection::open(ConnectionId::from_gateway(id), grant, at);
+        connection.greeted = true;
+        assert!(self.connections().lease(&connection, 50).await.expect("DynamoDB responds"));
+        self.connections().put(&connection).await.expect("DynamoDB responds");
+        connection
     }
 
-    /// All keys in a table.
+    /// All keys of a table.
     pub async fn keys(&self, table: &str) -> BTreeSet<String> {
         let items = self.client.scan().table_name(self.table(table)).into_paginator().items().send();
-        let items: Vec<_> = items.try_collect().await.expect("the table answers");
+        let items: Vec<_> = items.try_collect().await.expect("DynamoDB responds");
         let text =
             |value: Option<&AttributeValue>| value.and_then(|value| value.as_s().ok().cloned()).unwrap_or_default();
         items.iter().map(|item| format!("{} {}", text(item.get("pk")), text(item.get("sk")))).collect()
     }
 
-    /// The keys of all that is on an agenda.
-    pub async fn agenda(&self, table: &str) -> BTreeSet<String> {
+    /// The keys of all items in a maintenance queue.
+    pub async fn queued(&self, table: &str) -> BTreeSet<String> {
         let items =
             self.client.scan().table_name(self.table(table)).index_name("by_due").into_paginator().items().send();
-        let items: Vec<_> = items.try_collect().await.expect("the table answers");
+        let items: Vec<_> = items.try_collect().await.expect("DynamoDB responds");
         items.iter().map(|item| item["pk"].as_s().expect("a text").clone()).collect()
     }
 
-    /// Spoils an item: what is there cannot be read any more.
-    pub async fn spoil(&self, table: &str, pk: &str, sk: &str, attribute: &str) {
+    /// Corrupts an attribute, so that its item cannot be read.
+    pub async fn corrupt(&self, table: &str, pk: &str, sk: &str, attribute: &str) {
         let update = self.client.update_item().table_name(self.table(table));
         let update = update.key("pk", AttributeValue::S(pk.to_owned())).key("sk", AttributeValue::S(sk.to_owned()));
         let update =
             update.update_expression("SET #attribute = :bad").expression_attribute_names("#attribute", attribute);
-        update.expression_attribute_values(":bad", AttributeValue::Bool(true)).send().await.expect("the table answers");
+        update.expression_attribute_values(":bad", AttributeValue::Bool(true)).send().await.expect("DynamoDB responds");
     }
 
     fn table(&self, name: &str) -> String {
@@ -216,7 +217,7 @@ fn user_id(user: &str) -> UserId {
 }
 
 async fn copy_table(client: &Client, from: &str, to: &str) {
-    let described = client.describe_table().table_name(from).send().await.expect("the table is there");
+    let described = client.describe_table().table_name(from).send().await.expect("the table exists");
     let table = described.table.expect("a description");
     let indexes = table.global_secondary_indexes.unwrap_or_default().into_iter().map(|index| {
         GlobalSecondaryIndex::builder()
@@ -235,5 +236,5 @@ async fn copy_table(client: &Client, from: &str, to: &str) {
         .billing_mode(BillingMode::PayPerRequest)
         .send()
         .await
-        .expect("the table is made");
+        .expect("the table is created");
 }
