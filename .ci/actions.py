@@ -1,13 +1,15 @@
-"""Holds what each function that `sam build` has built can ask of AWS against what its role lets it ask: no more, no less. The
-linker throws away what a program cannot reach, and an operation's name is part of its request, so the names that are left in
-a release build are those of the operations that it can send. Needs the SAM CLI's Python."""
+"""Compares the AWS operations in each function that `sam build` built with the actions of its role. Both must be equal.
+
+The linker removes unreachable code, and a request contains the name of its operation. So a release build contains exactly
+the names of the operations that it can send. Run it with the SAM CLI's Python: actions.py .aws-sam/build.
+"""
 
 import pathlib
 import sys
 
 from samcli.yamlhelper import yaml_parse
 
-# What a program has in it, and the action that allows it: of connections, with the method that is part of the resource.
+# The operation's name in the program, and the IAM action that allows it. For connections, the resource has the method.
 # https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html
 OPERATIONS = {
     "ConverseStream": "bedrock:InvokeModelWithResponseStream",
@@ -20,55 +22,55 @@ OPERATIONS = {
     for name in ["BatchGetItem", "BatchWriteItem", "DeleteItem", "DescribeTable", "GetItem", "PutItem", "Query", "Scan",
                  "TransactGetItems", "TransactWriteItems", "UpdateItem"]
 }
-# A transaction is allowed by the actions that are in it, and which these are is not to be seen.
+# IAM authorizes a transaction by the actions in it, which the program does not reveal.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
 TRANSACTION = "dynamodb:TransactWriteItems"
 IN_TRANSACTIONS = {f"dynamodb:{name}" for name in ["ConditionCheckItem", "DeleteItem", "PutItem", "UpdateItem"]}
 
 
-def listed(value):
+def as_list(value):
     return value if isinstance(value, list) else [value]
 
 
-def asks(program):
-    """The actions that a program can ask for."""
+def used_actions(program):
+    """The actions that a program can use."""
     return {action for name, action in OPERATIONS.items() if name.encode() in program}
 
 
-# What Lambda asks for in the function's name: it writes its log, and tells of its failed runs where the template says so.
-LAMBDAS = ("logs:", "sqs:")
+# Lambda itself uses these with the function's role: it writes the log and sends failed invocations to the queue.
+USED_BY_LAMBDA = ("logs:", "sqs:")
 
 
-def may(role):
-    """The actions that a role allows to the program itself."""
+def allowed_actions(role):
+    """The actions that a role allows for the program itself."""
     actions = set()
     for statement in role["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]:
         statement = statement["Fn::If"][1] if "Fn::If" in statement else statement
-        for action in listed(statement["Action"]):
+        for action in as_list(statement["Action"]):
             if action == "execute-api:ManageConnections":
-                actions |= {f"{action}/{resource['Fn::Sub'].split('/')[2]}" for resource in listed(statement["Resource"])}
-            elif not action.startswith(LAMBDAS):
+                actions |= {f"{action}/{resource['Fn::Sub'].split('/')[2]}" for resource in as_list(statement["Resource"])}
+            elif not action.startswith(USED_BY_LAMBDA):
                 actions.add(action)
     return actions
 
 
 def main(build):
     resources = yaml_parse((build / "template.yaml").read_text())["Resources"]
-    wrong = 0
+    differences = 0
     for name, resource in resources.items():
         if resource["Type"] != "AWS::Serverless::Function":
             continue
         role = resource["Properties"]["Role"]["Fn::GetAtt"][0]
-        allowed = may(resources[role])
-        asked = asks((build / name / "bootstrap").read_bytes())
-        missing = asked - allowed - {TRANSACTION}
-        unused = allowed - asked - (IN_TRANSACTIONS if TRANSACTION in asked else set())
-        for kind, actions in (("misses", missing), ("has no use for", unused)):
+        allowed = allowed_actions(resources[role])
+        used = used_actions((build / name / "bootstrap").read_bytes())
+        missing = used - allowed - {TRANSACTION}
+        unused = allowed - used - (IN_TRANSACTIONS if TRANSACTION in used else set())
+        for kind, actions in (("lacks", missing), ("does not use", unused)):
             for action in sorted(actions):
                 print(f"{role} {kind} {action}")
-                wrong += 1
-        print(f"{name:22} asks for {len(asked)} actions: {' '.join(sorted(asked))}")
-    sys.exit(f"{wrong} actions are wrong" if wrong else 0)
+                differences += 1
+        print(f"{name:22} uses {len(used)} actions: {' '.join(sorted(used))}")
+    sys.exit(f"{differences} actions differ" if differences else 0)
 
 
 main(pathlib.Path(sys.argv[1]))

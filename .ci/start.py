@@ -1,6 +1,8 @@
-"""Starts each function that `sam build` has built as Lambda does, in AWS's own Runtime Interface Emulator, and has it answer
-one request. Needs the SAM CLI's Python, which the emulator comes with, and the command line (target/debug/chat), which
-runs a DynamoDB Local."""
+"""Starts each function that `sam build` built in AWS's Runtime Interface Emulator and sends it one request.
+
+Run it with the SAM CLI's Python, which includes the emulator: start.py .aws-sam/build. It requires target/debug/chat,
+which runs DynamoDB Local.
+"""
 
 import json
 import pathlib
@@ -21,7 +23,7 @@ ATTEMPTS = 100
 
 
 def environment(dynamodb):
-    """What AWS gives all functions, and what the template gives one or another."""
+    """The variables that Lambda sets, and those that the template sets for any function."""
     return {
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
@@ -39,7 +41,7 @@ def environment(dynamodb):
 
 
 def rest(function):
-    """A request without a key, on a path that no route has."""
+    """A request without a key, to a path without a route."""
     http = {"method": "GET", "path": "/", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": function}
     context = {"accountId": "0", "apiId": "a", "domainName": "d", "domainPrefix": "d", "http": http, "requestId": "r",
                "routeKey": "$default", "stage": "$default", "time": "", "timeEpoch": 0}
@@ -48,17 +50,17 @@ def rest(function):
 
 
 def websocket(kind):
-    """A socket that nobody knows."""
+    """An event of an unknown connection."""
     route = "$default" if kind == "MESSAGE" else f"${kind.lower()}"
     context = {"routeKey": route, "eventType": kind, "connectionId": "unknown", "requestId": "r", "stage": "live",
                "apiId": "a", "domainName": "d", "requestTimeEpoch": 1, "connectedAt": 1, "identity": {"sourceIp": "::1"}}
     return {"requestContext": context, "body": '{"type":"ping"}', "isBase64Encoded": False}
 
 
-# What each kind of function answers, from which one sees that it has read its environment, the event, and the tables.
+# The event and the expected status. They prove that a function has read its environment, the event and the tables.
 EXPECTED = {
     "fallback": (rest, 404),
-    "maintenance": (lambda _: {}, "nothing"),
+    "maintenance": (lambda _: {}, "no body"),
     "ws-connect": (lambda _: websocket("CONNECT"), 401),
     "ws-disconnect": (lambda _: websocket("DISCONNECT"), 200),
     "ws-message": (lambda _: websocket("MESSAGE"), 403),
@@ -75,16 +77,17 @@ def invoke(port, event):
     url = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
     for attempt in range(ATTEMPTS):
         try:
-            with urllib.request.urlopen(url, json.dumps(event).encode(), timeout=30) as answer:
-                return json.load(answer)
+            with urllib.request.urlopen(url, json.dumps(event).encode(), timeout=30) as response:
+                return json.load(response)
         except urllib.error.URLError as error:
-            # It does not listen yet.
+            # The emulator does not listen yet.
             if attempt + 1 == ATTEMPTS or not isinstance(error.reason, ConnectionRefusedError):
                 raise
             time.sleep(0.1)
 
 
-def answer(function, bootstrap, dynamodb):
+def respond(function, bootstrap, dynamodb):
+    """Starts a function and returns its response."""
     port = free_port()
     command = [EMULATOR, "--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
     command += ["--runtime-api-address", f"127.0.0.1:{free_port()}", bootstrap]
@@ -103,20 +106,20 @@ def main(build):
                  if resource["Type"] == "AWS::Serverless::Function"}
     database = subprocess.Popen(["target/debug/chat", "dynamodb"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     dynamodb = json.loads(database.stdout.readline())["dynamodb_endpoint"]
-    wrong = 0
+    failed = 0
     for name, resource in functions.items():
         function = resource["Metadata"]["BuildProperties"]["Binary"]
         bootstrap = build / name / "bootstrap"
         _, expected = EXPECTED.get(function, (rest, 401))
-        said = answer(function, bootstrap, dynamodb)
-        # A function that failed says how in the place of a status.
-        status = "nothing" if said is None else said.get("statusCode", said.get("errorType"))
-        wrong += status != expected
-        note = "" if status == expected else f", not {expected}"
-        print(f"{function:16} {bootstrap.stat().st_size / 1e6:5.1f} MB, answers {status}{note}")
+        response = respond(function, bootstrap, dynamodb)
+        # A failed function returns an error type instead of a status.
+        status = "no body" if response is None else response.get("statusCode", response.get("errorType"))
+        failed += status != expected
+        note = "" if status == expected else f", expected {expected}"
+        print(f"{function:16} {bootstrap.stat().st_size / 1e6:5.1f} MB, returns {status}{note}")
     database.stdin.close()
     database.wait()
-    sys.exit(f"{wrong} functions are wrong" if wrong else 0)
+    sys.exit(f"{failed} functions failed" if failed else 0)
 
 
 main(pathlib.Path(sys.argv[1]).absolute())

@@ -1,14 +1,14 @@
-# Sourced by the scripts beside it: fetches the tools that the checks need, each of one version, below target/tools.
+# Functions for the scripts beside it. They install the tools of the checks, with pinned versions, in target/tools.
 
 tools="$PWD/target/tools"
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
-# Says what comes next, and when.
+# Prints the name of the next step and the elapsed seconds.
 step() {
   printf '\n== %s (%d s)\n' "$1" "$SECONDS"
 }
 
-# Java, Node, npm and Python, as the README asks for. On a bare Debian they are installed.
+# Requires Java, Node, npm, curl and Python. Installs missing ones with apt-get.
 need_prerequisites() {
   local missing=()
   command -v java >/dev/null || missing+=(openjdk-17-jre-headless)
@@ -19,14 +19,14 @@ need_prerequisites() {
     apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends "${missing[@]}"
   fi
   if ! node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)'; then
-    echo "Node 20.10 or newer is needed; this is $(node --version)" >&2
+    echo "Node $(node --version) is too old: install Node 20.10 or newer" >&2
     return 1
   fi
   java -version 2>&1 | head -1
   echo "node $(node --version), npm $(npm --version), $(python3 --version), $(cargo --version)"
 }
 
-# A tool from crates.io: need_cargo_tool NAME VERSION.
+# Installs a tool from crates.io: need_cargo_tool NAME VERSION.
 need_cargo_tool() {
   local root="$tools/$1-$2"
   if [[ ! -x $root/bin/$1 ]]; then
@@ -36,7 +36,7 @@ need_cargo_tool() {
   export PATH="$root/bin:$PATH"
 }
 
-# The SAM CLI with cfn-lint, in a virtual environment.
+# Installs the SAM CLI and cfn-lint in a virtual environment.
 need_sam() {
   local venv="$tools/sam-1.170.0"
   if [[ ! -x $venv/bin/sam ]]; then
@@ -47,7 +47,7 @@ need_sam() {
   export PATH="$venv/bin:$PATH"
 }
 
-# Python with the packages of the SAM CLI.
+# Runs Python with the packages of the SAM CLI.
 sam_python() {
   AWS_DEFAULT_REGION=us-east-1 "$tools/sam-1.170.0/bin/python" "$@"
 }

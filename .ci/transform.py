@@ -1,5 +1,7 @@
-"""Does to template.yaml what CloudFormation does with its Transform, once for each of some sets of
-parameters, and leaves the outcomes in a folder for cfn-lint. Needs the SAM CLI's Python."""
+"""Applies the SAM transform to template.yaml with several sets of parameters, and writes the results for cfn-lint.
+
+Run it with the SAM CLI's Python: transform.py FOLDER.
+"""
 
 import json
 import logging
@@ -12,8 +14,7 @@ from samtranslator.translator.translator import Translator
 
 CERTIFICATE = "certificate/00000000-0000-0000-0000-000000000000"
 
-# Which conditions hold is decided later, by CloudFormation; cfn-lint goes through all of them by itself. What the transform
-# sees of a parameter is its value alone.
+# The transform reads only parameter values. CloudFormation evaluates conditions later, and cfn-lint checks all of them.
 COMBINATIONS = {
     "defaults": {},
     "least": {"Architecture": "x86_64", "DeletionProtection": "false", "Tracing": "PassThrough"},
@@ -40,17 +41,17 @@ def transform(parameters):
     declared = template["Parameters"]
     if unknown := parameters.keys() - declared.keys():
         sys.exit(f"template.yaml has no parameters {unknown}")
-    # As after an upload, which is all that the transform knows.
+    # The transform expects uploaded code.
     template["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
     values = {name: str(parameter["Default"]) for name, parameter in declared.items()} | parameters
     return Translator({}, Parser()).translate(template, values)
 
 
-# It warns of metrics that it has nobody to send to.
+# Hides its warning that it cannot send usage metrics.
 logging.disable(logging.WARNING)
 folder = pathlib.Path(sys.argv[1])
 folder.mkdir(parents=True, exist_ok=True)
 for name, parameters in COMBINATIONS.items():
-    outcome = transform(parameters)
-    (folder / f"{name}.json").write_text(json.dumps(outcome, indent=1))
-    print(f"{name}: {len(outcome['Resources'])} resources")
+    transformed = transform(parameters)
+    (folder / f"{name}.json").write_text(json.dumps(transformed, indent=1))
+    print(f"{name}: {len(transformed['Resources'])} resources")

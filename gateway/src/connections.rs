@@ -1,4 +1,4 @@
-//! The open connections of the WebSocket API.
+//! Open connections of the WebSocket API, with the queue of outgoing frames of each.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 
-/// Connections between their handshake and their end.
+/// Connections by connection id, from the end of the handshake until they close.
 #[derive(Default)]
 pub(crate) struct Connections(Mutex<HashMap<String, Arc<Connection>>>);
 
@@ -31,7 +31,7 @@ impl Connections {
     }
 }
 
-/// Who connected, and when.
+/// The client side of a connection, as `requestContext` describes it.
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
     pub(crate) id: String,
@@ -43,48 +43,49 @@ pub(crate) struct Peer {
 
 pub(crate) struct Connection {
     pub(crate) peer: Peer,
-    outgoing: mpsc::Sender<Outgoing>,
-    /// Ends the socket whatever is still queued.
-    pub(crate) cut: CancellationToken,
+    outgoing: mpsc::Sender<OutgoingFrame>,
+    /// Closes the socket without sending the queue.
+    pub(crate) abort: CancellationToken,
     active: Mutex<(Instant, Timestamp)>,
 }
 
-pub(crate) enum Outgoing {
+pub(crate) enum OutgoingFrame {
     Text(Utf8Bytes),
     Close,
 }
 
-/// Why a frame was not queued.
+/// Why a frame is not queued.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum PostError {
     /// The client reads too slowly.
-    Full,
+    QueueFull,
+    /// The connection is closed.
     Gone,
 }
 
 impl Connection {
-    pub(crate) fn new(peer: Peer, queue: usize) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
+    pub(crate) fn new(peer: Peer, queue: usize) -> (Arc<Self>, mpsc::Receiver<OutgoingFrame>) {
         let (outgoing, frames) = mpsc::channel(queue);
         let active = Mutex::new((Instant::now(), peer.connected_at));
-        (Arc::new(Self { peer, outgoing, cut: CancellationToken::new(), active }), frames)
+        (Arc::new(Self { peer, outgoing, abort: CancellationToken::new(), active }), frames)
     }
 
     /// Queues a text frame.
     pub(crate) fn post(&self, text: Utf8Bytes) -> Result<(), PostError> {
-        self.outgoing.try_send(Outgoing::Text(text)).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => PostError::Full,
+        self.outgoing.try_send(OutgoingFrame::Text(text)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => PostError::QueueFull,
             mpsc::error::TrySendError::Closed(_) => PostError::Gone,
         })
     }
 
-    /// Closes the socket, after what is queued unless the client does not read it.
+    /// Closes the socket after the queued frames, or at once if the queue is full.
     pub(crate) fn close(&self) {
-        if self.outgoing.try_send(Outgoing::Close).is_err() {
-            self.cut.cancel();
+        if self.outgoing.try_send(OutgoingFrame::Close).is_err() {
+            self.abort.cancel();
         }
     }
 
-    pub(crate) fn touch(&self) {
+    pub(crate) fn record_activity(&self) {
         *self.activity() = (Instant::now(), Timestamp::now());
     }
 
@@ -112,28 +113,28 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_refuses_posts_and_cuts_on_close() {
+    fn full_queue_refuses_posts_and_aborts_on_close() {
         let (connection, mut frames) = Connection::new(peer(), 1);
         assert_eq!(connection.post("one".into()), Ok(()));
-        assert_eq!(connection.post("two".into()), Err(PostError::Full));
+        assert_eq!(connection.post("two".into()), Err(PostError::QueueFull));
         connection.close();
-        assert!(connection.cut.is_cancelled());
-        assert!(matches!(frames.try_recv(), Ok(Outgoing::Text(text)) if text.as_str() == "one"));
+        assert!(connection.abort.is_cancelled());
+        assert!(matches!(frames.try_recv(), Ok(OutgoingFrame::Text(text)) if text.as_str() == "one"));
         assert!(frames.try_recv().is_err());
     }
 
     #[test]
-    fn a_close_waits_for_its_turn() {
+    fn close_follows_queued_frames() {
         let (connection, mut frames) = Connection::new(peer(), 2);
         connection.post("one".into()).unwrap();
         connection.close();
-        assert!(!connection.cut.is_cancelled());
-        assert!(matches!(frames.try_recv(), Ok(Outgoing::Text(_))));
-        assert!(matches!(frames.try_recv(), Ok(Outgoing::Close)));
+        assert!(!connection.abort.is_cancelled());
+        assert!(matches!(frames.try_recv(), Ok(OutgoingFrame::Text(_))));
+        assert!(matches!(frames.try_recv(), Ok(OutgoingFrame::Close)));
     }
 
     #[test]
-    fn a_socket_that_has_ended_is_gone() {
+    fn post_to_closed_socket_is_gone() {
         let (connection, frames) = Connection::new(peer(), 1);
         drop(frames);
         assert_eq!(connection.post("one".into()), Err(PostError::Gone));

@@ -1,32 +1,29 @@
-//! The HTTP API: route, event, invocation, response.
+//! The HTTP API: selects a route, reads the body, invokes the integration, and logs the request.
 
+mod body;
 mod event;
 mod response;
 mod route;
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, request};
 use axum::response::Response;
-use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use tracing::info;
 
+use crate::access_log::{TARGET, elapsed_ms};
+use crate::forwarded_headers::add_forwarded;
+use crate::gateway_response::message_response;
 use crate::invoke::{InvokeError, Invoker};
-use crate::stamp;
+use crate::request_context::generate_id;
 use crate::template::{HttpRoute, TemplateError};
 
-pub(crate) use event::{Request, event, forwarded};
-pub(crate) use response::{gateway as gateway_response, status_code};
+use body::BodyError;
+pub(crate) use event::HttpEvent;
 use route::{Match, RouteTable};
-
-/// The largest body that an HTTP API takes.
-/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
-const MAX_BODY: usize = 10 * 1024 * 1024;
-/// How much of a larger body is still read, so that its sender gets to read the refusal.
-const MAX_DISCARDED: usize = 8 * MAX_BODY;
 
 pub(crate) struct HttpApi {
     routes: RouteTable,
@@ -42,106 +39,87 @@ impl HttpApi {
         invoker: &Invoker,
         parts: &request::Parts,
         body: Body,
-        peer: SocketAddr,
+        source: SocketAddr,
     ) -> Response {
         let started = Instant::now();
-        let request_id = stamp::id();
-        let matched = self.routes.find(&parts.method, parts.uri.path());
+        let request_id = generate_id();
+        let matched = self.routes.select(&parts.method, parts.uri.path());
         let (mut response, error) = match &matched {
-            Some(matched) => respond(matched, invoker, parts, body, peer, &request_id).await,
-            None => (response::gateway(StatusCode::NOT_FOUND, "Not Found"), None),
+            Some(matched) => match integrate(matched, invoker, parts, body, source, &request_id).await {
+                Ok(response) => (response, None),
+                Err(error) => (error.response(), error.cause()),
+            },
+            None => (message_response(StatusCode::NOT_FOUND, "Not Found"), None),
         };
         if let Ok(request_id) = HeaderValue::from_str(&request_id) {
             response.headers_mut().insert("apigw-requestid", request_id);
         }
         info!(
-            target: "gateway",
+            target: TARGET,
             method = %parts.method,
             path = parts.uri.path(),
             route = matched.as_ref().map(|matched| matched.route_key),
             function = matched.as_ref().map(|matched| matched.function),
             status = response.status().as_u16(),
-            duration_ms = millis(started),
+            duration_ms = elapsed_ms(started),
             error,
-            "request"
+            "request completed"
         );
         response
     }
 }
 
-pub(crate) fn millis(started: Instant) -> u64 {
-    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+enum IntegrationError {
+    Body(BodyError),
+    Invoke(InvokeError),
 }
 
-/// The response, and what went wrong behind it.
-async fn respond(
+impl IntegrationError {
+    fn response(&self) -> Response {
+        match self {
+            Self::Body(BodyError::TooLarge) => {
+                message_response(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large")
+            }
+            Self::Body(BodyError::Incomplete) => message_response(StatusCode::BAD_REQUEST, "Bad Request"),
+            Self::Invoke(InvokeError::Timeout(_)) => {
+                message_response(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
+            }
+            Self::Invoke(_) => message_response(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
+        }
+    }
+
+    /// For the log. The status alone explains an error of the client.
+    fn cause(&self) -> Option<String> {
+        match self {
+            Self::Body(_) => None,
+            Self::Invoke(error) => Some(error.to_string()),
+        }
+    }
+}
+
+async fn integrate(
     matched: &Match<'_>,
     invoker: &Invoker,
     parts: &request::Parts,
     body: Body,
-    peer: SocketAddr,
+    source: SocketAddr,
     request_id: &str,
-) -> (Response, Option<String>) {
-    let body = match read(body).await {
-        Ok(body) => body,
-        Err(Unread::TooLarge) => {
-            return (response::gateway(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"), None);
-        }
-        Err(Unread::Broken) => return (response::gateway(StatusCode::BAD_REQUEST, "Bad Request"), None),
-    };
-    let headers = forwarded(&parts.headers, peer);
-    let event = event(&Request {
+) -> Result<Response, IntegrationError> {
+    let body = body::read(body).await.map_err(IntegrationError::Body)?;
+    let event = HttpEvent {
         method: &parts.method,
         path: parts.uri.path(),
         query: parts.uri.query(),
-        headers: &headers,
+        headers: &add_forwarded(&parts.headers, source),
         body: &body,
         version: parts.version,
-        source_ip: &peer.ip().to_string(),
+        source_ip: &source.ip().to_string(),
         request_id,
         time: Timestamp::now(),
         route_key: matched.route_key,
         path_parameters: &matched.parameters,
-    });
-    match invoker.invoke(matched.function, &event, matched.timeout).await {
-        Ok(answer) => match response::from_answer(&answer) {
-            Some(response) => (response, None),
-            None => (
-                response::gateway(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
-                Some("the function's answer is not a proxy response".to_owned()),
-            ),
-        },
-        Err(error @ InvokeError::Timeout(_)) => {
-            (response::gateway(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"), Some(error.to_string()))
-        }
-        Err(error) => {
-            (response::gateway(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"), Some(error.to_string()))
-        }
-    }
-}
-
-enum Unread {
-    TooLarge,
-    Broken,
-}
-
-async fn read(body: Body) -> Result<Bytes, Unread> {
-    let mut stream = body.into_data_stream();
-    let mut read = Vec::new();
-    let mut total = 0;
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|_| Unread::Broken)?;
-        total += chunk.len();
-        if total <= MAX_BODY {
-            read.extend_from_slice(&chunk);
-        } else if total > MAX_DISCARDED {
-            break;
-        }
-    }
-    if total > MAX_BODY { Err(Unread::TooLarge) } else { Ok(read.into()) }
-}
-
-/// The shorter of the route's timeout and the function's own.
-pub(crate) fn patience(route: Duration, function: Duration) -> Duration {
-    route.min(function)
+    };
+    let invoked = invoker.invoke(matched.function, &event.payload(), matched.timeout).await;
+    let payload = invoked.map_err(IntegrationError::Invoke)?;
+    response::from_payload(&payload).ok_or(IntegrationError::Invoke(InvokeError::MalformedResponse))
 }

@@ -1,4 +1,4 @@
-//! The client of the Lambda Invoke API.
+//! Client of the Lambda Invoke API.
 //! <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
 
 use std::collections::HashMap;
@@ -9,20 +9,24 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use thiserror::Error;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
-/// Why an invocation gave no answer that a route could use.
+/// Why an invocation has no usable response.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum InvokeError {
-    /// The function did not answer in time, or no place for the invocation became free in time.
-    #[error("the function did not answer within {} ms", .0.as_millis())]
+    /// The timeout ended before the function responded, or before the concurrency limit admitted the invocation.
+    #[error("the function did not respond within {} ms", .0.as_millis())]
     Timeout(Duration),
-    /// The function failed. Its message stays out of this, since it may quote what a client sent.
+    /// The function failed. Its error message is dropped, because it may contain client data.
     #[error("the function failed with {error_type}")]
     Function {
-        /// What the function, or its runtime, calls the error.
+        /// `errorType` of the function or of its runtime.
         error_type: String,
     },
+    /// The function returned, but not a proxy response.
+    #[error("the function returned a malformed proxy response")]
+    MalformedResponse,
     /// The Invoke API cannot be reached.
     #[error("failed to reach the Lambda Invoke API; is the Lambda emulator running?")]
     Unreachable(#[source] reqwest::Error),
@@ -31,31 +35,31 @@ pub enum InvokeError {
 pub(crate) struct Invoker {
     client: reqwest::Client,
     endpoint: String,
-    /// Places by function, since an emulator may not bear any number of queued calls.
-    places: HashMap<String, Semaphore>,
+    /// Concurrency limit by function.
+    permits: HashMap<String, Semaphore>,
 }
 
 impl Invoker {
     pub(crate) fn new(
         endpoint: &str,
         functions: impl Iterator<Item = String>,
-        in_flight: usize,
+        concurrency: usize,
     ) -> Result<Self, reqwest::Error> {
         Ok(Self {
             client: reqwest::Client::builder().no_proxy().build()?,
             endpoint: endpoint.trim_end_matches('/').to_owned(),
-            places: functions.map(|function| (function, Semaphore::new(in_flight))).collect(),
+            permits: functions.map(|function| (function, Semaphore::new(concurrency))).collect(),
         })
     }
 
-    /// Invokes a function and waits for its answer, for `limit` at most.
+    /// Invokes a function and returns its payload. `limit` includes the wait for a permit.
     pub(crate) async fn invoke(&self, function: &str, event: &Value, limit: Duration) -> Result<Bytes, InvokeError> {
-        tokio::time::timeout(limit, self.send(function, event)).await.unwrap_or(Err(InvokeError::Timeout(limit)))
+        timeout(limit, self.send(function, event)).await.unwrap_or(Err(InvokeError::Timeout(limit)))
     }
 
     async fn send(&self, function: &str, event: &Value) -> Result<Bytes, InvokeError> {
-        let _place = match self.places.get(function) {
-            Some(places) => places.acquire().await.ok(),
+        let _permit = match self.permits.get(function) {
+            Some(permits) => permits.acquire().await.ok(),
             None => None,
         };
         let url = format!("{}/2015-03-31/functions/{function}/invocations", self.endpoint);
@@ -67,17 +71,17 @@ impl Invoker {
             .send()
             .await
             .map_err(unreachable_endpoint)?;
-        // Lambda marks a function error by this header, the emulator by the status.
+        // Lambda marks a function error by this header, `cargo lambda watch` by the status.
         let failed = response.status() != StatusCode::OK || response.headers().contains_key("x-amz-function-error");
-        let answer = response.bytes().await.map_err(unreachable_endpoint)?;
+        let payload = response.bytes().await.map_err(unreachable_endpoint)?;
         if failed {
-            let error_type = serde_json::from_slice::<Value>(&answer)
+            let error_type = serde_json::from_slice::<Value>(&payload)
                 .ok()
                 .and_then(|error| Some(error.get("errorType")?.as_str()?.to_owned()))
-                .unwrap_or_else(|| "an unnamed error".to_owned());
+                .unwrap_or_else(|| "an error without a type".to_owned());
             return Err(InvokeError::Function { error_type });
         }
-        Ok(answer)
+        Ok(payload)
     }
 }
 

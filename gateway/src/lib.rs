@@ -1,8 +1,22 @@
-//! A local API Gateway that is driven by a SAM template.
+//! A local API Gateway, driven by a SAM template.
 //!
-//! In front it is what API Gateway is: an HTTP API, a WebSocket API and the `@connections` API of its sockets, on one
-//! address. Behind it calls the Lambda Invoke API, as `cargo lambda watch` serves it. Routes, functions, timeouts and
-//! environment are those of the [`template`]; nothing else needs to be written down.
+//! It emulates, on one address:
+//!
+//! - an HTTP API with Lambda proxy integrations, payload format 2.0;
+//! - a WebSocket API: handshake with `$connect`, route selection by `RouteSelectionExpression`, `$disconnect`, frame
+//!   and payload limits, idle timeout and connection duration;
+//! - the `@connections` API of its connections;
+//! - `Schedule` events with a `rate`, as EventBridge invokes them.
+//!
+//! It invokes functions through the Lambda Invoke API, which `cargo lambda watch` serves. Routes, functions, timeouts
+//! and environment come from the [`template`] alone.
+//!
+//! It does not emulate TLS, authorizers, CORS configuration (a CORS preflight is routed like any request), throttling,
+//! access log formats (it traces one event a request, target `gateway`, without query string, headers and body) or
+//! `cron` schedules. It is meant for the loopback interface.
+//!
+//! As on AWS, a handshake that `$connect` rejects gets the status of the function, but not its body: the body is
+//! `{"message", "connectionId", "requestId"}`.
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,30 +33,35 @@
 //! # Ok(())
 //! # }
 //! ```
-//!
-//! Functions with a `Schedule` are invoked when it says so.
-//!
-//! It behaves as AWS does where a function or a client could tell the difference. What they cannot count on here: there is
-//! no TLS, no authorizer, no CORS configuration, no throttling and no access log but one tracing line a request (target
-//! `gateway`, without query strings and bodies). It is for the loopback interface.
-//!
-//! A handshake that `$connect` refuses is answered with the status that the function chose, but not with its body: API
-//! Gateway puts `{"message", "connectionId", "requestId"}` in its place.
 
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may fail where it stands"))]
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a failed unwrap fails the test"))]
 
+// A module imports only modules of the groups above its own.
+mod access_log;
 mod connections;
-mod encoding;
-mod http_api;
+mod forwarded_headers;
+mod gateway_response;
+mod integration_timeout;
 mod invoke;
 mod listener;
-mod management;
-mod schedule;
-mod server;
-mod stamp;
+mod options;
+mod proxy_response;
+mod request_context;
+mod url_encoding;
+
 pub mod template;
-mod warm_up;
+
+mod error;
+mod http_api;
+mod management_api;
+mod schedule;
 mod websocket_api;
 
+mod warm_up;
+
+mod server;
+
+pub use error::GatewayError;
 pub use invoke::InvokeError;
-pub use server::{Gateway, GatewayError, Options};
+pub use options::Options;
+pub use server::Gateway;

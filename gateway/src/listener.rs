@@ -1,4 +1,4 @@
-//! A listener that may be served more than once.
+//! A TCP listener that can be served more than once: during warm-up, and afterwards.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,6 +8,10 @@ use std::time::Duration;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+
+/// Pause after a failed accept, most likely for lack of file descriptors.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone)]
 pub(crate) struct SharedListener(pub(crate) Arc<TcpListener>);
@@ -20,12 +24,11 @@ impl Listener for SharedListener {
         loop {
             match self.0.accept().await {
                 Ok((stream, address)) => {
-                    // Tokens of an answer are small writes, which Nagle's algorithm would hold back.
+                    // Small frames must not wait for Nagle's algorithm.
                     let _ = stream.set_nodelay(true);
                     return (stream, address);
                 }
-                // Most likely out of file descriptors: some may be free again after a while.
-                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                Err(_) => sleep(ACCEPT_RETRY).await,
             }
         }
     }
@@ -37,9 +40,9 @@ impl Listener for SharedListener {
 
 /// The address of a client.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Remote(pub(crate) SocketAddr);
+pub(crate) struct SourceAddress(pub(crate) SocketAddr);
 
-impl Connected<IncomingStream<'_, SharedListener>> for Remote {
+impl Connected<IncomingStream<'_, SharedListener>> for SourceAddress {
     fn connect_info(stream: IncomingStream<'_, SharedListener>) -> Self {
         Self(*stream.remote_addr())
     }

@@ -1,20 +1,19 @@
-//! Runs functions on their schedules, as EventBridge does: the first time when the first interval is over.
+//! Invokes functions on their schedules, as EventBridge does: the first time after one interval.
 //! <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-rule-schedule.html>
 
 use jiff::{Timestamp, Unit};
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::stamp;
+use crate::request_context::{ACCOUNT_ID, generate_id};
 use crate::template::Schedule;
 
-/// Calls `invoke` with an event each time that the schedule says so. A run that takes longer than the interval is waited
-/// for, which AWS does not do.
+/// Calls `invoke` with an event at each interval. Unlike on AWS, invocations never overlap: a slow one delays the next.
 pub(crate) async fn run<F>(schedule: &Schedule, invoke: impl Fn(Value) -> F)
 where
     F: Future<Output = ()>,
 {
-    let mut ticks = interval_at(Instant::now() + schedule.every, schedule.every);
+    let mut ticks = interval_at(Instant::now() + schedule.interval, schedule.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
@@ -27,13 +26,13 @@ fn event(schedule: &Schedule) -> Value {
     let rule = format!("{}{}", schedule.function.logical_id, schedule.name);
     json!({
         "version": "0",
-        "id": stamp::id(),
+        "id": generate_id(),
         "detail-type": "Scheduled Event",
         "source": "aws.events",
-        "account": stamp::ACCOUNT_ID,
+        "account": ACCOUNT_ID,
         "time": time.to_string(),
         "region": "us-east-1",
-        "resources": [format!("arn:aws:events:us-east-1:{}:rule/{rule}", stamp::ACCOUNT_ID)],
+        "resources": [format!("arn:aws:events:us-east-1:{}:rule/{rule}", ACCOUNT_ID)],
         "detail": {},
     })
 }
@@ -58,17 +57,17 @@ Resources:
 ";
 
     #[tokio::test(start_paused = true)]
-    async fn a_function_runs_each_time_that_its_schedule_says_so() {
+    async fn schedule_invokes_its_function_at_each_interval() {
         let template = Template::parse(TEMPLATE, &BTreeMap::new()).unwrap();
         let [schedule] = template.schedules().unwrap().try_into().unwrap();
-        let (begun, runs) = (Instant::now(), RefCell::new(Vec::new()));
+        let (started, invocations) = (Instant::now(), RefCell::new(Vec::new()));
         let invoke = |event: Value| {
             assert_eq!(event["detail-type"], "Scheduled Event");
-            runs.borrow_mut().push(begun.elapsed().as_secs());
+            invocations.borrow_mut().push(started.elapsed().as_secs());
             tokio::time::sleep(Duration::from_secs(60))
         };
-        let a_while = Duration::from_secs(16 * 60);
-        assert!(tokio::time::timeout(a_while, run(&schedule, invoke)).await.is_err());
-        assert_eq!(*runs.borrow(), [300, 600, 900]);
+        let limit = Duration::from_secs(16 * 60);
+        assert!(tokio::time::timeout(limit, run(&schedule, invoke)).await.is_err());
+        assert_eq!(*invocations.borrow(), [300, 600, 900]);
     }
 }

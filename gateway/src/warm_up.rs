@@ -1,4 +1,4 @@
-//! The events that make every function start before someone waits for it.
+//! Events that start every function before the first client needs it.
 
 use std::net::SocketAddr;
 
@@ -7,14 +7,15 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::connections::Peer;
-use crate::http_api::{Request, event};
+use crate::http_api::HttpEvent;
+use crate::request_context::generate_id;
 use crate::template::{HttpRoute, WebSocketApi};
-use crate::{stamp, websocket_api};
+use crate::websocket_api::Events;
 
-/// What stands for the value of a path parameter.
-const VALUE: &str = "warm-up";
+/// The value of every path parameter.
+const PARAMETER: &str = "warm-up";
 
-/// For each function that has a route its name and an event as that route would send it.
+/// For each function with a route: its name, and the event of its first route.
 pub(crate) fn events(routes: &[HttpRoute], api: Option<&WebSocketApi>, address: SocketAddr) -> Vec<(String, Value)> {
     let mut events: Vec<(String, Value)> = Vec::new();
     for route in routes {
@@ -24,7 +25,7 @@ pub(crate) fn events(routes: &[HttpRoute], api: Option<&WebSocketApi>, address: 
     }
     if let Some(api) = api {
         let peer = Peer {
-            id: stamp::id(),
+            id: generate_id(),
             connected_at: Timestamp::now(),
             source_ip: address.ip().to_string(),
             user_agent: None,
@@ -32,7 +33,7 @@ pub(crate) fn events(routes: &[HttpRoute], api: Option<&WebSocketApi>, address: 
         };
         for (route_key, route) in &api.routes {
             if !events.iter().any(|(function, _)| *function == route.function.name) {
-                let event = websocket_api::warm_up_event(&api.stage, route_key, &peer);
+                let event = Events { stage: &api.stage, peer: &peer }.warm_up(route_key);
                 events.push((route.function.name.clone(), event));
             }
         }
@@ -47,15 +48,15 @@ fn http_event(route_key: &str, address: SocketAddr) -> Value {
         .split('/')
         .map(|segment| match segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
             Some(name) => {
-                parameters.push((name.trim_end_matches('+'), VALUE.to_owned()));
-                VALUE
+                parameters.push((name.trim_end_matches('+'), PARAMETER.to_owned()));
+                PARAMETER
             }
             None => segment,
         })
         .collect();
     let mut headers = HeaderMap::new();
     headers.extend(address.to_string().parse().map(|host| (header::HOST, host)));
-    event(&Request {
+    let event = HttpEvent {
         method: &if method == "ANY" { Method::GET } else { method.parse().unwrap_or(Method::GET) },
         path: &path.join("/"),
         query: None,
@@ -63,9 +64,10 @@ fn http_event(route_key: &str, address: SocketAddr) -> Value {
         body: b"",
         version: Version::HTTP_11,
         source_ip: &address.ip().to_string(),
-        request_id: &stamp::id(),
+        request_id: &generate_id(),
         time: Timestamp::now(),
         route_key,
         path_parameters: &parameters,
-    })
+    };
+    event.payload()
 }

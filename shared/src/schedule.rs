@@ -5,14 +5,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::StatusCode;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 
 use crate::{
     domain::error::{ApiError, Code},
     maintenance::StopTime,
-    rest::caught,
+    runtime::catch_panic::catch_panic,
     runtime::telemetry::{self, RequestEnd, RequestStart, Trace},
 };
 
@@ -51,12 +50,12 @@ where
         let asked = RequestStart { request_id: request_id.clone(), route: ROUTE.to_owned(), trace };
         let until = StopTime::within(time_left(event.context.deadline()));
         telemetry::log_request(asked, async {
-            let result = caught(handler(ScheduledRun { request_id: request_id.clone(), until })).await;
+            let result = catch_panic(handler(ScheduledRun { request_id: request_id.clone(), until })).await;
             let code = result.as_ref().err().map(ApiError::code);
             if let Err(error) = &result {
                 telemetry::log_cause(error, &request_id);
             }
-            let answered = RequestEnd { status: code.map_or(StatusCode::OK, Code::status), code };
+            let answered = RequestEnd { status: code.map_or(200, Code::status), code };
             (result.map_err(|error| Error::from(error.code().as_str())), answered)
         })
         .await

@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use shared::{domain::error::Code, rest, runtime::telemetry};
+use shared::{
+    domain::error::Code,
+    runtime::{catch_panic::catch_panic, telemetry},
+};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -28,7 +31,7 @@ async fn a_panic_leaves_its_place_and_not_its_text() {
     telemetry::log_panics();
 
     let content = "what the user said";
-    let error = rest::caught::<()>(async { panic!("cannot handle {content:?}") }).await.expect_err("it panicked");
+    let error = catch_panic::<()>(async { panic!("cannot handle {content:?}") }).await.expect_err("it panicked");
     assert_eq!(error.code(), Code::Internal);
     telemetry::log_cause(&error, "r-1");
 

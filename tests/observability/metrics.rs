@@ -118,7 +118,7 @@ type MetricKey = (String, BTreeSet<String>);
 
 fn emitted() -> BTreeSet<MetricKey> {
     let dimensions = |by: Option<&str>| ["stack"].into_iter().chain(by).map(str::to_owned).collect();
-    METRICS.iter().map(|metric| (metric.name.to_owned(), dimensions(metric.by))).collect()
+    METRICS.iter().map(|metric| (metric.name.to_owned(), dimensions(metric.dimension))).collect()
 }
 
 /// Collects this project's metrics in an alarm.

@@ -3,8 +3,9 @@
 use reqwest::StatusCode;
 use shared::{
     domain::{
-        api_key::{ApiKey, TicketText},
+        api_key::ApiKey,
         id::{ChatId, UserId},
+        ticket::TicketText,
         time::Timestamp,
     },
     storage::ConnectionGrant,

@@ -87,7 +87,7 @@ impl TableFixture {
         let (report, result) =
             self.maintenance(None).run(now, StopTime::within(Duration::from_secs(600)), "test").await;
         result.expect("DynamoDB responds");
-        assert_eq!((report.failures, report.cut_short), (0, false), "{report:?}");
+        assert_eq!((report.failures, report.incomplete), (0, false), "{report:?}");
         report
     }
 

@@ -73,8 +73,8 @@ async fn generation_of_a_lost_owner_is_ended_without_a_client() {
     assert!(lease.save("The saved text", now).await.expect("DynamoDB responds"));
     tables.connection(&tenant, &chat, "two", Timestamp::now()).await;
 
-    assert_eq!(tables.maintain(now.plus(14 * MINUTE)).await.answers_ended, 0);
-    assert_eq!(tables.maintain(now.plus(16 * MINUTE)).await.answers_ended, 1);
+    assert_eq!(tables.maintain(now.plus(14 * MINUTE)).await.generations_taken_over, 0);
+    assert_eq!(tables.maintain(now.plus(16 * MINUTE)).await.generations_taken_over, 1);
     assert!(!lease.renew(now).await.expect("DynamoDB responds"), "its lease is gone");
     let expected = [(Status::Complete, "Hello".to_owned()), (Status::Interrupted, "The saved text".to_owned())];
     assert_eq!(statuses(&tables, &tenant, &chat, now).await, expected);
@@ -94,10 +94,10 @@ async fn running_generation_is_kept_and_checked_again() {
     assert!(lease.renew(now.plus(16 * MINUTE)).await.expect("DynamoDB responds"));
 
     let report = tables.maintain(now.plus(16 * MINUTE)).await;
-    assert_eq!((report.looked_at, report.answers_ended), (1, 0));
+    assert_eq!((report.entries_processed, report.generations_taken_over), (1, 0));
     assert!(lease.renew(now.plus(16 * MINUTE)).await.expect("DynamoDB responds"), "its owner keeps the lease");
-    assert_eq!(tables.maintain(now.plus(30 * MINUTE)).await.looked_at, 0);
-    assert_eq!(tables.maintain(now.plus(32 * MINUTE)).await.answers_ended, 1);
+    assert_eq!(tables.maintain(now.plus(30 * MINUTE)).await.entries_processed, 0);
+    assert_eq!(tables.maintain(now.plus(32 * MINUTE)).await.generations_taken_over, 1);
 }
 
 #[tokio::test]
@@ -109,10 +109,10 @@ async fn chat_is_checked_once_for_many_messages() {
     for minute in 0..5 {
         tables.exchange(&tenant, &chat, now.plus(minute * MINUTE)).await;
     }
-    assert_eq!(tables.maintain(now.plus(16 * MINUTE)).await, Report { looked_at: 1, ..Report::default() });
+    assert_eq!(tables.maintain(now.plus(16 * MINUTE)).await, Report { entries_processed: 1, ..Report::default() });
     assert_eq!(tables.maintain(now.plus(60 * MINUTE)).await, Report::default());
     tables.append(&tenant, &chat, now.plus(60 * MINUTE)).await;
-    assert_eq!(tables.maintain(now.plus(80 * MINUTE)).await.answers_ended, 1);
+    assert_eq!(tables.maintain(now.plus(80 * MINUTE)).await.generations_taken_over, 1);
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn interrupted_regeneration_is_ended() {
         tables.chats().messages(&tenant.id, &chat, PAGE, now).await.expect("DynamoDB responds").expect("a chat");
     let begun = tables.chats().regenerate(&tenant.id, &chat, &messages[1], "test", now).await;
     assert!(matches!(begun.expect("DynamoDB responds"), RegenerateResult::Draft(_)));
-    assert_eq!(tables.maintain(now.plus(16 * MINUTE)).await.answers_ended, 1);
+    assert_eq!(tables.maintain(now.plus(16 * MINUTE)).await.generations_taken_over, 1);
     let expected = [(Status::Complete, "Hello".to_owned()), (Status::Complete, "Hello to you".to_owned())];
     assert_eq!(statuses(&tables, &tenant, &chat, now).await, expected, "the old answer stays");
 }
@@ -157,7 +157,7 @@ async fn message_during_a_run_keeps_its_chat_in_the_queue() {
     result.expect("DynamoDB responds");
     assert!(sent.load(Ordering::SeqCst) > 0);
     assert_eq!(tables.queued("ChatsTable").await.len(), 1);
-    assert_eq!(tables.maintain(now.plus(40 * MINUTE)).await.answers_ended, 1);
+    assert_eq!(tables.maintain(now.plus(40 * MINUTE)).await.generations_taken_over, 1);
 }
 
 #[tokio::test]
@@ -173,12 +173,12 @@ async fn idle_sockets_of_a_suspended_tenant_are_closed_and_no_others() {
 
     assert_eq!(tables.maintain(now.plus(3 * MINUTE)).await, Report::default(), "not due yet");
     let report = tables.maintain(now.plus(5 * MINUTE)).await;
-    assert_eq!((report.looked_at, report.sockets_closed, report.leases_freed), (2, 1, 1));
+    assert_eq!((report.entries_processed, report.connections_closed, report.connection_slots_released), (2, 1, 1));
     assert_eq!(tables.management.posts("idle")[0].event["error"]["code"], "CONNECTION_CLOSING");
     let closed = ["idle", "other tenant", "opening"].map(|id| tables.management.is_closed(id));
     assert_eq!(closed, [true, false, false], "an opening socket is checked by ws-connect");
     assert_eq!(tables.connections().leases(&tenant.id).await.expect("DynamoDB responds").len(), 1);
-    assert_eq!(tables.maintain(now.plus(15 * MINUTE)).await.sockets_closed, 1);
+    assert_eq!(tables.maintain(now.plus(15 * MINUTE)).await.connections_closed, 1);
     assert_eq!(tables.connections().leases(&other.id).await.expect("DynamoDB responds").len(), 1);
     // The suspended tenant has no connection left, the other one has.
     tables.maintain(now.plus(30 * MINUTE)).await;
@@ -193,8 +193,8 @@ async fn sockets_of_an_expired_key_are_closed() {
     tables.connection(&tenant, &chat, "expired", now).await;
     let expiry = tables.tenants().set_key_expiry(&tenant.id, &tenant.key, now.plus(10 * MINUTE)).await;
     assert!(expiry.expect("DynamoDB responds"));
-    assert_eq!(tables.maintain(now.plus(9 * MINUTE)).await.sockets_closed, 0);
-    assert_eq!(tables.maintain(now.plus(14 * MINUTE)).await.sockets_closed, 1);
+    assert_eq!(tables.maintain(now.plus(9 * MINUTE)).await.connections_closed, 0);
+    assert_eq!(tables.maintain(now.plus(14 * MINUTE)).await.connections_closed, 1);
     assert!(tables.management.is_closed("expired"));
 }
 
@@ -209,9 +209,17 @@ async fn slots_of_lost_connections_are_freed() {
     tables.connection(&tenant, &chat, "short", now.plus(60 * MINUTE)).await;
 
     let report = tables.maintain(now.plus(5 * MINUTE)).await;
-    assert_eq!((report.leases_freed, report.sockets_closed), (1, 0), "a stored connection may be open");
+    assert_eq!(
+        (report.connection_slots_released, report.connections_closed),
+        (1, 0),
+        "a stored connection may be open"
+    );
     let report = tables.maintain(now.plus(121 * MINUTE)).await;
-    assert_eq!((report.leases_freed, report.sockets_closed), (1, 0), "API Gateway ends every socket after two hours");
+    assert_eq!(
+        (report.connection_slots_released, report.connections_closed),
+        (1, 0),
+        "API Gateway ends every socket after two hours"
+    );
     let left = tables.connections().of_tenant(&tenant.id).await.expect("DynamoDB responds");
     assert_eq!(left.iter().map(|connection| connection.connection_id.as_str()).collect::<Vec<_>>(), ["short"]);
     tables.maintain(now.plus(200 * MINUTE)).await;
@@ -230,7 +238,7 @@ async fn unreadable_item_is_postponed_and_blocks_no_other() {
     let run = async |at| tables.maintenance(None).run(at, no_stop(), "test").await.0;
     let due = now.plus(15 * MINUTE);
     let report = run(due).await;
-    assert_eq!((report.looked_at, report.failures, report.answers_ended), (2, 1, 1));
+    assert_eq!((report.entries_processed, report.failures, report.generations_taken_over), (2, 1, 1));
     // It is retried 15 minutes after the failure.
     assert_eq!(run(due).await, Report::default());
     assert_eq!(run(Timestamp::now().plus(16 * MINUTE)).await.failures, 1);
@@ -254,7 +262,7 @@ async fn long_chat_is_purged_in_several_runs() {
         let (report, result) =
             maintenance.run(now.plus(11 * MINUTE), StopTime::within(Duration::from_millis(1_500)), "test").await;
         result.expect("DynamoDB responds");
-        assert_eq!(report.cut_short, report.chats_purged == 0, "{report:?}");
+        assert_eq!(report.incomplete, report.chats_purged == 0, "{report:?}");
         if report.chats_purged == 1 {
             break;
         }
@@ -347,7 +355,7 @@ async fn simultaneous_runs_do_everything_once() {
     let ((one, first), (two, second)) = tokio::join!(run(), run());
     first.and(second).expect("DynamoDB responds");
     assert_eq!((one.failures, two.failures), (0, 0));
-    assert_eq!(one.answers_ended + two.answers_ended, 5, "each is ended once");
+    assert_eq!(one.generations_taken_over + two.generations_taken_over, 5, "each is ended once");
     assert_eq!(one.chats_expired + two.chats_expired, 5);
     tables.maintain(later.plus(11 * MINUTE)).await;
     for (tenant, chats) in &tenants {

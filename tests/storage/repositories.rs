@@ -5,14 +5,15 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use shared::{
-    auth::{Authenticator, RECHECK},
+    auth::{Authenticator, RECHECK_INTERVAL},
     domain::{
-        api_key::{ApiKey, TicketText},
+        api_key::ApiKey,
         error::Code,
         id::{ChatId, ConnectionId, UserId},
         limits::{Limits, RateLimitBucket},
         message::{FinishReason, Status, Usage},
         pagination::{Order, PageRequest},
+        ticket::TicketText,
         time::Timestamp,
     },
     storage::{
@@ -201,8 +202,8 @@ async fn key_of_an_open_socket_is_rechecked_every_30_seconds() {
     let recheck = async |after| authenticator.recheck(&tenant.id, &key, now.plus(after)).await.map_err(|e| e.code());
     assert_eq!(recheck(Duration::ZERO).await, Ok(()));
     assert!(stack.tenants().revoke_key(&tenant.id, &key).await.expect("DynamoDB responds"));
-    assert_eq!(recheck(RECHECK - Duration::from_millis(1)).await, Ok(()), "no recheck yet");
-    assert_eq!(recheck(RECHECK).await, Err(Code::ConnectionClosing));
+    assert_eq!(recheck(RECHECK_INTERVAL - Duration::from_millis(1)).await, Ok(()), "no recheck yet");
+    assert_eq!(recheck(RECHECK_INTERVAL).await, Err(Code::ConnectionClosing));
     assert_eq!(recheck(Duration::ZERO).await, Ok(()), "the result of a recheck is remembered");
 }
 

@@ -10,8 +10,8 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 use shared::{
     domain::{
-        api_key::TicketText,
         id::{ChatId, ConnectionId, MessageId, UserId},
+        ticket::TicketText,
         time::Timestamp,
     },
     storage::{

@@ -222,7 +222,7 @@ fn handshake(user_id: &Value, chat_id: &Value) -> Value {
 fn refusals() -> Value {
     let refusals = Code::ALL.into_iter().filter(|code| codes::seen(*code).handshake).map(|code| {
         let error = examples::error_answer(code)["error"].take();
-        json!({ "status": code.status().as_u16(), "code": code.as_str(), "suggestion": error["details"]["suggestion"] })
+        json!({ "status": code.status(), "code": code.as_str(), "suggestion": error["details"]["suggestion"] })
     });
     refusals.collect()
 }

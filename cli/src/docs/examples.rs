@@ -8,7 +8,7 @@ use shared::{
         error::{ApiError, Code},
         id::{ChatId, MessageId, UserId},
         input::Fields,
-        limits::{RateLimitBucket, RateLimitStatus, too_many_connections},
+        limits::{RateLimitBucket, RateLimitStatus, connection_limit_exceeded},
         time::Timestamp,
     },
     rest::unknown_route,
@@ -218,10 +218,10 @@ fn error(code: Code) -> ApiError {
         Code::RouteNotFound => unknown_route(&"GET".parse().unwrap_or_default(), "/api/v1/chat"),
         Code::MethodNotAllowed => unknown_route(&"PUT".parse().unwrap_or_default(), &format!("/api/v1/chats/{CHAT}")),
         Code::RateLimitExceeded => {
-            let resets_at = Timestamp::from_millis(now.as_millis() + 42_000);
-            RateLimitStatus { bucket: RateLimitBucket::Rest, limit: 100, remaining: 0, resets_at }.exceeded(now)
+            let ends_at = Timestamp::from_millis(now.as_millis() + 42_000);
+            RateLimitStatus { bucket: RateLimitBucket::Rest, limit: 100, remaining: 0, ends_at }.exceeded(now)
         }
-        Code::ConnectionLimitExceeded => too_many_connections(50),
+        Code::ConnectionLimitExceeded => connection_limit_exceeded(50),
         Code::Internal => ApiError::internal("an example"),
         Code::Unavailable => ApiError::unavailable("an example"),
         Code::UnknownType => refused(Frame::read(r#"{"type":"shout"}"#)),

@@ -6,7 +6,7 @@ use shared::domain::{
     error::Code,
     id::{ChatId, IdempotencyKey, UserId},
     pagination::{ChatPage, MessagePage, Order, PageRequest},
-    schema::ErrorAnswer,
+    schema::ErrorResponse,
     ticket::Ticket,
 };
 
@@ -35,7 +35,7 @@ Chats between users and AI agents. Chats are made and read here; messages are se
 **Authentication.** Every request carries the tenant's API key in the header `X-API-Key`. All data is the tenant's own: \
 what belongs to another tenant is answered as if it did not exist.
 
-**Errors** have one shape, `ErrorAnswer`. `details.suggestion` is always there. A path that does not exist is answered \
+**Errors** have one shape, `ErrorResponse`. `details.suggestion` is always there. A path that does not exist is answered \
 with 404 `ROUTE_NOT_FOUND`, a method that a path does not have with 405 `METHOD_NOT_ALLOWED` and the header `Allow`; \
 neither needs a key, but for a `POST` below `/api/v1/chats/`, which is counted too. Unknown fields of a body and unknown query parameters are refused with their name.
 
@@ -69,7 +69,7 @@ struct Success {
 
 pub(super) fn document() -> Value {
     let mut schemas = Schemas::new();
-    let error = schemas.sent::<ErrorAnswer>();
+    let error = schemas.sent::<ErrorResponse>();
     let mut paths = Map::new();
     for operation in operations(&mut schemas) {
         let (path, method) = (operation.path, operation.method);
@@ -306,11 +306,11 @@ fn describe(operation: Operation, error: &Value) -> Value {
     codes.sort_by_key(|code| Code::ALL.iter().position(|known| known == code));
     for code in &codes {
         let status = code.status();
-        if responses.contains_key(status.as_str()) {
+        if responses.contains_key(&status.to_string()) {
             continue;
         }
         let of_status: Vec<Code> = codes.iter().copied().filter(|code| code.status() == status).collect();
-        responses.insert(status.as_str().to_owned(), refusal(&of_status, error));
+        responses.insert(status.to_string(), refusal(&of_status, error));
     }
     let mut described = json!({
         "operationId": operation.id,
@@ -371,7 +371,7 @@ fn counted(codes: &[Code]) -> bool {
 
 /// The answer where no operation is found.
 fn unrouted(code: Code, description: &str) -> Value {
-    let mut answer = refusal(&[code], &super::schemas::reference("ErrorAnswer"));
+    let mut answer = refusal(&[code], &super::schemas::reference("ErrorResponse"));
     answer["description"] = description.into();
     let mut headers = json!({ "X-Request-Id": header("X-Request-Id") });
     if code == Code::MethodNotAllowed {
@@ -387,7 +387,7 @@ const COUNTERS: [&str; 5] =
 
 fn answer_headers(counted: bool, codes: &[Code]) -> Value {
     let mut headers = json!({ "X-Request-Id": header("X-Request-Id") });
-    let status = codes.first().map(|code| code.status().as_u16());
+    let status = codes.first().map(|code| code.status());
     // Who is not let in is not counted. What broke may have broken before the count.
     if counted {
         for name in COUNTERS {

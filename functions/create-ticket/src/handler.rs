@@ -3,9 +3,9 @@
 use shared::{
     auth::Tenant,
     domain::{
-        api_key::TicketText,
         error::ApiError,
         id::{ChatId, TenantId, UserId},
+        ticket::TicketText,
         ticket::{self, Ticket},
         time::Timestamp,
     },

@@ -27,6 +27,6 @@ pub(crate) async fn handle(app: App, tenant: Tenant, request: Request, total: u3
     let page = PageRequest::read(rest::query(&request), Order::Desc)?;
     let listed =
         if page.offset < total { app.chats.of_user(&tenant.id, &user, page).await? } else { Listed::default() };
-    let pagination = Pagination::of_list(page, listed.chats.len(), total, listed.has_more);
+    let pagination = Pagination::of_index(page, listed.chats.len(), total, listed.has_more);
     rest::ok(&ChatPage { chats: listed.chats, pagination })
 }

@@ -5,11 +5,12 @@ use std::{future::Future, time::Duration};
 use shared::{
     auth::Authenticator,
     domain::{
-        api_key::{KeyHash, TicketText},
+        api_key::KeyHash,
         error::{ApiError, Code},
         id::{ChatId, TenantId, UserId},
         input::{Field, Value},
         limits::Limits,
+        ticket::TicketText,
         time::Timestamp,
     },
     runtime::{after_response, deadline::within, retry::retry_for, telemetry},

@@ -14,8 +14,7 @@ use shared::{
         time::Timestamp,
     },
     generation::{self, ChatConnections, GenerationContext},
-    rest,
-    runtime::{after_response, deadline::within_deadline, telemetry},
+    runtime::{after_response, catch_panic::catch_panic, deadline::within_deadline, telemetry},
     storage::{Chats, Connection, ConnectionGrant, FinishedGeneration, FrameAdmission, Generation, RunningGeneration},
     websocket::{Body, ErrorReport, Event, Frame, PostError, SocketEvent},
 };
@@ -54,7 +53,7 @@ pub(crate) struct NewGeneration {
 /// Hears a message. API Gateway shows a client nothing of what this function returns, so errors are posted too.
 pub(crate) async fn handle(app: Arc<App>, event: SocketEvent) -> Result<(), ApiError> {
     let mut chat_id = None;
-    let result = rest::caught(within_deadline(Box::pin(hear(&app, &event, &mut chat_id)))).await;
+    let result = catch_panic(within_deadline(Box::pin(hear(&app, &event, &mut chat_id)))).await;
     if let Err(error) = &result {
         let report = Body::Error(ErrorReport::new(error, &event.request_id, None));
         app.post(&event.connection_id, chat_id.as_ref(), report, &event.request_id).await;
@@ -82,7 +81,7 @@ async fn hear(app: &Arc<App>, event: &SocketEvent, chat: &mut Option<ChatId>) ->
         FrameAdmission::RateLimited(connection) => {
             telemetry::note_tenant(&connection.grant.tenant_id);
             *chat = Some(connection.grant.chat_id);
-            Err(limits::too_many_frames())
+            Err(limits::frame_rate_exceeded())
         }
         FrameAdmission::Unknown => Err(unknown_connection()),
     }

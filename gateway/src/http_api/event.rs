@@ -1,28 +1,26 @@
-//! The event of an HTTP API, payload format 2.0.
+//! Events of the HTTP API, payload format 2.0.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 //!
-//! The path comes percent-decoded ("API Gateway decodes URL-encoded request parameters before passing them to your backend
-//! integration", <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html>; captures of
-//! live requests show the same of `rawPath`), the query string both raw and decoded.
+//! The path is percent-decoded: "API Gateway decodes URL-encoded request parameters before passing them to your backend
+//! integration" (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html>), and
+//! captured events show the same for `rawPath`. The query string is present both raw and decoded.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
-use axum::http::{HeaderMap, HeaderValue, Method, Version, header};
+use axum::http::{HeaderMap, Method, Version, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::encoding::{decode, query_parameters};
-use crate::stamp;
+use crate::request_context::{ACCOUNT_ID, API_ID, clf_time};
+use crate::url_encoding::{percent_decode, query_parameters};
 
-pub(crate) const API_ID: &str = "local";
-
-/// Headers between a client and the gateway, which no function sees.
+/// Headers of the connection between client and gateway, which events do not contain.
 const HOP_BY_HOP: [&str; 5] = ["connection", "keep-alive", "te", "transfer-encoding", "upgrade"];
 
-pub(crate) struct Request<'a> {
+/// What an event is built from.
+pub(crate) struct HttpEvent<'a> {
     pub(crate) method: &'a Method,
     pub(crate) path: &'a str,
     pub(crate) query: Option<&'a str>,
@@ -36,70 +34,58 @@ pub(crate) struct Request<'a> {
     pub(crate) path_parameters: &'a [(&'a str, String)],
 }
 
-/// The headers of a client together with those that the gateway adds.
-pub(crate) fn forwarded(headers: &HeaderMap, peer: SocketAddr) -> HeaderMap {
-    let mut headers = headers.clone();
-    let chain = match headers.get("x-forwarded-for").map(HeaderValue::to_str) {
-        Some(Ok(chain)) => format!("{chain}, {}", peer.ip()),
-        _ => peer.ip().to_string(),
-    };
-    if let Ok(chain) = HeaderValue::from_str(&chain) {
-        headers.insert("x-forwarded-for", chain);
+impl HttpEvent<'_> {
+    pub(crate) fn payload(&self) -> Value {
+        let host = text(self.headers, header::HOST).unwrap_or_default();
+        let path = percent_decode(self.path);
+        let mut http = json!({
+            "method": self.method.as_str(),
+            "path": path,
+            "protocol": format!("{:?}", self.version),
+            "sourceIp": self.source_ip,
+        });
+        if let Some(user_agent) = text(self.headers, header::USER_AGENT) {
+            http["userAgent"] = user_agent.into();
+        }
+        let mut event = json!({
+            "version": "2.0",
+            "routeKey": self.route_key,
+            "rawPath": path,
+            "rawQueryString": self.query.unwrap_or_default(),
+            "headers": joined_headers(self.headers),
+            "requestContext": {
+                "accountId": ACCOUNT_ID,
+                "apiId": API_ID,
+                "domainName": host,
+                "domainPrefix": host.split(['.', ':']).next().unwrap_or_default(),
+                "http": http,
+                "requestId": self.request_id,
+                "routeKey": self.route_key,
+                "stage": "$default",
+                "time": clf_time(self.time),
+                "timeEpoch": self.time.as_millisecond(),
+            },
+            "isBase64Encoded": false,
+        });
+        let cookies = cookies(self.headers);
+        if !cookies.is_empty() {
+            event["cookies"] = cookies.into();
+        }
+        let parameters = query_parameters(self.query.unwrap_or_default());
+        if !parameters.is_empty() {
+            event["queryStringParameters"] = joined(parameters).into();
+        }
+        if !self.path_parameters.is_empty() {
+            let parameters = self.path_parameters.iter().map(|(name, value)| (*name, value.as_str()));
+            event["pathParameters"] = parameters.collect();
+        }
+        if !self.body.is_empty() {
+            let (body, is_base64_encoded) = body(self.headers, self.body);
+            event["body"] = body.into();
+            event["isBase64Encoded"] = is_base64_encoded.into();
+        }
+        event
     }
-    headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
-    headers
-}
-
-pub(crate) fn event(request: &Request<'_>) -> Value {
-    let host = text(request.headers, header::HOST).unwrap_or_default();
-    let path = decode(request.path);
-    let mut http = json!({
-        "method": request.method.as_str(),
-        "path": path,
-        "protocol": format!("{:?}", request.version),
-        "sourceIp": request.source_ip,
-    });
-    if let Some(user_agent) = text(request.headers, header::USER_AGENT) {
-        http["userAgent"] = user_agent.into();
-    }
-    let mut event = json!({
-        "version": "2.0",
-        "routeKey": request.route_key,
-        "rawPath": path,
-        "rawQueryString": request.query.unwrap_or_default(),
-        "headers": joined_headers(request.headers),
-        "requestContext": {
-            "accountId": stamp::ACCOUNT_ID,
-            "apiId": API_ID,
-            "domainName": host,
-            "domainPrefix": host.split(['.', ':']).next().unwrap_or_default(),
-            "http": http,
-            "requestId": request.request_id,
-            "routeKey": request.route_key,
-            "stage": "$default",
-            "time": stamp::log_time(request.time),
-            "timeEpoch": request.time.as_millisecond(),
-        },
-        "isBase64Encoded": false,
-    });
-    let cookies = cookies(request.headers);
-    if !cookies.is_empty() {
-        event["cookies"] = cookies.into();
-    }
-    let parameters = query_parameters(request.query.unwrap_or_default());
-    if !parameters.is_empty() {
-        event["queryStringParameters"] = joined(parameters).into();
-    }
-    if !request.path_parameters.is_empty() {
-        let parameters = request.path_parameters.iter().map(|(name, value)| (*name, value.as_str()));
-        event["pathParameters"] = parameters.collect();
-    }
-    if !request.body.is_empty() {
-        let (body, is_base64_encoded) = body(request.headers, request.body);
-        event["body"] = body.into();
-        event["isBase64Encoded"] = is_base64_encoded.into();
-    }
-    event
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
@@ -115,7 +101,7 @@ fn joined_headers(headers: &HeaderMap) -> Map<String, Value> {
     )
 }
 
-/// Values of one name are joined by commas.
+/// Joins the values of a name by commas.
 fn joined(pairs: impl IntoIterator<Item = (String, String)>) -> Map<String, Value> {
     let mut map: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in pairs {
@@ -149,7 +135,7 @@ fn body(headers: &HeaderMap, body: &[u8]) -> (String, bool) {
     }
 }
 
-/// Forms are not text to an HTTP API.
+/// API Gateway encodes forms in base64, like binary types.
 fn is_text(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence.is_empty()
@@ -163,8 +149,8 @@ fn is_text(content_type: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn request<'a>(headers: &'a HeaderMap, body: &'a [u8]) -> Request<'a> {
-        Request {
+    fn event<'a>(headers: &'a HeaderMap, body: &'a [u8]) -> HttpEvent<'a> {
+        HttpEvent {
             method: &Method::POST,
             path: "/chats/a%20b",
             query: Some("q=1&q=2&r=%C3%A9"),
@@ -188,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_has_the_form_of_payload_format_2() {
+    fn event_has_payload_format_2() {
         let headers = headers(&[
             ("host", "localhost:8000"),
             ("user-agent", "test"),
@@ -198,11 +184,11 @@ mod tests {
             ("cookie", "c=3"),
             ("connection", "keep-alive"),
         ]);
-        let mut request = request(&headers, b"");
+        let mut event = event(&headers, b"");
         let parameters = [("id", "a b".to_owned())];
-        request.path_parameters = &parameters;
+        event.path_parameters = &parameters;
         assert_eq!(
-            event(&request),
+            event.payload(),
             json!({
                 "version": "2.0",
                 "routeKey": "POST /chats/{id}",
@@ -236,20 +222,20 @@ mod tests {
     }
 
     #[test]
-    fn what_a_request_does_not_have_is_left_out() {
+    fn absent_values_are_omitted() {
         let headers = HeaderMap::new();
-        let mut request = request(&headers, b"");
-        request.query = None;
-        let event = event(&request);
+        let mut event = event(&headers, b"");
+        event.query = None;
+        let payload = event.payload();
         for key in ["cookies", "queryStringParameters", "pathParameters", "body"] {
-            assert!(event.get(key).is_none(), "{key}");
+            assert!(payload.get(key).is_none(), "{key}");
         }
-        assert!(event["requestContext"]["http"].get("userAgent").is_none());
-        assert_eq!(event["rawQueryString"], "");
+        assert!(payload["requestContext"]["http"].get("userAgent").is_none());
+        assert_eq!(payload["rawQueryString"], "");
     }
 
     #[test]
-    fn bodies_are_text_or_base64() {
+    fn text_bodies_are_plain_and_others_are_base64() {
         for (content_type, body, expected, is_base64_encoded) in [
             ("application/json; charset=utf-8", &b"{}"[..], "{}", false),
             ("application/problem+json", b"{}", "{}", false),
@@ -259,17 +245,9 @@ mod tests {
             ("application/x-www-form-urlencoded", b"a=b", "YT1i", true),
         ] {
             let headers = headers(&[("content-type", content_type)]);
-            let event = event(&request(&headers, body));
-            assert_eq!(event["body"], expected, "{content_type}");
-            assert_eq!(event["isBase64Encoded"], is_base64_encoded, "{content_type}");
+            let payload = event(&headers, body).payload();
+            assert_eq!(payload["body"], expected, "{content_type}");
+            assert_eq!(payload["isBase64Encoded"], is_base64_encoded, "{content_type}");
         }
-    }
-
-    #[test]
-    fn the_gateway_adds_where_a_request_came_from() {
-        let peer = "10.0.0.7:1234".parse().unwrap();
-        assert_eq!(forwarded(&HeaderMap::new(), peer)["x-forwarded-for"], "10.0.0.7");
-        let chained = forwarded(&headers(&[("x-forwarded-for", "1.2.3.4")]), peer);
-        assert_eq!(chained["x-forwarded-for"], "1.2.3.4, 10.0.0.7");
     }
 }

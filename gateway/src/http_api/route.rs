@@ -1,27 +1,28 @@
-//! Which route a request takes.
+//! Selects the route of a request.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html>
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use axum::http::Method;
 
-use crate::encoding::decode;
-use crate::http_api::patience;
+use crate::integration_timeout::invocation_timeout;
 use crate::template::{HttpRoute, TemplateError};
+use crate::url_encoding::percent_decode;
 
 const DEFAULT: &str = "$default";
 
 pub(crate) struct RouteTable {
-    /// The most specific first.
+    /// Most specific first.
     routes: Vec<Route>,
     default: Option<Target>,
 }
 
 struct Route {
-    /// None is any.
+    /// `None` for `ANY`.
     method: Option<Method>,
     segments: Vec<Segment>,
-    /// The name of `{name+}`.
+    /// The name in `{name+}`.
     greedy: Option<String>,
     target: Target,
 }
@@ -49,7 +50,7 @@ impl RouteTable {
         let mut table = Self { routes: Vec::new(), default: None };
         for route in routes {
             let target = Target {
-                timeout: patience(route.timeout, route.function.timeout),
+                timeout: invocation_timeout(route.timeout, route.function.timeout),
                 function: route.function.name,
                 route_key: route.route_key,
             };
@@ -63,7 +64,7 @@ impl RouteTable {
         Ok(table)
     }
 
-    pub(crate) fn find(&self, method: &Method, path: &str) -> Option<Match<'_>> {
+    pub(crate) fn select(&self, method: &Method, path: &str) -> Option<Match<'_>> {
         let segments = split(path);
         self.routes
             .iter()
@@ -82,8 +83,8 @@ impl RouteTable {
 impl Route {
     fn new(target: Target) -> Result<Self, TemplateError> {
         let malformed = || TemplateError::Malformed {
-            place: format!("the route {:?}", target.route_key),
-            expected: "a method and a path whose {name+}, if any, comes last".to_owned(),
+            location: format!("the route {:?}", target.route_key),
+            expected: "a method and a path, with {name+} only at its end".to_owned(),
         };
         let (method, path) = target.route_key.split_once(' ').ok_or_else(malformed)?;
         let method = match method {
@@ -101,17 +102,17 @@ impl Route {
                     Some(name) => greedy = Some(name.to_owned()),
                     None => segments.push(Segment::Parameter(name.to_owned())),
                 },
-                None => segments.push(Segment::Static(decode(segment))),
+                None => segments.push(Segment::Static(percent_decode(segment))),
             }
         }
         Ok(Self { method, segments, greedy, target })
     }
 
-    /// Full matches come before greedy ones, longer greedy prefixes before shorter ones, static segments before parameters
-    /// from the left, and a method before `ANY`.
-    fn rank(&self) -> (bool, std::cmp::Reverse<usize>, Vec<bool>, bool) {
+    /// Order of selection: full matches before greedy ones, longer greedy prefixes before shorter ones, static segments
+    /// before parameters from the left, a method before `ANY`.
+    fn rank(&self) -> (bool, Reverse<usize>, Vec<bool>, bool) {
         let parameters = self.segments.iter().map(|segment| matches!(segment, Segment::Parameter(_)));
-        (self.greedy.is_some(), std::cmp::Reverse(self.segments.len()), parameters.collect(), self.method.is_none())
+        (self.greedy.is_some(), Reverse(self.segments.len()), parameters.collect(), self.method.is_none())
     }
 
     fn parameters(&self, segments: &[&str]) -> Option<Vec<(&str, String)>> {
@@ -120,17 +121,17 @@ impl Route {
         for (pattern, segment) in self.segments.iter().zip(own) {
             match pattern {
                 Segment::Static(text) => {
-                    if *text != decode(segment) {
+                    if *text != percent_decode(segment) {
                         return None;
                     }
                 }
                 Segment::Parameter(_) if segment.is_empty() => return None,
-                Segment::Parameter(name) => parameters.push((name.as_str(), decode(segment))),
+                Segment::Parameter(name) => parameters.push((name.as_str(), percent_decode(segment))),
             }
         }
         match &self.greedy {
-            // One empty segment is left of a path that ends in a slash; AWS takes that as a match.
-            Some(name) if !rest.is_empty() => parameters.push((name, decode(&rest.join("/")))),
+            // A path with a slash at its end leaves one empty segment, which AWS matches.
+            Some(name) if !rest.is_empty() => parameters.push((name, percent_decode(&rest.join("/")))),
             None if rest.is_empty() => {}
             _ => return None,
         }
@@ -161,14 +162,14 @@ mod tests {
         RouteTable::new(Template::parse(&yaml, &BTreeMap::new()).unwrap().http_routes().unwrap()).unwrap()
     }
 
-    fn taken(table: &RouteTable, request: &str) -> Option<String> {
+    fn selected(table: &RouteTable, request: &str) -> Option<String> {
         let (method, path) = request.split_once(' ').unwrap();
-        table.find(&method.parse().unwrap(), path).map(|matched| matched.route_key.to_owned())
+        table.select(&method.parse().unwrap(), path).map(|matched| matched.route_key.to_owned())
     }
 
-    /// The example of the page that the module cites.
+    /// The example in the developer guide.
     #[test]
-    fn routes_are_chosen_as_the_developer_guide_says() {
+    fn most_specific_route_is_selected() {
         let table =
             table(&["GET /pets/dog/1", "GET /pets/dog/{id}", "GET /pets/{proxy+}", "ANY /{proxy+}", "$default"]);
         for (request, route) in [
@@ -177,55 +178,55 @@ mod tests {
             ("GET /pets/cat/1", "GET /pets/{proxy+}"),
             ("POST /test/5", "ANY /{proxy+}"),
         ] {
-            assert_eq!(taken(&table, request).as_deref(), Some(route), "{request}");
+            assert_eq!(selected(&table, request).as_deref(), Some(route), "{request}");
         }
     }
 
     #[test]
-    fn a_method_wins_over_any() {
+    fn method_wins_over_any() {
         let table = table(&["ANY /pets/{id}", "GET /pets/{id}"]);
-        assert_eq!(taken(&table, "GET /pets/1").as_deref(), Some("GET /pets/{id}"));
-        assert_eq!(taken(&table, "PUT /pets/1").as_deref(), Some("ANY /pets/{id}"));
+        assert_eq!(selected(&table, "GET /pets/1").as_deref(), Some("GET /pets/{id}"));
+        assert_eq!(selected(&table, "PUT /pets/1").as_deref(), Some("ANY /pets/{id}"));
     }
 
     #[test]
     fn static_segments_win_from_the_left() {
         let table = table(&["GET /{kind}/all/new", "GET /pets/{id}/{when}"]);
-        assert_eq!(taken(&table, "GET /pets/all/new").as_deref(), Some("GET /pets/{id}/{when}"));
+        assert_eq!(selected(&table, "GET /pets/all/new").as_deref(), Some("GET /pets/{id}/{when}"));
     }
 
     #[test]
-    fn a_greedy_parameter_takes_an_empty_rest_after_the_slash_only() {
+    fn greedy_parameter_matches_empty_rest_after_slash_only() {
         let table = table(&["POST /chats", "POST /chats/{proxy+}", "$default"]);
-        assert_eq!(taken(&table, "POST /chats").as_deref(), Some("POST /chats"));
-        assert_eq!(taken(&table, "POST /chats/").as_deref(), Some("POST /chats/{proxy+}"));
+        assert_eq!(selected(&table, "POST /chats").as_deref(), Some("POST /chats"));
+        assert_eq!(selected(&table, "POST /chats/").as_deref(), Some("POST /chats/{proxy+}"));
         let greedy = self::table(&["POST /chats/{proxy+}"]);
-        assert_eq!(taken(&greedy, "POST /chats"), None);
-        let matched = greedy.find(&Method::POST, "/chats/").unwrap();
+        assert_eq!(selected(&greedy, "POST /chats"), None);
+        let matched = greedy.select(&Method::POST, "/chats/").unwrap();
         assert_eq!(matched.parameters, [("proxy", String::new())]);
-        let matched = greedy.find(&Method::POST, "/chats/a%20b/c").unwrap();
+        let matched = greedy.select(&Method::POST, "/chats/a%20b/c").unwrap();
         assert_eq!(matched.parameters, [("proxy", "a b/c".to_owned())]);
     }
 
     #[test]
-    fn the_longest_greedy_prefix_wins() {
+    fn longest_greedy_prefix_wins() {
         let table = table(&["ANY /{proxy+}", "ANY /a/{proxy+}", "ANY /a/b/{proxy+}"]);
-        assert_eq!(taken(&table, "GET /a/b/c").as_deref(), Some("ANY /a/b/{proxy+}"));
-        assert_eq!(taken(&table, "GET /a/c").as_deref(), Some("ANY /a/{proxy+}"));
+        assert_eq!(selected(&table, "GET /a/b/c").as_deref(), Some("ANY /a/b/{proxy+}"));
+        assert_eq!(selected(&table, "GET /a/c").as_deref(), Some("ANY /a/{proxy+}"));
     }
 
     #[test]
-    fn a_parameter_is_one_segment_that_is_not_empty() {
+    fn parameter_matches_one_nonempty_segment() {
         let table = table(&["GET /chats/{id}"]);
-        assert_eq!(taken(&table, "GET /chats/"), None);
-        assert_eq!(taken(&table, "GET /chats/x/"), None);
-        assert_eq!(taken(&table, "GET /chats/x/y"), None);
-        assert_eq!(table.find(&Method::GET, "/chats/a%2Fb").unwrap().parameters, [("id", "a/b".to_owned())]);
+        assert_eq!(selected(&table, "GET /chats/"), None);
+        assert_eq!(selected(&table, "GET /chats/x/"), None);
+        assert_eq!(selected(&table, "GET /chats/x/y"), None);
+        assert_eq!(table.select(&Method::GET, "/chats/a%2Fb").unwrap().parameters, [("id", "a/b".to_owned())]);
     }
 
     #[test]
-    fn without_a_route_there_is_the_default_or_nothing() {
-        assert_eq!(taken(&table(&["GET /a", "$default"]), "POST /a").as_deref(), Some("$default"));
-        assert_eq!(taken(&table(&["GET /a"]), "POST /a"), None);
+    fn unmatched_request_selects_default_route_if_any() {
+        assert_eq!(selected(&table(&["GET /a", "$default"]), "POST /a").as_deref(), Some("$default"));
+        assert_eq!(selected(&table(&["GET /a"]), "POST /a"), None);
     }
 }

@@ -1,3 +1,6 @@
+//! Errors of templates.
+
+use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -11,81 +14,79 @@ pub enum TemplateError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
+        /// The cause.
+        source: io::Error,
     },
     /// The text is not YAML.
     #[error("the template is not valid YAML: {0}")]
     Yaml(String),
-    /// Something in the template has another form than it must have.
-    #[error("{place} of the template must be {expected}")]
+    /// A value has the wrong form.
+    #[error("{location} of the template must be {expected}")]
     Malformed {
         /// Where in the template.
-        place: String,
-        /// What should be there.
+        location: String,
+        /// The form that it must have.
         expected: String,
     },
-    /// A value was given for a parameter that the template does not declare.
+    /// The caller sets a parameter that the template does not declare.
     #[error("the template has no parameter {name}; it has: {}", list(known))]
     UnknownParameter {
-        /// The name that was given.
+        /// The undeclared name.
         name: String,
         /// The names of the template's parameters.
         known: Vec<String>,
     },
-    /// A parameter's value is not one that the template allows.
+    /// The template does not allow this value of a parameter.
     #[error("{value:?} is not a value of the template's parameter {name}; allowed: {allowed}")]
     ParameterValue {
         /// The parameter.
         name: String,
-        /// The value that it would have had.
+        /// The refused value.
         value: String,
-        /// What the template allows.
+        /// The values that the template allows.
         allowed: String,
     },
-    /// A value is needed of a parameter that has no default.
-    #[error("the template's parameter {name} has no default; give it a value, since {place} needs it")]
+    /// A parameter in use has neither a value nor a default.
+    #[error("the template's parameter {name} has no default; set it, because {location} uses it")]
     MissingParameter {
         /// The parameter.
         name: String,
-        /// Where in the template it is needed.
-        place: String,
+        /// Where the template uses it.
+        location: String,
     },
-    /// A reference leads nowhere.
-    #[error(
-        "{place} of the template refers to {name}, which is neither a parameter nor a resource nor a condition in use"
-    )]
+    /// A reference has no target.
+    #[error("{location} of the template refers to {name}, which is not a parameter, a resource or a condition in use")]
     UnknownReference {
-        /// The name that was referred to.
+        /// The name in the reference.
         name: String,
         /// Where in the template.
-        place: String,
+        location: String,
     },
-    /// An intrinsic function, or a form of one, that is not evaluated here.
-    #[error("{place} of the template uses {name}, which has no local meaning")]
+    /// An intrinsic function, or a form of one, that this crate does not evaluate.
+    #[error("{location} of the template uses {name}, which cannot be resolved locally")]
     UnsupportedIntrinsic {
-        /// The intrinsic.
+        /// The intrinsic function.
         name: String,
         /// Where in the template.
-        place: String,
+        location: String,
     },
-    /// Two events or resources claim the same route.
-    #[error("the route {route_key:?} is claimed by {first} and by {second}; remove one")]
+    /// Two events declare the same route.
+    #[error("the route {route_key:?} is declared by {first} and by {second}; remove one")]
     DuplicateRoute {
         /// The route key.
         route_key: String,
-        /// Logical id of the function that has it.
+        /// Logical id of the function that declares it first.
         first: String,
-        /// Logical id of the function that also wants it.
+        /// Logical id of the function that declares it again.
         second: String,
     },
-    /// A route leads to something that is not a function of the template.
-    #[error("{place} of the template leads to {target:?}, which is not a function of the template")]
+    /// The target of a route is not a function of the template.
+    #[error("{location} of the template has the target {target:?}, which is not a function of the template")]
     UnknownFunction {
-        /// The target as it was resolved.
+        /// The resolved target.
         target: String,
         /// Where in the template.
-        place: String,
+        location: String,
     },
 }
 

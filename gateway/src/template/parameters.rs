@@ -1,15 +1,15 @@
-//! The values of a template's parameters.
+//! `Parameters`: declarations, given values, and checks of one against the other.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::TemplateError;
-use super::resolve::scalar_text;
+use super::error::TemplateError;
+use super::value::scalar_text;
 
 #[derive(Debug, Clone)]
 pub(super) struct Parameter {
-    /// None when there is neither a default nor a given value.
+    /// `None` without a given value and without a default.
     pub(super) value: Option<String>,
     pub(super) is_list: bool,
 }
@@ -37,7 +37,7 @@ pub(super) fn values(
         .map(|(name, declaration)| {
             let value = given.get(name).cloned().or_else(|| declaration.get("Default").and_then(scalar_text));
             if let Some(value) = &value {
-                check(name, value, declaration)?;
+                check_allowed(name, value, declaration)?;
             }
             Ok((name.clone(), Parameter { value, is_list: is_list(declaration) }))
         })
@@ -53,7 +53,7 @@ fn text<'a>(declaration: &'a Value, key: &str) -> &'a str {
     declaration.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn check(name: &str, value: &str, declaration: &Value) -> Result<(), TemplateError> {
+fn check_allowed(name: &str, value: &str, declaration: &Value) -> Result<(), TemplateError> {
     let refuse = |allowed: String| {
         Err(TemplateError::ParameterValue { name: name.to_owned(), value: value.to_owned(), allowed })
     };
@@ -66,14 +66,14 @@ fn check(name: &str, value: &str, declaration: &Value) -> Result<(), TemplateErr
     }
     if text(declaration, "Type") == "Number" {
         let bound = |key| declaration.get(key).and_then(scalar_text).and_then(|text| text.parse::<f64>().ok());
-        let (least, most) = (bound("MinValue"), bound("MaxValue"));
+        let (min, max) = (bound("MinValue"), bound("MaxValue"));
         let Ok(number) = value.parse::<f64>() else {
             return refuse("numbers".to_owned());
         };
-        if least.is_some_and(|least| number < least) || most.is_some_and(|most| number > most) {
-            let least = least.map_or_else(String::new, |least| format!(" from {least}"));
-            let most = most.map_or_else(String::new, |most| format!(" to {most}"));
-            return refuse(format!("numbers{least}{most}"));
+        if min.is_some_and(|min| number < min) || max.is_some_and(|max| number > max) {
+            let min = min.map_or_else(String::new, |min| format!(" from {min}"));
+            let max = max.map_or_else(String::new, |max| format!(" to {max}"));
+            return refuse(format!("numbers{min}{max}"));
         }
     }
     Ok(())

@@ -1,14 +1,16 @@
-//! Functions that run on a schedule.
+//! Events of type `Schedule`.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::functions::FUNCTION;
-use super::resolve::{Place, scalar_text};
-use super::{Function, Template, TemplateError};
+use super::document::Template;
+use super::error::TemplateError;
+use super::functions::{FUNCTION, Function};
+use super::location::Location;
+use super::value::scalar_text;
 
-/// A function that runs on a schedule.
+/// A schedule that invokes a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Schedule {
@@ -16,44 +18,45 @@ pub struct Schedule {
     pub function: Function,
     /// The name of the event in the template.
     pub name: String,
-    /// The time between two runs.
-    pub every: Duration,
+    /// The time between two invocations.
+    pub interval: Duration,
 }
 
 impl Template {
-    /// The `Schedule` events that are not switched off.
+    /// The enabled `Schedule` events.
     ///
     /// # Errors
     ///
-    /// When an event cannot be resolved, or has no rate: `cron` is not spoken here.
+    /// When an event cannot be resolved, or has no `rate`: `cron` is not supported.
     pub fn schedules(&self) -> Result<Vec<Schedule>, TemplateError> {
         let functions = self.functions()?;
         let mut schedules = Vec::new();
-        for (function, (logical_id, resource)) in functions.into_iter().zip(self.present(FUNCTION)?) {
-            let place = Place::root("Resources").key(logical_id).key("Properties").key("Events");
+        for (function, (logical_id, resource)) in functions.into_iter().zip(self.enabled(FUNCTION)?) {
+            let location = Location::resource(logical_id).key("Properties").key("Events");
             let properties = self.merged_properties(FUNCTION, resource);
             for (name, event) in properties.get("Events").and_then(Value::as_object).into_iter().flatten() {
                 if event.get("Type").and_then(Value::as_str) != Some("Schedule") {
                     continue;
                 }
-                let place = place.key(name).key("Properties");
+                let location = location.key(name).key("Properties");
                 let text = |key: &str| match event.pointer("/Properties").and_then(|event| event.get(key)) {
-                    Some(value) => Ok(self.resolve(value, &place.key(key))?.as_ref().and_then(scalar_text)),
+                    Some(value) => Ok(self.resolve(value, &location.key(key))?.as_ref().and_then(scalar_text)),
                     None => Ok(None),
                 };
                 if text("Enabled")?.as_deref() == Some("false") || text("State")?.as_deref() == Some("DISABLED") {
                     continue;
                 }
-                let every = text("Schedule")?.as_deref().and_then(rate);
-                let every = every.ok_or_else(|| place.key("Schedule").malformed("of the form rate(5 minutes)"))?;
-                schedules.push(Schedule { function: function.clone(), name: name.clone(), every });
+                let interval = text("Schedule")?.as_deref().and_then(rate);
+                let interval =
+                    interval.ok_or_else(|| location.key("Schedule").malformed("of the form rate(5 minutes)"))?;
+                schedules.push(Schedule { function: function.clone(), name: name.clone(), interval });
             }
         }
         Ok(schedules)
     }
 }
 
-/// `rate(1 minute)`, `rate(5 minutes)`.
+/// Parses `rate(1 minute)` or `rate(5 minutes)`.
 /// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html>
 fn rate(expression: &str) -> Option<Duration> {
     let (number, unit) = expression.strip_prefix("rate(")?.strip_suffix(')')?.split_once(' ')?;
@@ -72,8 +75,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_are_read_as_aws_writes_them() {
-        let seconds = |text| rate(text).map(|every| every.as_secs());
+    fn rate_expressions_are_parsed_and_others_are_refused() {
+        let seconds = |text| rate(text).map(|interval| interval.as_secs());
         assert_eq!(seconds("rate(1 minute)"), Some(60));
         assert_eq!(seconds("rate(5 minutes)"), Some(300));
         assert_eq!(seconds("rate(2 hours)"), Some(7_200));

@@ -1,15 +1,16 @@
-//! YAML to JSON, with the short forms of intrinsics (`!Ref`) in their long ones (`Ref`, `Fn::Sub`).
+//! Converts YAML to JSON. Short forms of intrinsic functions (`!Ref`, `!Sub`) become long ones (`Ref`, `Fn::Sub`).
 
 use saphyr::{LoadableYamlNode, Scalar, Tag, Yaml};
 use serde_json::{Map, Number, Value, json};
 
-use super::TemplateError;
+use super::error::TemplateError;
+use super::value::scalar_text;
 
-pub(super) struct Document {
+/// The sections that are mappings, each with its entries in template order.
+pub(super) struct Sections {
     sections: Vec<(String, Vec<(String, Value)>)>,
 }
 
-/// The whole template.
 pub(super) fn json(yaml: &str) -> Result<Value, TemplateError> {
     convert(&root(yaml)?, "the root")
 }
@@ -19,14 +20,14 @@ fn root(yaml: &str) -> Result<Yaml<'_>, TemplateError> {
     documents.into_iter().next().filter(Yaml::is_mapping).ok_or_else(|| malformed("the root", "a mapping"))
 }
 
-impl Document {
+impl Sections {
     pub(super) fn parse(yaml: &str) -> Result<Self, TemplateError> {
         let Yaml::Mapping(root) = root(yaml)? else {
             return Err(malformed("the root", "a mapping"));
         };
         let mut sections = Vec::new();
         for (name, section) in &root {
-            // What is no mapping (Description, Transform, …) says nothing to a gateway.
+            // Sections that are not mappings (Description, Transform) do not affect the gateway.
             if let Yaml::Mapping(section) = section {
                 let name = key(name)?;
                 let entries = section
@@ -43,7 +44,7 @@ impl Document {
         Ok(self.entries(name).iter().cloned().collect())
     }
 
-    /// A list, since a JSON map would lose the order.
+    /// A list, because a JSON map loses the order.
     pub(super) fn resources(&self) -> Result<Vec<(String, Value)>, TemplateError> {
         let resources = self.entries("Resources");
         if resources.is_empty() {
@@ -60,23 +61,25 @@ impl Document {
     }
 }
 
-fn convert(yaml: &Yaml<'_>, place: &str) -> Result<Value, TemplateError> {
+fn convert(yaml: &Yaml<'_>, location: &str) -> Result<Value, TemplateError> {
     Ok(match yaml {
         Yaml::Value(scalar) => convert_scalar(scalar),
-        Yaml::Sequence(items) => Value::Array(items.iter().map(|item| convert(item, place)).collect::<Result<_, _>>()?),
+        Yaml::Sequence(items) => {
+            Value::Array(items.iter().map(|item| convert(item, location)).collect::<Result<_, _>>()?)
+        }
         Yaml::Mapping(entries) => Value::Object(
             entries
                 .iter()
                 .map(|(name, value)| {
                     let name = key(name)?;
-                    let value = convert(value, &format!("{place}.{name}"))?;
+                    let value = convert(value, &format!("{location}.{name}"))?;
                     Ok((name, value))
                 })
                 .collect::<Result<_, TemplateError>>()?,
         ),
-        Yaml::Tagged(tag, inner) => long_form(tag, convert(inner, place)?),
+        Yaml::Tagged(tag, inner) => long_form(tag, convert(inner, location)?),
         Yaml::Representation(text, ..) => Value::String(text.to_string()),
-        Yaml::Alias(_) | Yaml::BadValue => return Err(malformed(place, "a value that YAML can express")),
+        Yaml::Alias(_) | Yaml::BadValue => return Err(malformed(location, "a value that YAML can express")),
     })
 }
 
@@ -107,12 +110,12 @@ fn long_form(tag: &Tag, inner: Value) -> Value {
 
 fn key(yaml: &Yaml<'_>) -> Result<String, TemplateError> {
     match yaml {
-        Yaml::Value(scalar) => super::resolve::scalar_text(&convert_scalar(scalar)),
+        Yaml::Value(scalar) => scalar_text(&convert_scalar(scalar)),
         _ => None,
     }
     .ok_or_else(|| malformed("a key", "a string"))
 }
 
-fn malformed(place: &str, expected: &str) -> TemplateError {
-    TemplateError::Malformed { place: place.to_owned(), expected: expected.to_owned() }
+fn malformed(location: &str, expected: &str) -> TemplateError {
+    TemplateError::Malformed { location: location.to_owned(), expected: expected.to_owned() }
 }

@@ -1,28 +1,29 @@
-//! The events of a WebSocket API with Lambda proxy integrations.
+//! Events of the WebSocket API, for Lambda proxy integrations.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-mapping-template-reference.html>
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::close::Close;
+use super::route::{CONNECT, DISCONNECT};
 use crate::connections::Peer;
-use crate::encoding::query_parameters;
-use crate::stamp;
+use crate::request_context::{API_ID, clf_time, generate_id};
+use crate::url_encoding::query_parameters;
 
-pub(crate) const API_ID: &str = "local";
-
+/// Builds the events of one connection.
 pub(crate) struct Events<'a> {
     pub(crate) stage: &'a str,
     pub(crate) peer: &'a Peer,
 }
 
 impl Events<'_> {
-    /// The only event with the client's headers and query string.
+    /// The only event with headers and query string of the client.
     pub(super) fn connect(&self, request_id: &str, headers: &HeaderMap, query: Option<&str>) -> Value {
         let headers = headers
             .iter()
             .map(|(name, value)| (header_name(name.as_str()), String::from_utf8_lossy(value.as_bytes()).into_owned()));
-        let mut event = self.event(request_id, "$connect", "CONNECT");
+        let mut event = self.event(request_id, CONNECT, "CONNECT");
         put_multi_value(&mut event, "headers", "multiValueHeaders", headers);
         let parameters = query_parameters(query.unwrap_or_default());
         if !parameters.is_empty() {
@@ -36,15 +37,15 @@ impl Events<'_> {
         event
     }
 
-    pub(super) fn message(&self, request_id: &str, route: &str, body: &str) -> Value {
-        let mut event = self.event(request_id, route, "MESSAGE");
-        event["requestContext"]["messageId"] = stamp::id().into();
+    pub(super) fn message(&self, request_id: &str, route_key: &str, body: &str) -> Value {
+        let mut event = self.event(request_id, route_key, "MESSAGE");
+        event["requestContext"]["messageId"] = generate_id().into();
         event["body"] = body.into();
         event
     }
 
     pub(super) fn disconnect(&self, request_id: &str, code: u16, reason: &str) -> Value {
-        let mut event = self.event(request_id, "$disconnect", "DISCONNECT");
+        let mut event = self.event(request_id, DISCONNECT, "DISCONNECT");
         event["requestContext"]["disconnectStatusCode"] = code.into();
         event["requestContext"]["disconnectReason"] = reason.into();
         let headers =
@@ -54,7 +55,24 @@ impl Events<'_> {
         event
     }
 
-    fn event(&self, request_id: &str, route: &str, event_type: &str) -> Value {
+    /// The event of any route, with minimal content.
+    pub(crate) fn warm_up(&self, route_key: &str) -> Value {
+        let request_id = generate_id();
+        match route_key {
+            CONNECT => {
+                let mut headers = HeaderMap::new();
+                headers.extend(self.peer.domain_name.parse().map(|host| (header::HOST, host)));
+                self.connect(&request_id, &headers, None)
+            }
+            DISCONNECT => {
+                let close = Close::abnormal();
+                self.disconnect(&request_id, close.code, &close.reason)
+            }
+            route_key => self.message(&request_id, route_key, "{}"),
+        }
+    }
+
+    fn event(&self, request_id: &str, route_key: &str, event_type: &str) -> Value {
         let peer = self.peer;
         let now = Timestamp::now();
         let mut identity = json!({ "sourceIp": peer.source_ip });
@@ -63,10 +81,10 @@ impl Events<'_> {
         }
         json!({
             "requestContext": {
-                "routeKey": route,
+                "routeKey": route_key,
                 "eventType": event_type,
                 "extendedRequestId": request_id,
-                "requestTime": stamp::log_time(now),
+                "requestTime": clf_time(now),
                 "messageDirection": "IN",
                 "stage": self.stage,
                 "connectedAt": peer.connected_at.as_millisecond(),
@@ -82,7 +100,7 @@ impl Events<'_> {
     }
 }
 
-/// The last value of each name under one key, all of them under another.
+/// Puts the last value of each name under the key `single`, and all of them under `multi`.
 fn put_multi_value(event: &mut Value, single: &str, multi: &str, pairs: impl Iterator<Item = (String, String)>) {
     let (mut last, mut all) = (Map::new(), Map::new());
     for (name, value) in pairs {
@@ -95,7 +113,7 @@ fn put_multi_value(event: &mut Value, single: &str, multi: &str, pairs: impl Ite
     event[multi] = all.into();
 }
 
-/// The usual case of a header. API Gateway passes names on as clients wrote them; here they have lost their case on the way.
+/// The usual case of a header name. API Gateway keeps the case of the client, which [`HeaderMap`] loses.
 fn header_name(name: &str) -> String {
     name.split('-')
         .map(|word| {
@@ -130,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn connect_has_headers_and_query() {
+    fn connect_event_has_headers_and_query() {
         let mut headers = HeaderMap::new();
         headers.append("sec-websocket-key", "k".parse().unwrap());
         headers.append("x-many", "1".parse().unwrap());
@@ -155,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_query_there_are_no_parameters() {
+    fn connect_event_without_query_has_no_parameters() {
         let peer = peer();
         let event = Events { stage: "live", peer: &peer }.connect("r=", &HeaderMap::new(), None);
         assert!(event.get("queryStringParameters").is_none());
@@ -163,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_has_a_body_and_no_headers() {
+    fn message_event_has_body_and_no_headers() {
         let peer = peer();
         let event = Events { stage: "live", peer: &peer }.message("r=", "$default", "{}");
         assert!(event.get("headers").is_none());
@@ -176,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disconnect_says_why() {
+    fn disconnect_event_has_code_and_reason() {
         let peer = peer();
         let event = parse(&Events { stage: "live", peer: &peer }.disconnect("r=", 1001, "Going away"));
         assert_eq!(event.request_context.disconnect_status_code, Some(1001));

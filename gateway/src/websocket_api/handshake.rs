@@ -1,4 +1,5 @@
-//! The HTTP side of a WebSocket handshake.
+//! The WebSocket handshake over HTTP.
+//! <https://www.rfc-editor.org/rfc/rfc6455#section-4.2>
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -7,9 +8,9 @@ use axum::response::Response;
 use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::http_api::gateway_response;
+use crate::gateway_response::message_response;
 
-/// A request to open a socket.
+/// A valid handshake request.
 pub(super) struct Handshake {
     pub(super) path: String,
     pub(super) query: Option<String>,
@@ -22,7 +23,7 @@ impl Handshake {
     pub(super) fn from_request(mut request: Request) -> Result<Self, Box<Response>> {
         let headers = request.headers();
         if !contains(headers, header::UPGRADE, "websocket") {
-            let mut response = gateway_response(StatusCode::UPGRADE_REQUIRED, "Upgrade Required");
+            let mut response = message_response(StatusCode::UPGRADE_REQUIRED, "Upgrade Required");
             response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             return Err(Box::new(response));
         }
@@ -38,7 +39,7 @@ impl Handshake {
                 upgrade,
                 accept,
             }),
-            _ => Err(Box::new(gateway_response(StatusCode::BAD_REQUEST, "Bad Request"))),
+            _ => Err(Box::new(message_response(StatusCode::BAD_REQUEST, "Bad Request"))),
         }
     }
 
@@ -54,14 +55,6 @@ impl Handshake {
         }
         response
     }
-}
-
-/// The answer to a handshake that `$connect` refused: its status, but not its body.
-pub(super) fn refusal(status: StatusCode, body: &str) -> Response {
-    let mut response = Response::new(Body::from(body.to_owned()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }
 
 fn contains(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {

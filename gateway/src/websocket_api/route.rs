@@ -1,22 +1,26 @@
-//! Which route a message takes.
+//! Selects the route of a message.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-develop-routes.html>
 
 use serde_json::Value;
 
-use super::{CONNECT, DEFAULT, DISCONNECT};
-use crate::template::WebSocketApi;
+use crate::template::{WebSocketApi, WebSocketRoute};
 
-/// The route that the message names, else `$default` if there is one.
-pub(super) fn select<'a>(api: &'a WebSocketApi, message: &str) -> Option<&'a str> {
+pub(super) const CONNECT: &str = "$connect";
+pub(super) const DISCONNECT: &str = "$disconnect";
+const DEFAULT: &str = "$default";
+
+/// The route key that the message selects, else `$default`, each with its route. Messages cannot select `$connect` and
+/// `$disconnect`.
+pub(super) fn select<'a>(api: &'a WebSocketApi, message: &str) -> Option<(&'a str, &'a WebSocketRoute)> {
     let message: Option<Value> = serde_json::from_str(message).ok();
-    let named = message.as_ref().and_then(|message| {
+    let selected = message.as_ref().and_then(|message| {
         api.selection_path.iter().try_fold(message, |value, name| value.get(name)).and_then(Value::as_str)
     });
-    named
-        .filter(|name| ![CONNECT, DISCONNECT].contains(name))
-        .and_then(|name| api.routes.get_key_value(name))
+    selected
+        .filter(|key| ![CONNECT, DISCONNECT].contains(key))
+        .and_then(|key| api.routes.get_key_value(key))
         .or_else(|| api.routes.get_key_value(DEFAULT))
-        .map(|(route_key, _)| route_key.as_str())
+        .map(|(key, route)| (key.as_str(), route))
 }
 
 #[cfg(test)]
@@ -36,8 +40,12 @@ mod tests {
         Template::parse(&yaml, &BTreeMap::new()).unwrap().websocket_api().unwrap().unwrap()
     }
 
+    fn selected<'a>(api: &'a WebSocketApi, message: &str) -> Option<&'a str> {
+        select(api, message).map(|(key, _)| key)
+    }
+
     #[test]
-    fn a_message_may_name_its_route() {
+    fn body_selects_route_or_default() {
         let api = api("$request.body.action", &["$connect", "$default", "message"]);
         for (message, route) in [
             (r#"{"action":"message"}"#, "message"),
@@ -48,18 +56,18 @@ mod tests {
             ("not json", "$default"),
             ("", "$default"),
         ] {
-            assert_eq!(select(&api, message), Some(route), "{message}");
+            assert_eq!(selected(&api, message), Some(route), "{message}");
         }
     }
 
     #[test]
-    fn the_name_may_be_nested() {
+    fn selection_path_may_be_nested() {
         let api = api("${request.body.meta.kind}", &["$default", "message"]);
-        assert_eq!(select(&api, r#"{"meta":{"kind":"message"}}"#), Some("message"));
+        assert_eq!(selected(&api, r#"{"meta":{"kind":"message"}}"#), Some("message"));
     }
 
     #[test]
-    fn without_a_default_there_may_be_no_route() {
-        assert_eq!(select(&api("$request.body.action", &["message"]), "{}"), None);
+    fn unmatched_message_without_default_selects_no_route() {
+        assert_eq!(selected(&api("$request.body.action", &["message"]), "{}"), None);
     }
 }

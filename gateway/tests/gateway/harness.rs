@@ -1,4 +1,4 @@
-//! A gateway in front of functions that a test answers itself, one invocation at a time.
+//! A gateway and a Lambda Invoke API whose invocations the test receives and responds to, one at a time.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,7 +11,7 @@ use axum::body::Bytes;
 use axum::extract::{Path as UrlPath, State};
 use axum::http::StatusCode;
 use axum::routing::post;
-use futures_util::StreamExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 use gateway::template::Template;
 use gateway::{Gateway, GatewayError, Options};
 use serde_json::{Value, json};
@@ -23,29 +23,29 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 pub(crate) type Client = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// A call that waits for its answer. Dropped, it is never answered.
+/// An invocation in progress. Dropping it leaves it without a response.
 pub(crate) struct Invocation {
     pub(crate) function: String,
     pub(crate) event: Value,
-    answer: oneshot::Sender<(StatusCode, String)>,
+    response: oneshot::Sender<(StatusCode, String)>,
 }
 
 impl Invocation {
-    pub(crate) fn answer(self, answer: &Value) {
-        self.send(StatusCode::OK, answer.to_string());
+    pub(crate) fn respond(self, payload: &Value) {
+        self.send(StatusCode::OK, payload.to_string());
     }
 
-    pub(crate) fn ok(self) {
-        self.answer(&json!({ "statusCode": 200 }));
+    pub(crate) fn succeed(self) {
+        self.respond(&json!({ "statusCode": 200 }));
     }
 
     pub(crate) fn fail(self) {
-        let error = json!({ "errorType": "Boom", "errorMessage": "secret" });
+        let error = json!({ "errorType": "TestError", "errorMessage": "secret" });
         self.send(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
     }
 
     pub(crate) fn send(self, status: StatusCode, body: String) {
-        self.answer.send((status, body)).unwrap();
+        self.response.send((status, body)).unwrap();
     }
 
     pub(crate) fn context(&self, key: &str) -> &Value {
@@ -53,7 +53,7 @@ impl Invocation {
     }
 }
 
-/// The Lambda Invoke API.
+/// A Lambda Invoke API.
 pub(crate) struct Lambda {
     pub(crate) endpoint: String,
     invocations: mpsc::UnboundedReceiver<Invocation>,
@@ -76,14 +76,14 @@ impl Lambda {
         self.invocations.recv().await.unwrap()
     }
 
-    /// The next invocation, which must be of this function.
+    /// Receives the next invocation and asserts its function.
     pub(crate) async fn expect(&mut self, function: &str) -> Invocation {
         let invocation = self.next().await;
         assert_eq!(invocation.function, function);
         invocation
     }
 
-    pub(crate) fn assert_idle(&mut self) {
+    pub(crate) fn assert_no_invocation(&mut self) {
         if let Ok(invocation) = self.invocations.try_recv() {
             panic!("{} was invoked", invocation.function);
         }
@@ -95,12 +95,12 @@ async fn invoke(
     UrlPath(function): UrlPath<String>,
     event: Bytes,
 ) -> (StatusCode, String) {
-    let (answer, answered) = oneshot::channel();
+    let (response, responded) = oneshot::channel();
     let event = serde_json::from_slice(&event).unwrap();
-    // A test that has ended no longer listens.
-    let _ = invocations.send(Invocation { function, event, answer });
-    match answered.await {
-        Ok(answer) => answer,
+    // Fails after the end of the test.
+    let _ = invocations.send(Invocation { function, event, response });
+    match responded.await {
+        Ok(response) => response,
         Err(_) => std::future::pending().await,
     }
 }
@@ -118,17 +118,17 @@ pub(crate) struct Stack {
 
 impl Stack {
     pub(crate) async fn start() -> Self {
-        Self::with(|_| {}).await
+        Self::with_options(|_| {}).await
     }
 
-    pub(crate) async fn with(set: impl FnOnce(&mut Options)) -> Self {
-        Self::of(&Template::load(&fixture("basic.yaml"), &BTreeMap::new()).unwrap(), set).await
+    pub(crate) async fn with_options(configure: impl FnOnce(&mut Options)) -> Self {
+        Self::with_template(&Template::load(&fixture("basic.yaml"), &BTreeMap::new()).unwrap(), configure).await
     }
 
-    pub(crate) async fn of(template: &Template, set: impl FnOnce(&mut Options)) -> Self {
+    pub(crate) async fn with_template(template: &Template, configure: impl FnOnce(&mut Options)) -> Self {
         let lambda = Lambda::start().await;
         let mut options = options(&lambda);
-        set(&mut options);
+        configure(&mut options);
         let gateway = Gateway::bind(template, options).await.unwrap();
         let address = gateway.address();
         let (shutdown, stop) = oneshot::channel();
@@ -142,7 +142,7 @@ impl Stack {
         format!("http://{}{path}", self.address)
     }
 
-    /// Sends a request of which a test also plays the function.
+    /// Sends a request in a task, so that the test can respond to its invocation.
     pub(crate) fn send(&self, request: reqwest::RequestBuilder) -> JoinHandle<reqwest::Response> {
         tokio::spawn(async move { request.send().await.unwrap() })
     }
@@ -151,7 +151,7 @@ impl Stack {
         self.send(http().get(self.url(path)))
     }
 
-    pub(crate) fn dial(
+    pub(crate) fn handshake(
         &self,
         query: &str,
     ) -> JoinHandle<Result<(Client, http::Response<()>), tokio_tungstenite::tungstenite::Error>> {
@@ -162,21 +162,22 @@ impl Stack {
         })
     }
 
-    /// An open socket and its connection id, known to the gateway.
+    /// Opens a connection. Returns its client and its connection id.
     pub(crate) async fn connect(&mut self) -> (Client, String) {
-        let dialing = self.dial("");
+        let handshake = self.handshake("");
         let connect = self.lambda.expect("connect").await;
         let id = connect.context("connectionId").as_str().unwrap().to_owned();
-        connect.ok();
-        let (mut client, _) = dialing.await.unwrap().unwrap();
-        // The client may have read the end of the handshake before the gateway knows that it has been sent.
+        connect.succeed();
+        let (mut client, _) = handshake.await.unwrap().unwrap();
+        // The client may finish the handshake before the gateway registers the connection.
         self.round_trip(&mut client).await;
         (client, id)
     }
 
+    /// Sends a message and waits for its invocation.
     pub(crate) async fn round_trip(&mut self, client: &mut Client) {
         send(client, "hello").await;
-        self.lambda.expect("message").await.ok();
+        self.lambda.expect("message").await.succeed();
     }
 
     pub(crate) fn management(&self) -> aws_sdk_apigatewaymanagement::Client {
@@ -211,25 +212,24 @@ pub(crate) fn http() -> reqwest::Client {
 }
 
 pub(crate) async fn send(client: &mut Client, text: &str) {
-    use futures_util::SinkExt as _;
     client.send(Message::text(text)).await.unwrap();
 }
 
-/// The next text frame.
+/// Receives the next frame, which must be text.
 pub(crate) async fn text(client: &mut Client) -> String {
     match client.next().await {
         Some(Ok(Message::Text(text))) => text.to_string(),
-        other => panic!("no text but {other:?}"),
+        other => panic!("expected a text frame, got {other:?}"),
     }
 }
 
-/// The code that the gateway closes the socket with.
+/// Receives frames up to the close frame. Returns its code.
 pub(crate) async fn close_code(client: &mut Client) -> u16 {
     loop {
         match client.next().await {
             Some(Ok(Message::Close(Some(frame)))) => return frame.code.into(),
             Some(Ok(_)) => {}
-            other => panic!("no close frame but {other:?}"),
+            other => panic!("expected a close frame, got {other:?}"),
         }
     }
 }

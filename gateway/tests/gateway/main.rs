@@ -1,6 +1,6 @@
-//! The gateway between a client and a Lambda Invoke API that the tests play.
+//! The gateway between real clients and a Lambda Invoke API that each test controls.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod harness;
 mod http_api;

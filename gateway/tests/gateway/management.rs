@@ -10,9 +10,9 @@ async fn post(stack: &Stack, id: &str, data: impl Into<Vec<u8>>) -> Result<(), P
 }
 
 #[tokio::test]
-async fn a_connection_does_not_exist_before_connect_has_returned() {
+async fn connection_is_gone_until_connect_returns() {
     let mut stack = Stack::start().await;
-    let dialing = stack.dial("");
+    let handshake = stack.handshake("");
     let connect = stack.lambda.expect("connect").await;
     let id = connect.context("connectionId").as_str().unwrap().to_owned();
     assert!(post(&stack, &id, "x").await.unwrap_err().is_gone_exception());
@@ -20,8 +20,8 @@ async fn a_connection_does_not_exist_before_connect_has_returned() {
     assert!(error.into_service_error().is_gone_exception());
     let error = stack.management().delete_connection().connection_id(&id).send().await.unwrap_err();
     assert!(error.into_service_error().is_gone_exception());
-    connect.ok();
-    let (mut client, _) = dialing.await.unwrap().unwrap();
+    connect.succeed();
+    let (mut client, _) = handshake.await.unwrap().unwrap();
     stack.round_trip(&mut client).await;
     post(&stack, &id, "x").await.unwrap();
     assert_eq!(text(&mut client).await, "x");
@@ -40,7 +40,7 @@ async fn posts_arrive_in_order() {
 }
 
 #[tokio::test]
-async fn a_connection_says_who_and_when() {
+async fn get_describes_client_and_times() {
     let mut stack = Stack::start().await;
     let (_client, id) = stack.connect().await;
     let connection = stack.management().get_connection().connection_id(&id).send().await.unwrap();
@@ -50,21 +50,21 @@ async fn a_connection_says_who_and_when() {
 }
 
 #[tokio::test]
-async fn a_delete_closes_after_what_was_posted() {
+async fn delete_closes_after_queued_posts() {
     let mut stack = Stack::start().await;
     let (mut client, id) = stack.connect().await;
-    post(&stack, &id, "last words").await.unwrap();
+    post(&stack, &id, "last").await.unwrap();
     stack.management().delete_connection().connection_id(&id).send().await.unwrap();
     assert!(post(&stack, &id, "x").await.unwrap_err().is_gone_exception());
-    assert_eq!(text(&mut client).await, "last words");
+    assert_eq!(text(&mut client).await, "last");
     assert_eq!(close_code(&mut client).await, 1000);
     let disconnect = stack.lambda.expect("disconnect").await;
     assert_eq!(*disconnect.context("disconnectStatusCode"), 1000);
-    disconnect.ok();
+    disconnect.succeed();
 }
 
 #[tokio::test]
-async fn a_payload_above_128_kb_is_too_large() {
+async fn payload_above_128_kib_is_too_large() {
     let mut stack = Stack::start().await;
     let (mut client, id) = stack.connect().await;
     let limit = 128 * 1024;
@@ -74,8 +74,8 @@ async fn a_payload_above_128_kb_is_too_large() {
 }
 
 #[tokio::test]
-async fn a_client_that_reads_too_slowly_is_a_limit_and_can_still_be_closed() {
-    let mut stack = Stack::with(|options| options.outgoing_frames = 1).await;
+async fn full_queue_is_limit_exceeded_and_connection_can_be_deleted() {
+    let mut stack = Stack::with_options(|options| options.outgoing_frames = 1).await;
     let (_unread, id) = stack.connect().await;
     let refusal = loop {
         if let Err(error) = post(&stack, &id, vec![b'x'; 128 * 1024]).await {
@@ -84,11 +84,11 @@ async fn a_client_that_reads_too_slowly_is_a_limit_and_can_still_be_closed() {
     };
     assert!(refusal.is_limit_exceeded_exception());
     stack.management().delete_connection().connection_id(&id).send().await.unwrap();
-    stack.lambda.expect("disconnect").await.ok();
+    stack.lambda.expect("disconnect").await.succeed();
 }
 
 #[tokio::test]
-async fn another_method_is_forbidden() {
+async fn other_methods_are_forbidden() {
     let mut stack = Stack::start().await;
     let (_client, id) = stack.connect().await;
     let response = stack.send(http().put(stack.url(&format!("/@connections/{id}")))).await.unwrap();
@@ -97,7 +97,7 @@ async fn another_method_is_forbidden() {
 }
 
 #[tokio::test]
-async fn an_id_is_decoded_once() {
+async fn connection_id_is_decoded_once() {
     let mut stack = Stack::start().await;
     let (_client, id) = stack.connect().await;
     for (encoded, status) in [(id.replace('=', "%3D"), 200), (id.clone(), 200), (id.replace('=', "%253D"), 410)] {

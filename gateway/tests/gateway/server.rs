@@ -13,7 +13,7 @@ fn template() -> Template {
 }
 
 #[tokio::test]
-async fn a_taken_port_is_an_error_with_its_address() {
+async fn address_in_use_is_an_error_with_the_address() {
     let stack = Stack::start().await;
     let mut options = options(&stack.lambda);
     options.listen = stack.address;
@@ -24,30 +24,30 @@ async fn a_taken_port_is_an_error_with_its_address() {
 }
 
 #[tokio::test]
-async fn a_shutdown_closes_sockets_with_1001_and_without_disconnect() {
+async fn shutdown_closes_sockets_with_1001_without_disconnect() {
     let mut stack = Stack::start().await;
     let (mut client, _) = stack.connect().await;
-    send(&mut client, "unanswered").await;
-    let _unanswered = stack.lambda.expect("message").await;
+    send(&mut client, "pending").await;
+    let _pending = stack.lambda.expect("message").await;
     let waiting = stack.get("/things/1");
-    let _unanswered = stack.lambda.expect("things").await;
+    let _pending = stack.lambda.expect("things").await;
     let started = Instant::now();
     let (mut lambda, code) = tokio::join!(stack.stop(), close_code(&mut client));
     assert!(started.elapsed() < Duration::from_secs(2));
     assert_eq!(code, 1001);
     assert_eq!(waiting.await.unwrap().status(), 503);
-    lambda.assert_idle();
+    lambda.assert_no_invocation();
 }
 
 #[tokio::test]
-async fn every_function_with_a_route_is_warmed_up_once_one_after_another() {
+async fn warm_up_invokes_each_routed_function_once_sequentially() {
     let mut lambda = Lambda::start().await;
     let gateway = Gateway::bind(&template(), options(&lambda)).await.unwrap();
     let warming = tokio::spawn(async move { gateway.warm_up().await });
     let mut warmed = Vec::new();
     for _ in 0..6 {
         let invocation = lambda.next().await;
-        lambda.assert_idle();
+        lambda.assert_no_invocation();
         let route = invocation.context("routeKey").as_str().unwrap().to_owned();
         warmed.push((invocation.function.clone(), route));
         match invocation.function.as_str() {
@@ -59,17 +59,17 @@ async fn every_function_with_a_route_is_warmed_up_once_one_after_another() {
             "message" => assert_eq!(invocation.event["body"], "{}"),
             _ => {}
         }
-        // An error is an answer as well.
-        if invocation.function == "short" { invocation.fail() } else { invocation.ok() }
+        // A function error counts as a response.
+        if invocation.function == "short" { invocation.fail() } else { invocation.succeed() }
     }
     warming.await.unwrap().unwrap();
-    lambda.assert_idle();
+    lambda.assert_no_invocation();
     let warmed: Vec<_> = warmed.iter().map(|(function, route)| (function.as_str(), route.as_str())).collect();
     assert_eq!(
         warmed,
         [
             ("things", "POST /things"),
-            ("short", "GET /short"),
+            ("short", "GET /short-function-timeout"),
             ("fallback", "$default"),
             ("connect", "$connect"),
             ("message", "$default"),
@@ -79,22 +79,22 @@ async fn every_function_with_a_route_is_warmed_up_once_one_after_another() {
 }
 
 #[tokio::test]
-async fn a_function_reaches_the_connections_while_it_is_warmed_up() {
+async fn connections_api_responds_during_warm_up() {
     let mut lambda = Lambda::start().await;
     let gateway = Gateway::bind(&template(), options(&lambda)).await.unwrap();
     let url = format!("http://{}/@connections/unknown%3D", gateway.address());
     let warming = tokio::spawn(async move { gateway.warm_up().await });
     let invocation = lambda.next().await;
     assert_eq!(http().post(url).body("x").send().await.unwrap().status(), 410);
-    invocation.ok();
+    invocation.succeed();
     for _ in 0..5 {
-        lambda.next().await.ok();
+        lambda.next().await.succeed();
     }
     warming.await.unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn a_warm_up_without_an_invoke_api_says_so() {
+async fn warm_up_without_invoke_api_is_unreachable() {
     let lambda = Lambda::start().await;
     let mut options = options(&lambda);
     options.invoke_endpoint = "http://127.0.0.1:1".to_owned();
@@ -119,9 +119,9 @@ impl io::Write for Log {
     }
 }
 
-/// On one thread, so that the log of other tests is not in this one's.
+/// On one thread: the subscriber is thread-local, so other tests do not write to this log.
 #[tokio::test(flavor = "current_thread")]
-async fn the_log_has_a_line_a_request_and_no_secrets() {
+async fn log_has_one_line_a_request_without_client_data() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -136,13 +136,13 @@ async fn the_log_has_a_line_a_request_and_no_secrets() {
     let sent = stack.send(request.body("secret"));
     stack.lambda.expect("things").await.fail();
     sent.await.unwrap();
-    let dialing = stack.dial("?api_key=secret");
-    stack.lambda.expect("connect").await.ok();
-    let (mut client, _) = dialing.await.unwrap().unwrap();
+    let handshake = stack.handshake("?api_key=secret");
+    stack.lambda.expect("connect").await.succeed();
+    let (mut client, _) = handshake.await.unwrap().unwrap();
     send(&mut client, r#"{"a":"secret"}"#).await;
-    stack.lambda.expect("message").await.ok();
+    stack.lambda.expect("message").await.succeed();
     client.close(None).await.unwrap();
-    stack.lambda.expect("disconnect").await.ok();
+    stack.lambda.expect("disconnect").await.succeed();
     drop(stack.stop().await);
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(!log.contains("secret"), "{log}");
@@ -152,5 +152,8 @@ async fn the_log_has_a_line_a_request_and_no_secrets() {
     {
         assert!(line.contains(field), "{field} in {line}");
     }
-    assert_eq!(log.lines().filter(|line| line.contains("connect")).count(), 2, "{log}");
+    for route in ["POST /things", "$connect", "$default"] {
+        let field = format!("route={route:?}");
+        assert_eq!(log.lines().filter(|line| line.contains(&field)).count(), 1, "{route} in {log}");
+    }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::harness::fixture;
 
-fn with(parameters: &[(&str, &str)]) -> Result<Template, TemplateError> {
+fn load(parameters: &[(&str, &str)]) -> Result<Template, TemplateError> {
     let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Template::load(&fixture("intrinsics.yaml"), &parameters.collect())
 }
@@ -17,8 +17,8 @@ fn function(template: &Template, logical_id: &str) -> Function {
 }
 
 #[test]
-fn intrinsics_are_resolved() {
-    let tables = with(&[]).unwrap().resources("AWS::DynamoDB::Table").unwrap();
+fn intrinsic_functions_are_resolved() {
+    let tables = load(&[]).unwrap().resources("AWS::DynamoDB::Table").unwrap();
     assert_eq!(
         tables[0].properties,
         json!({
@@ -40,9 +40,9 @@ fn intrinsics_are_resolved() {
 }
 
 #[test]
-fn resources_come_in_the_order_of_the_template_if_their_condition_holds() {
+fn enabled_resources_are_in_template_order() {
     let names = |parameters| -> Vec<String> {
-        let tables = with(parameters).unwrap().resources("AWS::DynamoDB::Table").unwrap();
+        let tables = load(parameters).unwrap().resources("AWS::DynamoDB::Table").unwrap();
         tables.into_iter().map(|table| table.logical_id).collect()
     };
     assert_eq!(names(&[]), ["Zebra", "Apple"]);
@@ -50,8 +50,8 @@ fn resources_come_in_the_order_of_the_template_if_their_condition_holds() {
 }
 
 #[test]
-fn globals_are_merged() {
-    let template = with(&[]).unwrap();
+fn globals_are_merged_into_functions() {
+    let template = load(&[]).unwrap();
     let worker = function(&template, "Worker");
     assert_eq!(worker.name, "Worker");
     assert_eq!(worker.timeout, Duration::from_secs(7));
@@ -66,7 +66,7 @@ fn globals_are_merged() {
 }
 
 #[test]
-fn lists_of_globals_come_first() {
+fn lists_of_globals_precede_own_items() {
     let yaml = "Globals: { Function: { Layers: [a] } }\n\
                 Resources: { F: { Type: AWS::Serverless::Function, Properties: { Layers: [b] } } }";
     let template = Template::parse(yaml, &BTreeMap::new()).unwrap();
@@ -75,45 +75,45 @@ fn lists_of_globals_come_first() {
 }
 
 #[test]
-fn an_intrinsic_without_local_meaning_is_an_error_where_it_is_asked_for() {
-    let template = with(&[]).unwrap();
+fn unsupported_intrinsic_fails_only_where_it_is_used() {
+    let template = load(&[]).unwrap();
     template.functions().unwrap();
     let error = template.resources("AWS::Serverless::Function").unwrap_err().to_string();
     assert!(error.contains("Resources.Worker.Properties.Role") && error.contains("Fn::ImportValue"), "{error}");
 }
 
 #[test]
-fn parameters_without_a_value_are_an_error_where_they_are_asked_for() {
-    let error = with(&[]).unwrap().resources("AWS::Other::Thing").unwrap_err();
+fn missing_parameter_fails_only_where_it_is_used() {
+    let error = load(&[]).unwrap().resources("AWS::Other::Thing").unwrap_err();
     assert!(matches!(error, TemplateError::MissingParameter { ref name, .. } if name == "Certificate"), "{error}");
-    let given = with(&[("Certificate", "c")]).unwrap().resources("AWS::Other::Thing").unwrap();
+    let given = load(&[("Certificate", "c")]).unwrap().resources("AWS::Other::Thing").unwrap();
     assert_eq!(given[0].properties, json!({ "Certificate": "c" }));
 }
 
 #[test]
-fn an_absent_resource_cannot_be_referred_to() {
-    let error = with(&[]).unwrap().resources("AWS::Other::Lost").unwrap_err();
+fn reference_to_disabled_resource_is_an_error() {
+    let error = load(&[]).unwrap().resources("AWS::Other::Lost").unwrap_err();
     assert!(matches!(error, TemplateError::UnknownReference { ref name, .. } if name == "OnlyLarge"), "{error}");
 }
 
 #[test]
-fn an_unknown_parameter_is_an_error_that_names_the_known_ones() {
-    let error = with(&[("Siez", "small")]).unwrap_err().to_string();
+fn unknown_parameter_error_lists_known_ones() {
+    let error = load(&[("Siez", "small")]).unwrap_err().to_string();
     assert!(error.contains("Siez") && error.contains("Certificate, Count, Size, Zones"), "{error}");
 }
 
 #[test]
-fn a_value_that_is_not_allowed_is_an_error_that_names_the_allowed_ones() {
-    let error = with(&[("Size", "medium")]).unwrap_err().to_string();
+fn refused_parameter_value_error_lists_allowed_ones() {
+    let error = load(&[("Size", "medium")]).unwrap_err().to_string();
     assert!(error.contains("small, large"), "{error}");
     for count in ["0", "10", "many"] {
-        assert!(matches!(with(&[("Count", count)]), Err(TemplateError::ParameterValue { .. })), "{count}");
+        assert!(matches!(load(&[("Count", count)]), Err(TemplateError::ParameterValue { .. })), "{count}");
     }
-    with(&[("Count", "9")]).unwrap();
+    load(&[("Count", "9")]).unwrap();
 }
 
 #[test]
-fn a_route_belongs_to_one_function() {
+fn duplicate_route_is_an_error() {
     let event = "Properties: { Events: { E: { Type: HttpApi, Properties: { Path: /a, Method: get } } } }";
     let yaml = format!(
         "Resources:\n  A: {{ Type: AWS::Serverless::Function, {event} }}\n  B: {{ Type: AWS::Serverless::Function, {event} }}"
@@ -123,7 +123,7 @@ fn a_route_belongs_to_one_function() {
 }
 
 #[test]
-fn what_is_not_a_template_is_an_error() {
+fn malformed_template_is_an_error() {
     for yaml in
         ["", "a: [", "- a", "Resources: { A: { Properties: {} } }", "Resources: { A: { Type: x }, A: { Type: y } }"]
     {
@@ -134,7 +134,7 @@ fn what_is_not_a_template_is_an_error() {
 }
 
 #[test]
-fn the_template_of_this_workspace_is_understood() {
+fn template_of_this_workspace_is_readable() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
     let template = Template::load(&path, &BTreeMap::new()).unwrap();
     let functions = template.functions().unwrap();
@@ -143,14 +143,14 @@ fn the_template_of_this_workspace_is_understood() {
     assert_eq!(create.environment["CHATS_TABLE"], "ChatsTable");
     assert_eq!(create.environment["LOG_LEVEL"], "info");
     let routes = template.http_routes().unwrap();
-    let leads_to = |key: &str| {
+    let target = |key: &str| {
         let route = routes.iter().find(|route| route.route_key == key).unwrap();
         route.function.name.clone()
     };
-    assert_eq!(leads_to("POST /api/v1/chats"), "create-chat");
-    assert_eq!(leads_to("POST /api/v1/chats/{proxy+}"), "create-chat");
-    assert_eq!(leads_to("GET /api/v1/chats/{chat_id}"), "get-chat");
-    assert_eq!(leads_to("$default"), "fallback");
+    assert_eq!(target("POST /api/v1/chats"), "create-chat");
+    assert_eq!(target("POST /api/v1/chats/{proxy+}"), "create-chat");
+    assert_eq!(target("GET /api/v1/chats/{chat_id}"), "get-chat");
+    assert_eq!(target("$default"), "fallback");
     let api = template.websocket_api().unwrap().unwrap();
     assert_eq!(api.stage, "live");
     assert_eq!(api.selection_path, ["action"]);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use http::{StatusCode, Uri};
+use http::Uri;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -114,7 +114,7 @@ pub(super) async fn ask(agent: &impl Agent) -> Heard {
 pub(super) async fn ask_traced(agent: &impl Agent, trace: &str) -> Heard {
     let asked = RequestStart { request_id: String::new(), route: String::new(), trace: Trace::parse(trace) };
     let answer = telemetry::log_request(asked, async {
-        (generation::prefetch(hello(agent)), RequestEnd { status: StatusCode::OK, code: None })
+        (generation::prefetch(hello(agent)), RequestEnd { status: 200, code: None })
     });
     hear(answer.await).await
 }

@@ -1,16 +1,16 @@
-//! The names by which chats choose their agent.
+//! The agents that a chat can choose.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::domain::input::Field;
 
-/// The agents that a chat can name.
+/// An agent, by the name that chats use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum AgentName {
-    /// Says again what it was told; needs no network and no key.
+    /// Repeats the user's message; needs no network and no key.
     Echo,
     /// A model behind an OpenAI-compatible endpoint.
     #[serde(rename = "openai")]
@@ -20,7 +20,7 @@ pub enum AgentName {
 }
 
 impl AgentName {
-    /// Reads a name; `None` when there is no such agent.
+    /// Parses a name; `None` when no such agent exists.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         match name {
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_as_they_are_written() {
+    fn written_names_are_parsed() {
         for agent in [AgentName::Echo, AgentName::OpenAi, AgentName::Bedrock] {
             let written = serde_json::to_value(agent).expect("a name is JSON");
             assert_eq!(AgentName::read(&written), Some(agent));

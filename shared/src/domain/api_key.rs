@@ -1,4 +1,4 @@
-//! API keys and tickets: secrets while they travel, hashes where they rest.
+//! API keys: a secret in a request, a SHA-256 hash in the table.
 
 use std::fmt;
 
@@ -14,22 +14,22 @@ const SECRET_DIGITS: usize = 22;
 /// Base-62 digits of a CRC-32: 62^6 is more than 2^32.
 const CHECK_DIGITS: usize = 6;
 
-/// A tenant's API key in the clear.
+/// A tenant's API key in clear text.
 ///
-/// One that was made here is `ck_{environment}_`, 22 random base-62 digits and 6 that are the CRC-32 of all before
-/// them, so that a slip of the hand, or a scanner for leaked keys, needs no look into a table. A tenant may also bring
+/// Generated keys are `ck_{environment}_`, 22 random base-62 digits and 6 digits of a CRC-32 over everything before
+/// them: typing errors and false hits of secret scanners are found without a read of the table. A tenant may also use
 /// any other text as its key.
 #[derive(Debug)]
 pub struct ApiKey(SecretString);
 
 impl ApiKey {
-    /// Takes a key as a caller sent it.
+    /// Wraps a key as the caller sent it.
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self(SecretString::from(text))
     }
 
-    /// Makes a new key for an environment such as `live` or `test`.
+    /// Generates a key for an environment such as `live` or `test`.
     #[must_use]
     pub fn generate(environment: &str) -> Self {
         let unchecked = format!("ck_{environment}_{}", random_digits());
@@ -37,7 +37,7 @@ impl ApiKey {
         Self(SecretString::from(format!("{unchecked}{check}")))
     }
 
-    /// Whether the key could be one at all: false for one that looks as if it was made here, but has a wrong check sum.
+    /// False for a key that begins with `ck_` and has a wrong checksum.
     #[must_use]
     pub fn is_plausible(&self) -> bool {
         let text = self.0.expose_secret();
@@ -48,16 +48,16 @@ impl ApiKey {
             .is_some_and(|(unchecked, check)| check_digits(unchecked) == check)
     }
 
-    /// What is stored and looked up in place of the key.
+    /// The hash that is stored and looked up.
     ///
-    /// Keys hold at least 128 random bits, so a plain SHA-256 cannot be turned back by guessing; looking a hash up also
-    /// leaves nothing to time.
+    /// Generated keys hold at least 128 random bits, so SHA-256 without a salt cannot be reversed by guessing. A lookup
+    /// by hash leaks nothing through timing.
     #[must_use]
     pub fn hash(&self) -> KeyHash {
         KeyHash(sha256(self.0.expose_secret().as_bytes()))
     }
 
-    /// The key's text, to be shown once to whom it is for.
+    /// The key as text, to be shown once to its owner.
     #[must_use]
     pub fn reveal(&self) -> &str {
         self.0.expose_secret()
@@ -85,41 +85,13 @@ impl fmt::Debug for KeyHash {
     }
 }
 
-/// A pass for one connection: `tk_` and 22 random base-62 digits.
-#[derive(Debug)]
-pub struct TicketText(SecretString);
-
-impl TicketText {
-    /// Takes a ticket as a caller sent it.
-    #[must_use]
-    pub fn new(text: &str) -> Self {
-        Self(SecretString::from(text))
-    }
-
-    /// Makes a new ticket.
-    #[must_use]
-    pub fn generate() -> Self {
-        Self(SecretString::from(format!("tk_{}", random_digits())))
-    }
-
-    /// The ticket's text, to be shown once to whom it is for.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        self.0.expose_secret()
-    }
-
-    /// What is stored and looked up in place of the ticket.
-    pub(crate) fn hash(&self) -> String {
-        sha256(self.0.expose_secret().as_bytes())
-    }
-}
-
 /// The SHA-256 of some bytes, in 64 hexadecimal digits.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn random_digits() -> String {
+/// 22 random base-62 digits: more than 2^130 values.
+pub(super) fn random_digits() -> String {
     (0..SECRET_DIGITS).map(|_| digit(rand::random_range(0..62))).collect()
 }
 
@@ -142,35 +114,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neither_a_secret_nor_its_hash_shows_itself() {
+    fn debug_output_shows_neither_key_nor_hash() {
         let key = ApiKey::new("s3cret");
-        let shown = format!("{key:?} {:?} {:?}", key.hash(), TicketText::new("s3cret"));
+        let shown = format!("{key:?} {:?}", key.hash());
         assert!(!shown.contains("s3cret") && !shown.contains(key.hash().as_str()), "{shown}");
     }
 
     #[test]
-    fn the_hash_is_sha_256() {
+    fn hash_is_sha_256() {
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"; // FIPS 180-2, "abc".
         assert_eq!(ApiKey::new("abc").hash().as_str(), expected);
     }
 
     #[test]
-    fn a_made_key_carries_its_check() {
+    fn generated_keys_detect_typing_errors() {
         let key = ApiKey::generate("live");
         let text = key.reveal();
         assert_eq!(text.len(), "ck_live_".len() + SECRET_DIGITS + CHECK_DIGITS);
         assert!(text.starts_with("ck_live_") && key.is_plausible());
         assert_ne!(text, ApiKey::generate("live").reveal());
         for place in 0..text.len() {
-            let mut slipped = text.as_bytes().to_vec();
-            slipped[place] = if slipped[place] == b'x' { b'y' } else { b'x' };
-            let slipped = ApiKey::new(std::str::from_utf8(&slipped).expect("ASCII"));
-            assert!(place < 3 || !slipped.is_plausible(), "a slip at {place} goes unseen");
+            let mut mistyped = text.as_bytes().to_vec();
+            mistyped[place] = if mistyped[place] == b'x' { b'y' } else { b'x' };
+            let mistyped = ApiKey::new(std::str::from_utf8(&mistyped).expect("ASCII"));
+            assert!(place < 3 || !mistyped.is_plausible(), "an error at {place} is not detected");
         }
     }
 
     #[test]
-    fn any_other_text_may_be_a_key() {
+    fn texts_without_the_prefix_are_accepted() {
         for text in ["your-tenant-api-key", "x", "sk_live_123", "ключ"] {
             assert!(ApiKey::new(text).is_plausible(), "{text}");
         }
@@ -180,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_check_is_crc_32_in_base_62() {
+    fn checksum_is_crc_32_in_base_62() {
         // The check value of CRC-32/ISO-HDLC is 0xCBF43926 = 3421780262.
         let value = check_digits("123456789").bytes().fold(0_u64, |value, byte| {
             value * 62 + BASE62.iter().position(|digit| *digit == byte).expect("a digit") as u64

@@ -1,4 +1,4 @@
-//! Chats: who owns them, what the tenant says of them, which agent answers in them.
+//! Chats: owner, title, metadata, and the configuration of their agent.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -20,52 +20,52 @@ use crate::{
 pub struct Chat {
     /// The chat's id.
     pub chat_id: ChatId,
-    /// The only user who may connect to it.
+    /// The only user who may connect to the chat.
     pub user_id: UserId,
-    /// A name for people.
+    /// A title for people.
     pub title: Option<Title>,
-    /// Whatever the tenant wants to keep with the chat.
+    /// A JSON object of the tenant's own.
     pub metadata: Metadata,
-    /// Who answers, and how.
+    /// The agent and its settings.
     pub config: ChatConfig,
-    /// How many messages there are, of the user and of the agent.
+    /// The number of messages, of the user and of the assistant.
     pub message_count: u32,
-    /// When it was made.
+    /// When the chat was created.
     pub created_at: Timestamp,
-    /// When title, metadata or config last changed.
+    /// When title, metadata or config changed last.
     pub updated_at: Timestamp,
-    /// When the last message of the user was stored.
+    /// When the last user message was stored.
     pub last_message_at: Option<Timestamp>,
 }
 
-/// Who answers in a chat, and how. What is left open is the agent's own choice.
+/// The agent of a chat and its settings. The agent chooses what is null.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChatConfig {
-    /// The agent that answers.
+    /// The agent.
     pub agent: Option<AgentName>,
-    /// The model that the agent is to use, in the agent's terms.
+    /// The model, by the name that the agent's provider uses.
     pub model: Option<ModelName>,
-    /// What the agent is told before the conversation, at most 16 KiB.
+    /// Instructions that precede the conversation, at most 16 KiB.
     pub system_prompt: Option<SystemPrompt>,
-    /// How freely the model chooses its words, 0 to 2.
+    /// The sampling temperature, 0 to 2.
     pub temperature: Option<Temperature>,
-    /// How many tokens an answer may have.
+    /// The most tokens of an assistant message.
     pub max_tokens: Option<MaxTokens>,
 }
 
-/// What a caller sends to make a chat.
+/// The body of a request that creates a chat.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NewChat {
-    /// The user who will own it.
+    /// The user who owns the chat.
     pub user_id: UserId,
-    /// A name for people.
+    /// A title for people.
     pub title: Option<Title>,
-    /// Whatever the tenant wants to keep with the chat.
+    /// A JSON object of the tenant's own.
     #[cfg_attr(feature = "schema", schemars(with = "Option<Metadata>"))]
     pub metadata: Metadata,
-    /// Who answers, and how.
+    /// The agent and its settings.
     #[cfg_attr(feature = "schema", schemars(with = "Option<ChatConfig>"))]
     pub config: ChatConfig,
 }
@@ -75,7 +75,7 @@ impl NewChat {
     ///
     /// # Errors
     ///
-    /// One that names the field that is missing, wrong or unknown.
+    /// `MISSING_PARAMETER`, `INVALID_PARAMETER` or `UNKNOWN_FIELD`, with the field.
     pub fn read(mut body: Fields) -> Result<Self, ApiError> {
         let new_chat = Self {
             user_id: body.required("user_id")?,
@@ -88,9 +88,7 @@ impl NewChat {
     }
 }
 
-/// What a caller sends to change a chat. What is left out stays as it is; null clears.
-///
-/// The first is `None` here, the second `Some(None)`.
+/// The body of a request that updates a chat. An absent field stays as it is (`None`); null clears it (`Some(None)`).
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChatChange {
@@ -98,12 +96,12 @@ pub struct ChatChange {
     pub title: Option<Option<Title>>,
     /// The new metadata, whole.
     pub metadata: Option<Metadata>,
-    /// What changes of the configuration.
+    /// The changed settings.
     #[cfg_attr(feature = "schema", schemars(with = "Option<ConfigChange>"))]
     pub config: ConfigChange,
 }
 
-/// What changes of a configuration. What is left out stays as it is; null clears.
+/// The changed settings of a chat. An absent field stays as it is; null clears it.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConfigChange {
@@ -115,7 +113,7 @@ pub struct ConfigChange {
     pub system_prompt: Option<Option<SystemPrompt>>,
     /// The new temperature.
     pub temperature: Option<Option<Temperature>>,
-    /// The new longest answer.
+    /// The new limit of tokens.
     pub max_tokens: Option<Option<MaxTokens>>,
 }
 
@@ -124,7 +122,7 @@ impl ChatChange {
     ///
     /// # Errors
     ///
-    /// One that names the field that is wrong or unknown.
+    /// `INVALID_PARAMETER` or `UNKNOWN_FIELD`, with the field.
     pub fn read(mut body: Fields) -> Result<Self, ApiError> {
         let clears_config = body.has("config");
         let change = Self {
@@ -178,7 +176,7 @@ impl ChatConfig {
         Ok(read)
     }
 
-    /// This configuration, with `defaults` where it says nothing.
+    /// This configuration, with `defaults` where a setting is absent.
     #[must_use]
     pub fn or(self, defaults: Self) -> Self {
         Self {
@@ -191,7 +189,7 @@ impl ChatConfig {
     }
 }
 
-/// A chat's name for people, at most 200 characters.
+/// A title for people, at most 200 characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -210,7 +208,7 @@ impl Field for Title {
     }
 }
 
-/// A JSON object that the tenant keeps with a chat, at most 16 KiB when written without spaces.
+/// A JSON object of the tenant's own, at most 16 KiB when written without spaces.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -237,7 +235,7 @@ impl Field for Metadata {
     }
 }
 
-/// The name of a model, in the terms of the agent that uses it.
+/// The name of a model, as the agent's provider writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -247,7 +245,7 @@ pub struct ModelName(String);
 impl ModelName {
     const MAX_CHARS: usize = 256;
 
-    /// The name's text.
+    /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -265,7 +263,7 @@ impl Field for ModelName {
     }
 }
 
-/// What an agent is told before the conversation, at most 16 KiB.
+/// Instructions that precede the conversation, at most 16 KiB.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -275,7 +273,7 @@ pub struct SystemPrompt(String);
 impl SystemPrompt {
     const MAX_BYTES: usize = 16 * 1024;
 
-    /// The prompt's text.
+    /// The prompt as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -290,7 +288,7 @@ impl Field for SystemPrompt {
     }
 }
 
-/// How freely a model chooses its words: 0 (always the likeliest), or 0.000001 to 2.
+/// The sampling temperature: 0, or 0.000001 to 2.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -314,12 +312,12 @@ impl Field for Temperature {
     const ALLOWED: &'static str = "0, or a number from 0.000001 to 2";
 
     fn read(value: &Value) -> Option<Self> {
-        // DynamoDB's numbers do not go as near to zero as JSON's.
+        // DynamoDB cannot store numbers as close to zero as JSON can.
         value.as_f64().filter(|number| *number == 0.0 || (Self::LEAST..=Self::MAX).contains(number)).map(Self)
     }
 }
 
-/// How many tokens an answer may have.
+/// The most tokens of an assistant message, 1 to 100,000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -330,7 +328,7 @@ impl Field for MaxTokens {
     const ALLOWED: &'static str = "a whole number from 1 to 100000";
 
     fn read(value: &Value) -> Option<Self> {
-        // In JSON, 500.0 is the same number as 500. What is out of range stays so when it is cut to what fits.
+        // In JSON 500.0 equals 500. The cast saturates, so numbers out of range stay out of range.
         let number = value.as_f64().filter(|number| number.fract() == 0.0)? as u32;
         (1..=Self::MAX).contains(&number).then_some(Self(number))
     }
@@ -357,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_user_is_needed() {
+    fn only_user_id_is_required() {
         let chat = read(&serde_json::json!({ "user_id": "user123" })).expect("valid");
         assert_eq!(chat.title, None);
         assert_eq!(chat.metadata, Metadata::default());
@@ -365,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn each_field_has_its_bounds() {
+    fn every_field_is_bounded() {
         let with = |name: &str, value: Value| serde_json::json!({ "user_id": "u", name: value });
         assert!(read(&with("title", "ü".repeat(200).into())).is_ok());
         assert!(read(&with("config", serde_json::json!({ "max_tokens": 500.0 }))).is_ok());
@@ -380,7 +378,7 @@ mod tests {
             assert_eq!(read(&with(name, value)), Err((Code::InvalidParameter, name.into())));
         }
         for (name, value) in [
-            ("agent", Value::from("nobody")),
+            ("agent", Value::from("unknown")),
             ("model", "".into()),
             ("system_prompt", "x".repeat(16 * 1024 + 1).into()),
             ("temperature", 2.1.into()),
@@ -400,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_fill_only_what_is_open() {
+    fn defaults_fill_absent_settings() {
         let chosen = ChatConfig { temperature: Some(Temperature(0.5)), ..ChatConfig::default() };
         let defaults =
             ChatConfig { agent: Some(AgentName::Echo), temperature: Some(Temperature(1.0)), ..ChatConfig::default() };

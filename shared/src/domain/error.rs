@@ -1,71 +1,70 @@
-//! Errors as callers see them: a code that is part of the contract, a message for people, details with a suggestion.
+//! Errors as callers see them: a code that is part of the contract, a message for people, and details with a suggestion.
 //!
-//! What really went wrong travels beside them as the `source`, which is logged once at the boundary and never sent.
+//! The cause travels along; it is logged once, where the response is written, and never sent.
 
 use std::error::Error as StdError;
 
-use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::domain::id::{ChatId, UserId};
 
 type Cause = Box<dyn StdError + Send + Sync>;
 
-/// The identifiers of errors, for programs to match on.
+/// The codes that programs match on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "SCREAMING_SNAKE_CASE"))]
 pub enum Code {
-    /// The text is not JSON, or not a JSON object.
+    /// The body is not a JSON object.
     InvalidJson,
-    /// A field or parameter has a value outside what is allowed.
+    /// A field or parameter has a value that is not allowed.
     InvalidParameter,
-    /// A field or parameter that is needed is not there.
+    /// A required field or parameter is missing.
     MissingParameter,
-    /// A field or parameter that does not exist.
+    /// A field or parameter is unknown.
     UnknownField,
-    /// No API key was sent.
+    /// The request has no API key.
     MissingApiKey,
-    /// The API key belongs to nobody, or no longer.
+    /// The API key is unknown, expired or revoked.
     InvalidApiKey,
     /// The tenant is suspended.
     TenantSuspended,
-    /// The chat is the tenant's, but another user's.
+    /// The chat belongs to another user of the tenant.
     ChatAccessDenied,
-    /// No such chat for this tenant.
+    /// The tenant has no such chat.
     ChatNotFound,
-    /// No such answer in this chat.
+    /// The chat has no such assistant message.
     MessageNotFound,
-    /// No such path.
+    /// The path does not exist.
     RouteNotFound,
-    /// The path exists, but not with this method.
+    /// The path exists with other methods.
     MethodNotAllowed,
-    /// Four answers are being streamed in the chat already.
+    /// The chat has its four concurrent generations.
     GenerationInProgress,
     /// The body is larger than allowed.
     PayloadTooLarge,
-    /// The body is of another type than JSON.
+    /// The body's type is not JSON.
     UnsupportedMediaType,
-    /// The ticket was used already, or is too old.
+    /// The ticket is used, expired or unknown.
     InvalidTicket,
-    /// The same idempotency key came with another body.
+    /// The idempotency key was used with another body.
     IdempotencyMismatch,
-    /// The tenant, or the connection, has used up its window.
+    /// The tenant or the connection has reached a rate limit.
     RateLimitExceeded,
-    /// The tenant has all its connections open.
+    /// The tenant has reached its limit of open connections.
     ConnectionLimitExceeded,
-    /// Something broke on our side.
+    /// The service has a bug.
     Internal,
-    /// Something that we depend on does not answer; trying again helps.
+    /// A dependency does not respond; a retry may help.
     Unavailable,
     /// WebSocket only: the agent failed.
     AgentError,
-    /// WebSocket only: the agent was silent for too long.
+    /// WebSocket only: the agent sent nothing for too long.
     AgentTimeout,
-    /// WebSocket only: this socket is about to be closed by us.
+    /// WebSocket only: the service closes the connection.
     ConnectionClosing,
-    /// WebSocket only: the `type` of a message is unknown.
+    /// WebSocket only: the `type` of a frame is unknown.
     UnknownType,
-    /// WebSocket only: a message is larger than allowed.
+    /// WebSocket only: a frame is larger than allowed.
     MessageTooLarge,
 }
 
@@ -100,7 +99,7 @@ impl Code {
         Self::MessageTooLarge,
     ];
 
-    /// The code as it is sent.
+    /// The code as text.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -133,31 +132,31 @@ impl Code {
         }
     }
 
-    /// The HTTP status that goes with the code; for the codes that only a socket sees, the nearest one.
+    /// The HTTP status of the code; of a code that only WebSocket clients see, the closest one.
     #[must_use]
-    pub fn status(self) -> StatusCode {
+    pub fn status(self) -> u16 {
         match self {
             Self::InvalidJson
             | Self::InvalidParameter
             | Self::MissingParameter
             | Self::UnknownField
-            | Self::UnknownType => StatusCode::BAD_REQUEST,
-            Self::MissingApiKey | Self::InvalidApiKey | Self::InvalidTicket => StatusCode::UNAUTHORIZED,
-            Self::TenantSuspended | Self::ChatAccessDenied | Self::ConnectionClosing => StatusCode::FORBIDDEN,
-            Self::ChatNotFound | Self::MessageNotFound | Self::RouteNotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::GenerationInProgress => StatusCode::CONFLICT,
-            Self::PayloadTooLarge | Self::MessageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::RateLimitExceeded | Self::ConnectionLimitExceeded => StatusCode::TOO_MANY_REQUESTS,
-            Self::Internal | Self::AgentError => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Self::AgentTimeout => StatusCode::GATEWAY_TIMEOUT,
+            | Self::UnknownType => 400,
+            Self::MissingApiKey | Self::InvalidApiKey | Self::InvalidTicket => 401,
+            Self::TenantSuspended | Self::ChatAccessDenied | Self::ConnectionClosing => 403,
+            Self::ChatNotFound | Self::MessageNotFound | Self::RouteNotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::GenerationInProgress => 409,
+            Self::PayloadTooLarge | Self::MessageTooLarge => 413,
+            Self::UnsupportedMediaType => 415,
+            Self::IdempotencyMismatch => 422,
+            Self::RateLimitExceeded | Self::ConnectionLimitExceeded => 429,
+            Self::Internal | Self::AgentError => 500,
+            Self::Unavailable => 503,
+            Self::AgentTimeout => 504,
         }
     }
 
-    /// Whether the same request may succeed when it is sent again, unless an error says otherwise.
+    /// Whether a retry of the same request may succeed. An [`ApiError`] may override it.
     #[must_use]
     pub fn retryable(self) -> bool {
         matches!(
@@ -173,7 +172,7 @@ impl Code {
     }
 }
 
-/// An error on its way to a caller. In a box, since results carry it everywhere and it seldom comes.
+/// An error for a caller. Boxed, since every `Result` carries it and it is rare.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {}", .0.code.as_str(), .0.message)]
 pub struct ApiError(Box<Parts>);
@@ -184,69 +183,61 @@ struct Parts {
     message: String,
     details: Map<String, Value>,
     retryable: bool,
-    header: Option<(HeaderName, HeaderValue)>,
     cause: Option<Cause>,
 }
 
 impl ApiError {
-    /// An error with what a person should know and what they should do about it.
+    /// An error that says what happened and what to do.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>, suggestion: impl Into<String>) -> Self {
         let details = Map::from_iter([("suggestion".to_owned(), Value::String(suggestion.into()))]);
         let retryable = code.retryable();
-        Self(Box::new(Parts { code, message: message.into(), details, retryable, header: None, cause: None }))
+        Self(Box::new(Parts { code, message: message.into(), details, retryable, cause: None }))
     }
 
-    /// Adds one thing for programs to read.
+    /// Adds a detail for programs.
     #[must_use]
     pub fn with_detail(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.0.details.insert(name.to_owned(), value.into());
         self
     }
 
-    /// Says whether to try again, where the code alone does not tell.
+    /// Overrides whether a retry may succeed.
     #[must_use]
     pub fn with_retryable(mut self, retryable: bool) -> Self {
         self.0.retryable = retryable;
         self
     }
 
-    /// Adds a header to the HTTP response, such as `Allow`.
-    #[must_use]
-    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.0.header = Some((name, value));
-        self
-    }
-
-    /// Adds what really happened, for the log alone.
+    /// Adds the cause, for the log only.
     #[must_use]
     pub fn with_cause(mut self, cause: impl Into<Cause>) -> Self {
         self.0.cause = Some(cause.into());
         self
     }
 
-    /// The error's identifier.
+    /// The code.
     #[must_use]
     pub fn code(&self) -> Code {
         self.0.code
     }
 
-    /// Whether the same request may succeed when it is sent again.
+    /// Whether a retry of the same request may succeed.
     #[must_use]
     pub fn retryable(&self) -> bool {
         self.0.retryable
     }
 
-    /// What really happened, if this is more than the caller's mistake.
+    /// The cause, unless the caller is at fault.
     #[must_use]
     pub fn cause(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
         self.0.cause.as_deref()
     }
 
-    /// The header that belongs to the error, if any.
+    /// A detail, by its name.
     #[must_use]
-    pub fn header(&self) -> Option<&(HeaderName, HeaderValue)> {
-        self.0.header.as_ref()
+    pub fn detail(&self, name: &str) -> Option<&Value> {
+        self.0.details.get(name)
     }
 
     /// The `error` object: `{code, message, details}`.
@@ -255,7 +246,7 @@ impl ApiError {
         json!({ "code": self.0.code.as_str(), "message": self.0.message, "details": self.0.details })
     }
 
-    /// Something broke on our side.
+    /// The service has a bug; `cause` says which.
     #[must_use]
     pub fn internal(cause: impl Into<Cause>) -> Self {
         Self::new(
@@ -266,14 +257,14 @@ impl ApiError {
         .with_cause(cause)
     }
 
-    /// Something that we depend on did not answer in time.
+    /// A dependency did not respond in time.
     #[must_use]
     pub fn unavailable(cause: impl Into<Cause>) -> Self {
         Self::new(Code::Unavailable, "The service cannot answer right now.", "Try again in a few seconds.")
             .with_cause(cause)
     }
 
-    /// A field that is needed is not there.
+    /// A required field is missing.
     #[must_use]
     pub fn missing_parameter(field: &str, allowed: &str) -> Self {
         Self::new(Code::MissingParameter, format!("`{field}` is missing."), format!("Send `{field}`: {allowed}."))
@@ -281,7 +272,7 @@ impl ApiError {
             .with_detail("allowed", allowed)
     }
 
-    /// A field whose value is not allowed. `got` is shown cut short.
+    /// A field has a value that is not allowed. At most 64 characters of it are sent back.
     #[must_use]
     pub fn invalid_parameter(field: &str, got: &Value, allowed: &str) -> Self {
         Self::new(
@@ -294,7 +285,7 @@ impl ApiError {
         .with_detail("allowed", allowed)
     }
 
-    /// The chat does not exist for this tenant. Says the same of another tenant's chat and of one that never was.
+    /// The tenant has no such chat. The error is the same for another tenant's chat and for a chat that never existed.
     #[must_use]
     pub fn chat_not_found(chat_id: &str) -> Self {
         Self::new(
@@ -305,7 +296,7 @@ impl ApiError {
         .with_detail("chat_id", chat_id)
     }
 
-    /// The chat has no such answer. Says the same of another chat's answer and of one that never was.
+    /// The chat has no such assistant message. The error is the same for another chat's message.
     #[must_use]
     pub fn message_not_found(message_id: &str) -> Self {
         Self::new(
@@ -316,7 +307,7 @@ impl ApiError {
         .with_detail("message_id", message_id)
     }
 
-    /// The chat is another user's.
+    /// The chat belongs to another user.
     #[must_use]
     pub fn chat_access_denied(chat_id: &ChatId, user_id: &UserId) -> Self {
         Self::new(
@@ -329,7 +320,7 @@ impl ApiError {
     }
 }
 
-/// At most this many characters of a bad value come back in an error.
+/// At most this many characters of a rejected value are sent back.
 const EXCERPT_CHARS: usize = 64;
 
 fn excerpt(value: &Value) -> Value {
@@ -349,13 +340,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cause_stays_here() {
+    fn causes_are_not_sent() {
         let sent = ApiError::internal("table chats-prod does not exist").to_json().to_string();
         assert!(!sent.contains("chats-prod"), "{sent}");
     }
 
     #[test]
-    fn long_values_come_back_cut_short() {
+    fn long_values_are_truncated() {
         let error = ApiError::invalid_parameter("title", &Value::String("ü".repeat(500)), "at most 200 characters");
         let got = error.to_json()["details"]["got"].as_str().map(|got| got.chars().count());
         assert_eq!(got, Some(EXCERPT_CHARS + 1));

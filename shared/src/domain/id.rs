@@ -1,4 +1,4 @@
-//! Identifiers. Each is its own type, so that none can stand in for another.
+//! Identifiers, one type each, so that the compiler refuses a chat id where a message id is wanted.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ macro_rules! text_id {
         pub struct $name(String);
 
         impl $name {
-            /// The id's text.
+            /// The id as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -30,14 +30,14 @@ macro_rules! text_id {
 }
 
 text_id! {
-    /// Names a tenant: `tenant_` and a ULID.
+    /// A tenant: `tenant_` and a ULID.
     ///
-    /// Only authentication and the tenant's own row make one, so holding a `TenantId` is the proof that the caller may
-    /// act for that tenant. Every call on the store takes one.
+    /// Only authentication and a stored item that names its tenant can make one. A `TenantId` is thus the proof that the
+    /// caller may act for the tenant; every repository call takes one.
     TenantId
 }
 
-/// Ids that may be read from anywhere; a [`TenantId`] may not.
+/// Ids that may be deserialized from anywhere; a [`TenantId`] may not.
 macro_rules! readable_id {
     ($name:ident) => {
         impl<'de> Deserialize<'de> for $name {
@@ -55,19 +55,19 @@ readable_id!(ConnectionId);
 readable_id!(ClientMessageId);
 
 text_id! {
-    /// Names a chat: `chat_` and a ULID.
+    /// A chat: `chat_` and a ULID.
     #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^chat_[0-7][0-9A-HJKMNP-TV-Z]{25}$")))]
     ChatId
 }
 
 text_id! {
-    /// Names a message: `msg_` and a ULID.
+    /// A message: `msg_` and a ULID.
     #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^msg_[0-7][0-9A-HJKMNP-TV-Z]{25}$")))]
     MessageId
 }
 
 text_id! {
-    /// Names a user of a tenant, in the tenant's own terms: 1 to 128 characters of `[A-Za-z0-9._:@-]`.
+    /// A user, named by the tenant: 1 to 128 characters of `[A-Za-z0-9._:@-]`.
     #[cfg_attr(feature = "schema", schemars(extend(
         "minLength" = 1, "maxLength" = Self::MAX_CHARS, "pattern" = "^[A-Za-z0-9._:@-]+$"
     )))]
@@ -75,12 +75,12 @@ text_id! {
 }
 
 text_id! {
-    /// Names an open socket, as API Gateway does.
+    /// A WebSocket connection, named by API Gateway.
     ConnectionId
 }
 
 text_id! {
-    /// Names a request that must run once, in its caller's terms: 1 to 255 printable ASCII characters.
+    /// The `Idempotency-Key` of a request: 1 to 255 printable ASCII characters.
     #[cfg_attr(feature = "schema", schemars(extend(
         "minLength" = 1, "maxLength" = Self::MAX_CHARS, "pattern" = "^[ -~]+$"
     )))]
@@ -88,7 +88,7 @@ text_id! {
 }
 
 text_id! {
-    /// Names a message before it has an id, in its client's terms: 1 to 64 characters.
+    /// A message, named by the client that sends it: 1 to 64 characters.
     #[cfg_attr(feature = "schema", schemars(extend("minLength" = 1, "maxLength" = Self::MAX_CHARS)))]
     ClientMessageId
 }
@@ -96,7 +96,7 @@ text_id! {
 impl IdempotencyKey {
     const MAX_CHARS: usize = 255;
 
-    /// Reads a key that a caller sent; `None` when it is not allowed.
+    /// Parses a key; `None` when its length or a character is not allowed.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let allowed =
@@ -108,7 +108,7 @@ impl IdempotencyKey {
 impl ClientMessageId {
     const MAX_CHARS: usize = 64;
 
-    /// Reads an id that a client sent; `None` when it is not allowed.
+    /// Parses an id; `None` when its length is not allowed.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         (1..=Self::MAX_CHARS).contains(&text.chars().count()).then(|| Self(text.to_owned()))
@@ -120,12 +120,12 @@ impl TenantId {
         Self(format!("tenant_{}", Ulid::generate()))
     }
 
-    /// Reads the id from a row that says whose it is.
+    /// Deserializes the id from a stored item.
     pub(crate) fn deserialize_row<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::from_row(&String::deserialize(deserializer)?).ok_or_else(|| D::Error::custom("not the id of a tenant"))
     }
 
-    /// The id that a tenant's row has; `None` when no row can have it.
+    /// Parses the id from a stored key; `None` when it is not `tenant_` and a ULID.
     pub(crate) fn from_row(id: &str) -> Option<Self> {
         let ulid = id.strip_prefix("tenant_")?;
         Ulid::from_string(ulid).is_ok().then(|| Self(id.to_owned()))
@@ -133,16 +133,16 @@ impl TenantId {
 }
 
 impl ChatId {
-    /// What all of them begin with.
+    /// The prefix of every chat id.
     pub(crate) const PREFIX: &str = "chat_";
 
-    /// A new id, never used before.
+    /// A new, unique id.
     #[must_use]
     pub fn generate() -> Self {
         Self(format!("{}{}", Self::PREFIX, Ulid::generate()))
     }
 
-    /// Reads an id that a caller sent; `None` when no chat can have it.
+    /// Parses an id; `None` when no chat can have it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let ulid = text.strip_prefix(Self::PREFIX)?;
@@ -151,17 +151,17 @@ impl ChatId {
 }
 
 impl MessageId {
-    /// How many of a ULID's 80 random bits say where the message is; 48 are left to chance.
+    /// Of the 80 random bits of a ULID, 32 hold `seq`; 48 stay random.
     const SEQ_BITS: u32 = 32;
 
-    /// A new id, never used before.
+    /// A new, unique id.
     #[must_use]
     pub fn generate() -> Self {
         Self(format!("msg_{}", Ulid::generate()))
     }
 
-    /// A new id for the message at this place of its chat, never used before. The place is in it, so that a message is
-    /// found by its id alone, without an index.
+    /// A new, unique id for the message at position `seq` of its chat. The id holds `seq`, so that a lookup by id needs
+    /// no index.
     #[must_use]
     pub fn at(seq: u32) -> Self {
         let drawn = Ulid::generate();
@@ -169,14 +169,14 @@ impl MessageId {
         Self(format!("msg_{}", Ulid::from_parts(drawn.timestamp_ms(), random)))
     }
 
-    /// Reads an id that a client sent; `None` when no message can have it.
+    /// Parses an id; `None` when no message can have it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let ulid = text.strip_prefix("msg_")?;
         (Ulid::from_string(ulid).ok()?.to_string() == ulid).then(|| Self(text.to_owned()))
     }
 
-    /// The place in its chat that the message has if it was made [`at`](Self::at) one.
+    /// The position that the id holds, for ids made by [`at`](Self::at).
     #[must_use]
     pub fn seq(&self) -> Option<u32> {
         let ulid = Ulid::from_string(self.0.strip_prefix("msg_")?).ok()?;
@@ -187,10 +187,10 @@ impl MessageId {
 impl UserId {
     const MAX_CHARS: usize = 128;
 
-    /// What a user id may be, in words for an error.
+    /// What is allowed, for error messages.
     pub const ALLOWED: &str = "1 to 128 characters of A-Z a-z 0-9 . _ : @ -";
 
-    /// Reads a user id that a caller sent; `None` when it is not [allowed](Self::ALLOWED).
+    /// Parses a user id; `None` when it is not [allowed](Self::ALLOWED).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:@-".contains(&byte);
@@ -200,7 +200,7 @@ impl UserId {
 }
 
 impl ConnectionId {
-    /// Takes the id that API Gateway gave to a socket.
+    /// The id of a connection as API Gateway sends it.
     #[must_use]
     pub fn from_gateway(id: impl Into<String>) -> Self {
         Self(id.into())
@@ -212,18 +212,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chat_ids_are_read_back_and_nothing_else_is() {
+    fn only_well_formed_chat_ids_are_parsed() {
         let id = ChatId::generate();
         assert_eq!(ChatId::parse(id.as_str()), Some(id.clone()));
         for foreign in ["", "chat_", "chat_x", "msg_01ARZ3NDEKTSV4RRFFQ69G5FAV", "chat_01ARZ3NDEKTSV4RRFFQ69G5FAV#"] {
             assert_eq!(ChatId::parse(foreign), None, "{foreign}");
         }
         let lower = id.as_str().to_lowercase();
-        assert_eq!(ChatId::parse(&lower), None, "one chat has one spelling");
+        assert_eq!(ChatId::parse(&lower), None, "lower case is another spelling");
     }
 
     #[test]
-    fn the_id_of_a_message_says_where_it_is() {
+    fn message_ids_hold_their_position() {
         for seq in [0, 1, 99_900, u32::MAX] {
             let (one, other) = (MessageId::at(seq), MessageId::at(seq));
             assert_ne!(one, other);
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn user_ids_hold_to_their_alphabet_and_length() {
+    fn user_ids_are_limited_to_their_alphabet_and_length() {
         for good in ["u", "user123", "a.b_c:d@e-f", &"x".repeat(128)] {
             assert!(UserId::parse(good).is_some(), "{good}");
         }

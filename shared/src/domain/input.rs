@@ -1,26 +1,26 @@
-//! Reading what callers send, field by field, so that every mistake gets an error that names it.
+//! Validates input field by field, so that every error names its field.
 
 use serde_json::Map;
-/// What a caller can send: JSON.
+/// A JSON value.
 pub use serde_json::Value;
 
 use crate::domain::error::{ApiError, Code};
 
-/// A value that a caller can send: what it may be, and how it is read.
+/// A type that can be read from input.
 pub trait Field: Sized {
-    /// What is allowed, in words that follow "Send `field` as".
+    /// What is allowed; completes the sentence "Send `field` as …".
     const ALLOWED: &'static str;
 
-    /// Reads the value; `None` when it is not allowed.
+    /// Reads a value; `None` when it is not allowed.
     fn read(value: &Value) -> Option<Self>;
 }
 
-/// The fields of one JSON object or one query string. Each is taken by name; what is left at the end is unknown.
+/// The fields of a JSON object or a query string. Callers take fields by name; the rest is unknown.
 #[derive(Debug)]
 pub struct Fields {
     values: Map<String, Value>,
     prefix: String,
-    asked: Vec<&'static str>,
+    known: Vec<&'static str>,
 }
 
 impl Fields {
@@ -28,7 +28,7 @@ impl Fields {
     ///
     /// # Errors
     ///
-    /// `INVALID_JSON`, with the place where it stops being JSON.
+    /// `INVALID_JSON`, with the position of the syntax error.
     pub fn from_json(text: &[u8]) -> Result<Self, ApiError> {
         let invalid =
             |message: String| ApiError::new(Code::InvalidJson, message, "Send one JSON object, encoded in UTF-8.");
@@ -39,8 +39,8 @@ impl Fields {
         }
     }
 
-    /// Takes the parameters of a query string, or of a path. One that was sent twice is an array of its values, which no
-    /// parameter may be, so that nobody has to guess which of them counts.
+    /// Reads the parameters of a query string or a path. A repeated parameter becomes an array, which no parameter
+    /// accepts: repeated parameters are refused.
     pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut values = Map::new();
         for (name, value) in pairs {
@@ -55,10 +55,10 @@ impl Fields {
     }
 
     fn new(values: Map<String, Value>, prefix: String) -> Self {
-        Self { values, prefix, asked: Vec::new() }
+        Self { values, prefix, known: Vec::new() }
     }
 
-    /// Takes a field that must be there.
+    /// Takes a required field.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl Fields {
         self.optional(name)?.ok_or_else(|| ApiError::missing_parameter(&self.path(name), T::ALLOWED))
     }
 
-    /// Takes a field that may be left out, or be `null`, which is the same.
+    /// Takes an optional field; `null` counts as absent.
     ///
     /// # Errors
     ///
@@ -81,13 +81,13 @@ impl Fields {
         }
     }
 
-    /// Whether a field was sent, be it as `null`.
+    /// Whether a field is present, also as `null`.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.values.contains_key(name)
     }
 
-    /// Takes a field where it matters whether it was left out (`None`) or is `null` (`Some(None)`).
+    /// Takes a field that distinguishes absent (`None`) from `null` (`Some(None)`).
     ///
     /// # Errors
     ///
@@ -97,7 +97,7 @@ impl Fields {
         Ok(self.optional(name)?.map_or_else(|| sent.then_some(None), |value| Some(Some(value))))
     }
 
-    /// Takes an object that may be left out, to read its fields in turn.
+    /// Takes an optional object, to read its fields in turn.
     ///
     /// # Errors
     ///
@@ -111,31 +111,31 @@ impl Fields {
         }
     }
 
-    /// Ends the reading.
+    /// Checks that no unknown field is left.
     ///
     /// # Errors
     ///
-    /// `UNKNOWN_FIELD` for a field that nobody asked for.
+    /// `UNKNOWN_FIELD` with the first field that was not taken.
     pub fn finish(self) -> Result<(), ApiError> {
         let Some(name) = self.values.keys().next() else {
             return Ok(());
         };
         let field: String = self.path(name).chars().take(128).collect();
-        let known = match &self.asked[..] {
+        let allowed = match &self.known[..] {
             [] => "there are none".to_owned(),
-            asked => format!("known ones are: {}", asked.join(", ")),
+            known => format!("known ones are: {}", known.join(", ")),
         };
         Err(ApiError::new(
             Code::UnknownField,
             format!("`{field}` is not a field here."),
-            format!("Leave it out; {known}."),
+            format!("Leave it out; {allowed}."),
         )
         .with_detail("field", field)
-        .with_detail("allowed", self.asked))
+        .with_detail("allowed", self.known))
     }
 
     fn take(&mut self, name: &'static str) -> Option<Value> {
-        self.asked.push(name);
+        self.known.push(name);
         self.values.remove(name)
     }
 
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_object_is_not_read() {
+    fn only_json_objects_are_read() {
         for text in ["", "{", "[]", "\"x\"", "null", "{\"a\":1}}"] {
             assert_eq!(code(Fields::from_json(text.as_bytes())), Code::InvalidJson, "{text}");
         }
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_missing_or_wrong_or_there() {
+    fn fields_are_missing_invalid_or_valid() {
         assert_eq!(code(fields("{}").required::<Small>("n")), Code::MissingParameter);
         assert_eq!(code(fields("{\"n\":null}").required::<Small>("n")), Code::MissingParameter);
         assert_eq!(code(fields("{\"n\":10}").required::<Small>("n")), Code::InvalidParameter);
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_that_is_sent_twice_is_refused() {
+    fn repeated_parameters_are_refused() {
         let mut query = Fields::from_pairs([("n", "1"), ("n", "2"), ("n", "3")]);
         let error = query.required::<Text>("n").err().expect("it is not one text");
         assert_eq!(
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_are_named_with_their_path() {
+    fn unknown_fields_are_reported_with_their_path() {
         let mut outer = fields("{\"inner\":{\"n\":1,\"typo\":2}}");
         let mut inner = outer.nested("inner").expect("readable").expect("there");
         assert!(inner.optional::<Small>("n").is_ok());

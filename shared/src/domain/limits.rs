@@ -1,9 +1,10 @@
-//! The limits of a tenant and of a connection: what each is called, what it is by default, what is said when it is
-//! reached. They are counted in the tables, since a process is one of many.
+//! The limits of a tenant and of a connection: names, defaults, and the errors when they are reached.
+//!
+//! DynamoDB counts them, since a process is one of many: `storage::rate_limit`, `storage::message_rate_limit` and
+//! `storage::connection_slots`.
 
 use std::time::Duration;
 
-use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
@@ -11,21 +12,21 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// How long a window of requests lasts. It begins with its first request.
+/// How long a rate limit window lasts. It begins with its first request.
 pub const WINDOW: Duration = Duration::from_secs(60);
 
-/// How many messages a connection may send in any [`FRAME_WINDOW`].
+/// How many frames a connection may send in any [`FRAME_WINDOW`].
 pub const FRAMES: usize = 10;
 
-/// The time that no more than [`FRAMES`] messages of a connection may fall into.
+/// The sliding window of [`FRAMES`].
 pub const FRAME_WINDOW: Duration = Duration::from_secs(1);
 
-/// What a tenant may do: its own figures, or the defaults.
+/// The limits of a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// REST requests a minute.
+    /// REST requests per minute.
     pub rest_per_minute: u32,
-    /// Tickets a minute. They have a limit of their own, so that browsers that come back do not use up the other.
+    /// Tickets per minute. A separate limit: reconnecting browsers must not use up the other one.
     pub tickets_per_minute: u32,
     /// Open connections, at most 1,000.
     pub connections: u32,
@@ -38,59 +39,40 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The most connections that a tenant may be given.
+    /// The highest limit of connections that can be set.
     pub const MAX_CONNECTIONS: u32 = 1_000;
 }
 
-/// Which window a request counts into.
+/// The rate limit that a request counts against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RateLimitBucket {
-    /// All REST requests but those for tickets.
+    /// All REST requests except those for tickets.
     Rest,
     /// Requests for tickets.
     Tickets,
 }
 
-/// How much of a window is left, as an answer's headers say it.
+/// How much of a rate limit window is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimitStatus {
-    /// Which window.
+    /// The rate limit.
     pub bucket: RateLimitBucket,
-    /// How many requests it takes.
+    /// Requests per window.
     pub limit: u32,
-    /// How many are left.
+    /// Requests left in the window.
     pub remaining: u32,
-    /// When the next window may begin.
-    pub resets_at: Timestamp,
+    /// When the window ends.
+    pub ends_at: Timestamp,
 }
 
 impl RateLimitStatus {
-    /// Whether no further request fits in before the next window begins.
+    /// Whether the window takes no further request.
     #[must_use]
     pub fn is_used_up(&self, now: Timestamp) -> bool {
-        self.limit == 0 || (self.remaining == 0 && self.resets_at > now)
+        self.limit == 0 || (self.remaining == 0 && self.ends_at > now)
     }
 
-    /// The headers of an answer: `X-RateLimit-Limit`, `X-RateLimit-Remaining`, `X-RateLimit-Reset` (epoch seconds), and
-    /// `RateLimit-Policy` and `RateLimit` as of draft-ietf-httpapi-ratelimit-headers-10.
-    #[must_use]
-    pub fn headers(&self, now: Timestamp) -> [(&'static str, HeaderValue); 5] {
-        let name = match self.bucket {
-            RateLimitBucket::Rest => "rest",
-            RateLimitBucket::Tickets => "tickets",
-        };
-        let text = |text: String| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
-        let seconds = self.seconds_left(now);
-        [
-            ("x-ratelimit-limit", self.limit.into()),
-            ("x-ratelimit-remaining", self.remaining.into()),
-            ("x-ratelimit-reset", self.reset_second().into()),
-            ("ratelimit-policy", text(format!("\"{name}\";q={};w={}", self.limit, WINDOW.as_secs()))),
-            ("ratelimit", text(format!("\"{name}\";r={};t={seconds}", self.remaining))),
-        ]
-    }
-
-    /// The error for a request that does not fit into its window any more.
+    /// The error for a request beyond the limit.
     #[must_use]
     pub fn exceeded(&self, now: Timestamp) -> ApiError {
         let seconds = self.seconds_left(now).max(1);
@@ -101,23 +83,19 @@ impl RateLimitStatus {
         )
         .with_detail("limit", self.limit)
         .with_detail("retry_after_seconds", seconds)
-        .with_header(http::header::RETRY_AFTER, seconds.into())
     }
 
-    /// Rounded up: whoever waits that long finds a new window.
-    fn seconds_left(&self, now: Timestamp) -> u64 {
-        self.resets_at.millis_since(now).div_ceil(1_000)
-    }
-
-    fn reset_second(&self) -> i64 {
-        self.resets_at.plus(Duration::from_millis(999)).as_seconds()
+    /// Seconds until the window ends, rounded up.
+    #[must_use]
+    pub fn seconds_left(&self, now: Timestamp) -> u64 {
+        self.ends_at.millis_since(now).div_ceil(1_000)
     }
 }
 
-/// The error for a connection that would be one too many. The lease of a connection that was lost may take a while to
-/// be found, hence the wait.
+/// The error for a connection beyond the limit. It suggests a wait, since slots of dead connections are reclaimed with a
+/// delay.
 #[must_use]
-pub fn too_many_connections(limit: u32) -> ApiError {
+pub fn connection_limit_exceeded(limit: u32) -> ApiError {
     const SECONDS: u32 = 10;
     ApiError::new(
         Code::ConnectionLimitExceeded,
@@ -126,12 +104,11 @@ pub fn too_many_connections(limit: u32) -> ApiError {
     )
     .with_detail("limit", limit)
     .with_detail("retry_after_seconds", SECONDS)
-    .with_header(http::header::RETRY_AFTER, SECONDS.into())
 }
 
-/// The error for a message that came too soon after others. The socket stays open.
+/// The error for a frame beyond 10 per second. The connection stays open.
 #[must_use]
-pub fn too_many_frames() -> ApiError {
+pub fn frame_rate_exceeded() -> ApiError {
     ApiError::new(
         Code::RateLimitExceeded,
         format!("This connection has sent {FRAMES} messages within a second."),
@@ -145,32 +122,10 @@ pub fn too_many_frames() -> ApiError {
 mod tests {
     use super::*;
 
-    fn rate_limit(resets_in_ms: i64) -> (RateLimitStatus, Timestamp) {
-        let now = Timestamp::from_millis(1_000_000_500);
-        let resets_at = Timestamp::from_millis(1_000_000_500 + resets_in_ms);
-        (RateLimitStatus { bucket: RateLimitBucket::Rest, limit: 100, remaining: 7, resets_at }, now)
-    }
-
-    #[test]
-    fn both_families_of_headers_say_the_same() {
-        let (rate_limit, now) = rate_limit(41_001);
-        let headers = rate_limit.headers(now).map(|(name, value)| format!("{name}: {}", value.to_str().expect("text")));
-        assert_eq!(
-            headers,
-            [
-                "x-ratelimit-limit: 100",
-                "x-ratelimit-remaining: 7",
-                "x-ratelimit-reset: 1000042",
-                "ratelimit-policy: \"rest\";q=100;w=60",
-                "ratelimit: \"rest\";r=7;t=42",
-            ]
-        );
-    }
-
     #[test]
     fn retry_after_is_never_zero() {
-        let (rate_limit, now) = rate_limit(0);
-        let error = rate_limit.exceeded(now);
-        assert_eq!(error.header().map(|(_, value)| value.clone()), Some(HeaderValue::from(1)));
+        let now = Timestamp::from_millis(1_000_000_500);
+        let status = RateLimitStatus { bucket: RateLimitBucket::Rest, limit: 100, remaining: 0, ends_at: now };
+        assert_eq!(status.exceeded(now).detail("retry_after_seconds"), Some(&1.into()));
     }
 }

@@ -1,4 +1,4 @@
-//! Messages: what the user said and what the agent answered, in the order of `seq`.
+//! Messages of users and assistants, in the order of `seq`.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,84 +13,84 @@ use crate::domain::{
 pub struct Message {
     /// The message's id.
     pub message_id: MessageId,
-    /// The chat that it is part of.
+    /// The chat that the message belongs to.
     pub chat_id: ChatId,
-    /// Who speaks.
+    /// Who wrote the message.
     pub role: Role,
-    /// What is said; of an answer that still streams, what is stored of it so far.
+    /// The text; while an assistant message streams, the part that is saved so far.
     pub content: String,
-    /// How far it has come.
+    /// The state of the message.
     pub status: Status,
-    /// Its place in the chat: 0, 1, 2… without a hole.
+    /// The position in the chat: 0, 1, 2… without gaps.
     pub seq: u32,
-    /// When it was stored; of an answer, when it was begun.
+    /// When the message was stored; of an assistant message, when its generation started.
     pub created_at: Timestamp,
-    /// When the answer ended.
+    /// When the generation ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Timestamp>,
-    /// The message that this one answers.
+    /// The user message that this assistant message answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_reply_to: Option<MessageId>,
-    /// What the client called the message.
+    /// The id that the client gave the message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_message_id: Option<ClientMessageId>,
-    /// Why the answer ended.
+    /// Why the generation ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<FinishReason>,
-    /// What the answer cost, in tokens.
+    /// The tokens used by the generation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
 }
 
-/// Who speaks.
+/// Who wrote a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Role {
-    /// The person.
+    /// The user.
     User,
     /// The agent.
     Assistant,
 }
 
-/// How far a message has come.
+/// The state of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Status {
-    /// All of it is there.
+    /// The whole text is stored.
     Complete,
-    /// The agent is still at it.
+    /// The generation runs.
     Streaming,
-    /// The user had enough; what came before is kept.
+    /// A client cancelled the generation; the text so far is kept.
     Cancelled,
-    /// Whoever streamed it is gone; what was saved before is kept.
+    /// The generation's owner died; the text saved so far is kept.
     Interrupted,
-    /// The agent failed; what came before is kept.
+    /// The agent failed; the text so far is kept.
     Failed,
 }
 
-/// Why an answer ended.
+/// Why a generation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum FinishReason {
-    /// The agent had no more to say.
+    /// The model finished.
     Stop,
-    /// The answer reached the longest that is allowed.
+    /// The longest allowed text was reached.
     Length,
-    /// The user had enough.
+    /// A client cancelled the generation.
     Cancelled,
-    /// The agent failed, or whoever streamed its answer is gone.
+    /// The agent failed, or the generation's owner died.
     Error,
 }
 
-/// The size of a question and its answer, in the model's tokens.
+/// The tokens that a generation used, counted by the model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Usage {
-    /// What the model was given.
+    /// Tokens of the request to the model.
     pub input_tokens: u32,
-    /// What the model gave.
+    /// Tokens of the generated text.
     pub output_tokens: u32,
 }

@@ -1,4 +1,4 @@
-//! Pages of a collection: `offset`, `limit`, `order` in, `total` and `has_more` out.
+//! Offset pagination: `offset`, `limit`, `order` in; `total` and `has_more` out.
 
 use std::io;
 
@@ -12,18 +12,18 @@ use crate::domain::{
     message::Message,
 };
 
-/// Which part of a collection a caller wants.
+/// The page that a caller asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageRequest {
-    /// How many items to skip.
+    /// Items to skip.
     pub offset: u32,
-    /// How many items to return at most, 1 to 200.
+    /// The most items to return, 1 to 200.
     pub limit: u32,
-    /// From which end.
+    /// The order of the collection.
     pub order: Order,
 }
 
-/// The direction in which a collection is read.
+/// The order of a collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "snake_case"))]
 pub enum Order {
@@ -37,16 +37,16 @@ struct Offset(u32);
 struct Limit(u32);
 
 impl PageRequest {
-    /// How many items a page has when the caller does not say.
+    /// The default of `limit`.
     pub const DEFAULT_LIMIT: u32 = 50;
-    /// How many items a page has at most.
+    /// The maximum of `limit`.
     pub const MAX_LIMIT: u32 = 200;
 
-    /// Reads the three parameters of a query string; 0, 50 and `default_order` stand in for those that are left out.
+    /// Reads the parameters of a query string. Defaults: offset 0, limit 50, `default_order`.
     ///
     /// # Errors
     ///
-    /// `INVALID_PARAMETER` for a value outside its bounds, `UNKNOWN_FIELD` for any other parameter.
+    /// `INVALID_PARAMETER` for a value out of range, `UNKNOWN_FIELD` for any other parameter.
     pub fn read(mut query: Fields, default_order: Order) -> Result<Self, ApiError> {
         let offset = query.optional("offset")?.map_or(0, |Offset(offset)| offset);
         let limit = query.optional("limit")?.map_or(Self::DEFAULT_LIMIT, |Limit(limit)| limit);
@@ -84,41 +84,40 @@ impl Field for Order {
     }
 }
 
-/// Digits only: `u32::from_str` alone would take a sign too.
+/// Digits only: `u32::from_str` also accepts a sign.
 fn decimal(value: &Value) -> Option<u32> {
     let text = value.as_str()?;
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-/// A page ends when its items reach this size, since a Lambda function can answer 6 MB at most; `has_more` says that the
-/// rest is still there.
+/// A page ends when its items reach this size, since a Lambda response holds at most 6 MB; `has_more` is then true.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 pub(crate) const MAX_PAGE_BYTES: usize = 5 * 1024 * 1024;
 
-/// How many of these items one answer can hold: at least one.
-pub(crate) fn fitting<T: Serialize>(items: &[T]) -> usize {
+/// How many of these items fit into one response: at least one.
+pub(crate) fn fitting_items<T: Serialize>(items: &[T]) -> usize {
     let mut bytes = 0;
     let fitting = items.iter().take_while(|item| {
-        bytes += bytes_in_answer(item);
+        bytes += response_bytes(item);
         bytes <= MAX_PAGE_BYTES
     });
     fitting.count().max(1).min(items.len())
 }
 
-/// What an item takes in a function's answer: it is JSON inside a JSON string.
-pub(crate) fn bytes_in_answer<T: Serialize + ?Sized>(item: &T) -> usize {
+/// The size of an item in a function's response, where its JSON is escaped in a JSON string.
+pub(crate) fn response_bytes<T: Serialize + ?Sized>(item: &T) -> usize {
     let mut escaped = Escaped(0);
-    // Counting cannot fail; what cannot be written as JSON fails where it is sent.
+    // The writer cannot fail; a value that is not JSON fails where the response is written.
     let _ = serde_json::to_writer(&mut escaped, item);
     escaped.0
 }
 
-/// Counts the bytes of a JSON text that is put into a JSON string.
+/// Counts the bytes of a JSON text that is escaped in a JSON string.
 struct Escaped(usize);
 
 impl io::Write for Escaped {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        // Control characters are escaped already.
+        // JSON has escaped control characters already.
         self.0 += text.len() + text.iter().filter(|byte| matches!(byte, b'"' | b'\\')).count();
         Ok(text.len())
     }
@@ -134,7 +133,7 @@ impl io::Write for Escaped {
 pub struct ChatPage {
     /// The chats, most recently active first unless asked otherwise.
     pub chats: Vec<Chat>,
-    /// Where the page lies.
+    /// The position of the page.
     #[serde(flatten)]
     pub pagination: Pagination,
 }
@@ -145,36 +144,35 @@ pub struct ChatPage {
 pub struct MessagePage {
     /// The messages, oldest first unless asked otherwise.
     pub messages: Vec<Message>,
-    /// Where the page lies.
+    /// The position of the page.
     #[serde(flatten)]
     pub pagination: Pagination,
 }
 
-/// Where a page lies in its collection; part of every answer that lists something.
+/// The position of a page in its collection.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pagination {
-    /// How many items the whole collection has.
+    /// Items of the whole collection.
     pub total: u32,
-    /// How many items were skipped.
+    /// Items skipped.
     pub offset: u32,
-    /// The limit that was asked for.
+    /// The limit of the request.
     pub limit: u32,
     /// Whether items follow this page.
     pub has_more: bool,
 }
 
 impl Pagination {
-    /// Describes a page of a list that may lag behind its `total` for a moment: only the list itself knows whether it
-    /// goes on, so that who asks as long as there is more always comes to an end. Of what was `returned` at least as
-    /// much is there.
+    /// Describes a page of an index that may lag behind its `total`. `has_more` comes from the index, so that a client
+    /// that pages until it is false always ends. `total` is at least what was `returned`.
     #[must_use]
-    pub fn of_list(request: PageRequest, returned: usize, total: u32, has_more: bool) -> Self {
+    pub fn of_index(request: PageRequest, returned: usize, total: u32, has_more: bool) -> Self {
         let returned = u32::try_from(returned).unwrap_or(u32::MAX);
         Self { total: total.max(returned), offset: request.offset, limit: request.limit, has_more }
     }
 
-    /// Describes a page of `returned` items of a collection of `total`.
+    /// Describes a page of `returned` items in a collection of `total`.
     #[must_use]
     pub fn new(request: PageRequest, returned: usize, total: u32) -> Self {
         let end = u64::from(request.offset) + returned as u64;
@@ -192,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_stand_in() {
+    fn absent_parameters_have_defaults() {
         assert_eq!(read(&[]), Ok(PageRequest { offset: 0, limit: 50, order: Order::Asc }));
         assert_eq!(
             read(&[("order", "desc"), ("limit", "200"), ("offset", "99900")]),
@@ -201,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn values_outside_are_refused_not_clamped() {
+    fn values_out_of_range_are_refused() {
         for bad in [
             ("limit", "0"),
             ("limit", "201"),
@@ -220,31 +218,31 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_measured_as_it_is_written() {
+    fn response_bytes_count_escaped_json() {
         let text: String = (0..0x250_u32).filter_map(char::from_u32).collect();
         let once = serde_json::to_string(&text).expect("text is JSON");
         let twice = serde_json::to_string(&once).expect("text is JSON");
-        assert_eq!(bytes_in_answer(&text), twice.len() - 2, "without the quotes around it");
+        assert_eq!(response_bytes(&text), twice.len() - 2, "without the quotes around it");
     }
 
     #[test]
-    fn a_page_holds_what_an_answer_can_and_at_least_one_item() {
+    fn pages_fit_a_response_and_hold_at_least_one_item() {
         let item = "x".repeat(MAX_PAGE_BYTES / 4);
-        assert_eq!(fitting(&[item.as_str(); 3]), 3);
-        assert_eq!(fitting(&[item.as_str(); 9]), 3, "each item brings quotes");
-        assert_eq!(fitting(&["x".repeat(MAX_PAGE_BYTES)]), 1);
-        assert_eq!(fitting::<&str>(&[]), 0);
+        assert_eq!(fitting_items(&[item.as_str(); 3]), 3);
+        assert_eq!(fitting_items(&[item.as_str(); 9]), 3, "each item brings quotes");
+        assert_eq!(fitting_items(&["x".repeat(MAX_PAGE_BYTES)]), 1);
+        assert_eq!(fitting_items::<&str>(&[]), 0);
     }
 
     #[test]
-    fn a_list_that_lags_neither_hides_what_it_shows_nor_promises_what_it_does_not_have() {
+    fn lagging_indexes_do_not_promise_more() {
         let request = PageRequest { offset: 0, limit: 5, order: Order::Desc };
-        assert_eq!(Pagination::of_list(request, 3, 2, false).total, 3);
-        assert!(!Pagination::of_list(request, 0, 2, false).has_more);
+        assert_eq!(Pagination::of_index(request, 3, 2, false).total, 3);
+        assert!(!Pagination::of_index(request, 0, 2, false).has_more);
     }
 
     #[test]
-    fn more_follows_until_the_end_is_reached() {
+    fn has_more_is_false_at_the_end() {
         let request = PageRequest { offset: 10, limit: 5, order: Order::Asc };
         assert!(Pagination::new(request, 5, 16).has_more);
         assert!(!Pagination::new(request, 5, 15).has_more);

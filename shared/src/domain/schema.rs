@@ -6,68 +6,68 @@ use schemars::JsonSchema;
 
 use crate::domain::{error::Code, id::UserId};
 
-/// The body of every answer that is an error.
+/// The body of every error response.
 #[derive(Debug, JsonSchema)]
-pub struct ErrorAnswer {
-    /// What did not work.
+pub struct ErrorResponse {
+    /// The error.
     pub error: ErrorObject,
-    /// What to name when reporting the error; the same as the header `X-Request-Id`.
+    /// The id to quote in a report; the same as the header `X-Request-Id`.
     pub request_id: String,
 }
 
-/// What did not work.
+/// An error.
 #[derive(Debug, JsonSchema)]
 #[schemars(rename = "Error")]
 pub struct ErrorObject {
-    /// What programs match on.
+    /// The code that programs match on.
     pub code: Code,
-    /// What people read.
+    /// The message for people.
     pub message: String,
-    /// More about it.
+    /// Details, with a suggestion.
     pub details: Details,
 }
 
-/// More about an error: what to do, and, where it applies, what is wrong with what.
+/// What to do about an error, and what it is about.
 #[derive(Debug, JsonSchema)]
 #[schemars(rename = "ErrorDetails")]
 pub struct Details {
-    /// What to do about it.
+    /// What to do.
     pub suggestion: String,
-    /// The field, parameter or header that is wrong; `config.model` for one inside another.
+    /// The field, parameter or header at fault; nested fields with a dot, as in `config.model`.
     #[schemars(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// What was sent, cut short.
+    /// The value that was sent, truncated.
     #[schemars(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("type" = ["string", "number", "boolean"]))]
     pub got: Option<serde_json::Value>,
-    /// What is allowed: in words, or as a list of names.
+    /// What is allowed: a description, or a list of names.
     #[schemars(skip_serializing_if = "Option::is_none")]
     pub allowed: Option<Allowed>,
-    /// How many bytes were sent.
+    /// The size that was sent, in bytes.
     #[schemars(skip_serializing_if = "Option::is_none")]
     pub got_bytes: Option<u64>,
-    /// How many bytes are allowed.
+    /// The size that is allowed, in bytes.
     #[schemars(skip_serializing_if = "Option::is_none")]
     pub allowed_bytes: Option<u64>,
-    /// The chat that was named, as it was named.
+    /// The `chat_id` of the request.
     #[schemars(skip_serializing_if = "Option::is_none")]
     pub chat_id: Option<String>,
-    /// The answer that was named, as it was named.
+    /// The `message_id` of the request.
     #[schemars(skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
-    /// The user that was named.
+    /// The `user_id` of the request.
     #[schemars(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<UserId>,
-    /// The path that was asked for, cut short.
+    /// The path of the request, truncated.
     #[schemars(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// The limit that is reached.
     #[schemars(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
-    /// After how many seconds to try again.
+    /// Seconds to wait before a retry.
     #[schemars(skip_serializing_if = "Option::is_none")]
     pub retry_after_seconds: Option<u64>,
-    /// On a WebSocket: whether the same message may succeed when it is sent again.
+    /// WebSocket only: whether a retry of the same frame may succeed.
     #[schemars(skip_serializing_if = "Option::is_none")]
     pub retryable: Option<bool>,
 }
@@ -76,8 +76,8 @@ pub struct Details {
 #[derive(Debug, JsonSchema)]
 #[schemars(untagged)]
 pub enum Allowed {
-    /// In words.
+    /// A description.
     Words(String),
-    /// As a list of names.
+    /// A list of names.
     Names(Vec<String>),
 }

@@ -1,12 +1,12 @@
-//! Points in time, as the API writes them: RFC 3339, UTC, milliseconds.
+//! Timestamps as the API writes them: RFC 3339, UTC, milliseconds.
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// A point in time with millisecond precision, written `2026-01-31T09:30:00.000Z`.
+/// A time with millisecond precision, written `2026-01-31T09:30:00.000Z`.
 ///
-/// All timestamps are of the same length, so their text sorts as they do; DynamoDB sort keys rely on that.
+/// All timestamps have the same length, so they sort as text; DynamoDB sort keys rely on it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -16,13 +16,13 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(jiff::Timestamp);
 
 impl Timestamp {
-    /// The present, by this machine's clock.
+    /// The current time, by this machine's clock.
     #[must_use]
     pub fn now() -> Self {
         Self::from_millis(jiff::Timestamp::now().as_millisecond())
     }
 
-    /// The point `millis` milliseconds after the epoch; the epoch itself when out of range.
+    /// `millis` milliseconds after the epoch; the epoch when out of range.
     #[must_use]
     pub fn from_millis(millis: i64) -> Self {
         Self(jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::UNIX_EPOCH))
@@ -34,25 +34,25 @@ impl Timestamp {
         self.0.as_millisecond()
     }
 
-    /// Whole seconds since the epoch, the form of DynamoDB's time to live.
+    /// Whole seconds since the epoch, as DynamoDB's TTL wants them.
     #[must_use]
     pub fn as_seconds(self) -> i64 {
         self.0.as_second()
     }
 
-    /// The point `duration` later.
+    /// The time `duration` later.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self::from_millis(self.as_millis().saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// The point `duration` earlier.
+    /// The time `duration` earlier.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         Self::from_millis(self.as_millis().saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// Milliseconds from `earlier` to this point, 0 when `earlier` is later.
+    /// Milliseconds since `earlier`; 0 when `earlier` is later.
     #[must_use]
     pub fn millis_since(self, earlier: Self) -> u64 {
         u64::try_from(self.as_millis() - earlier.as_millis()).unwrap_or(0)
@@ -98,13 +98,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_written_with_three_decimals_whatever_the_moment() {
+    fn timestamps_have_three_decimals() {
         assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Timestamp::from_millis(1_769_851_800_120).to_string(), "2026-01-31T09:30:00.120Z");
     }
 
     #[test]
-    fn reads_what_it_writes() {
+    fn written_timestamps_are_parsed() {
         let now = Timestamp::now();
         assert_eq!(now.to_string().parse::<Timestamp>().ok(), Some(now));
     }

@@ -97,7 +97,7 @@ async fn run(context: GenerationContext, answer: Deltas, line: StreamLine) {
         }
     };
     let (streamed, ()) = tokio::join!(run_agent(&context, &lease, &fan_out, answer), finding);
-    line.say(streamed);
+    line.set(streamed);
     fan_out.done().await;
     dismiss_unwelcome(&context).await;
 }
@@ -138,7 +138,7 @@ async fn run_agent(context: &GenerationContext, lease: &GenerationLease, fan_out
     };
     let lost = || {
         buffer.lose();
-        streamed(StreamEnd::Lost, None)
+        streamed(StreamEnd::LeaseLost, None)
     };
     let (status, finish_reason, error) = match ending {
         GenerationEnd::Said(reason) => (Status::Complete, reason, None),
@@ -161,7 +161,7 @@ async fn run_agent(context: &GenerationContext, lease: &GenerationLease, fan_out
             return lost();
         }
     }
-    let streamed = streamed(StreamEnd::FinishResult(finish_reason), error.as_ref().map(ApiError::code));
+    let streamed = streamed(StreamEnd::Finished(finish_reason), error.as_ref().map(ApiError::code));
     let total_ms = streamed.total_ms.unwrap_or_default();
     let timing = Timing { first_token_ms: first_token_ms.unwrap_or(total_ms), total_ms };
     buffer.end(End { error, finish_reason, usage: summary.usage, timing });

@@ -1,8 +1,8 @@
-//! Chats that are deleted and not purged yet, and answers whose streamers died.
+//! Purges deleted chats and takes over generations whose owners died.
 
 use std::time::Duration;
 
-use super::{Run, sweep::SweepResult};
+use super::sweep::{Sweep, SweepResult};
 use crate::{
     domain::{
         error::ApiError,
@@ -14,64 +14,69 @@ use crate::{
     storage::{QueueEntry, Remains, StorageError, Takeover},
 };
 
-/// How long the sockets of a chat are told that an answer has ended: less than what a run leaves of its function's time.
-const TELLING: Duration = Duration::from_secs(30);
+/// How long the connections of a chat are notified of an end: less than the time a run leaves before its deadline.
+const NOTIFICATION_TIMEOUT: Duration = Duration::from_secs(30);
 
-impl Run<'_> {
-    pub(super) async fn chats(&self) -> Result<(), StorageError> {
-        self.round(&self.house.chats.agenda(), async |due| self.chat(due).await).await
-    }
+pub(super) async fn sweep(sweep: &Sweep<'_>) -> Result<(), StorageError> {
+    sweep.process(&sweep.maintenance.chats.agenda(), async |entry| process_chat(sweep, entry).await).await
+}
 
-    async fn chat(&self, due: &QueueEntry<(TenantId, ChatId)>) -> Result<SweepResult, StorageError> {
-        let (tenant, chat) = &due.what;
-        match self.house.chats.remains(tenant, chat).await? {
-            Remains::Nothing => Ok(SweepResult::Complete),
-            Remains::Deleted => {
-                let came = self.clear_away(tenant, chat).await?;
-                if came == SweepResult::Complete {
-                    self.tally.count(|done| done.chats_purged += 1);
+async fn process_chat(sweep: &Sweep<'_>, entry: &QueueEntry<(TenantId, ChatId)>) -> Result<SweepResult, StorageError> {
+    let (tenant, chat) = &entry.what;
+    match sweep.maintenance.chats.remains(tenant, chat).await? {
+        Remains::Nothing => Ok(SweepResult::Complete),
+        Remains::Deleted => {
+            let result = purge(sweep, tenant, chat).await?;
+            if result == SweepResult::Complete {
+                sweep.counter.update(|report| report.chats_purged += 1);
+            }
+            Ok(result)
+        }
+        Remains::Answers(generations) => {
+            for message_id in generations {
+                if sweep.must_stop() {
+                    return Ok(SweepResult::Partial);
                 }
-                Ok(came)
+                take_over(sweep, tenant, chat, &message_id).await?;
             }
-            Remains::Answers(answers) => {
-                for answer in answers {
-                    if self.is_over() {
-                        return Ok(SweepResult::Partial);
-                    }
-                    self.end(tenant, chat, &answer).await?;
-                }
-                self.house.chats.settle(due, self.now).await?;
-                Ok(SweepResult::Complete)
-            }
+            sweep.maintenance.chats.settle(entry, sweep.now).await?;
+            Ok(SweepResult::Complete)
         }
     }
+}
 
-    /// Closes the sockets of a deleted chat and purges it, as far as there is time.
-    pub(super) async fn clear_away(&self, tenant: &TenantId, chat: &ChatId) -> Result<SweepResult, StorageError> {
-        let sockets = self.house.sockets.connections.of_chat(tenant, chat, Timestamp::now()).await?;
-        let reason = ApiError::chat_not_found(chat.as_str());
-        self.house.sockets.publisher.close_all(&sockets, &reason, self.request_id).await;
-        while self.house.chats.purge_some(tenant, chat).await? {
-            if self.is_over() {
-                return Ok(SweepResult::Partial);
-            }
+/// Closes the connections of a deleted chat and purges its items, as far as there is time.
+pub(super) async fn purge(sweep: &Sweep<'_>, tenant: &TenantId, chat: &ChatId) -> Result<SweepResult, StorageError> {
+    let Sweep { maintenance, request_id, .. } = sweep;
+    let connections = maintenance.sockets.connections.of_chat(tenant, chat, Timestamp::now()).await?;
+    let reason = ApiError::chat_not_found(chat.as_str());
+    maintenance.sockets.publisher.close_all(&connections, &reason, request_id).await;
+    while maintenance.chats.purge_some(tenant, chat).await? {
+        if sweep.must_stop() {
+            return Ok(SweepResult::Partial);
         }
-        Ok(SweepResult::Complete)
     }
+    Ok(SweepResult::Complete)
+}
 
-    /// Ends an answer whose streamer is gone, and tells the chat's sockets.
-    async fn end(&self, tenant: &TenantId, chat: &ChatId, answer: &MessageId) -> Result<(), StorageError> {
-        let lapsed = self.house.chats.take_over(tenant, chat, answer, Status::Interrupted, self.now).await?;
-        if let Takeover::Ended { answer, record: Some(record) } = lapsed {
-            self.tally.count(|done| done.answers_ended += 1);
-            let waiting = record.waiting();
-            let context =
-                generation::announce_end(&self.house.sockets, (tenant, chat), *answer, &waiting, self.request_id);
-            // Whoever does not hear of it in time reads the answer, or resumes.
-            if tokio::time::timeout(TELLING, context).await.is_err() {
-                tracing::warn!(request_id = self.request_id, "sockets were not told of an end in time");
-            }
+/// Ends a generation whose owner is gone, and notifies the chat's connections.
+async fn take_over(
+    sweep: &Sweep<'_>,
+    tenant: &TenantId,
+    chat: &ChatId,
+    message_id: &MessageId,
+) -> Result<(), StorageError> {
+    let Sweep { maintenance, request_id, .. } = sweep;
+    let takeover = maintenance.chats.take_over(tenant, chat, message_id, Status::Interrupted, sweep.now).await?;
+    if let Takeover::Ended { answer, record: Some(record) } = takeover {
+        sweep.counter.update(|report| report.generations_taken_over += 1);
+        let waiting = record.waiting();
+        let notification =
+            generation::announce_end(&maintenance.sockets, (tenant, chat), *answer, &waiting, request_id);
+        // A client that is not notified in time resumes, or reads the message over REST.
+        if tokio::time::timeout(NOTIFICATION_TIMEOUT, notification).await.is_err() {
+            tracing::warn!(request_id, "end notification timed out");
         }
-        Ok(())
     }
+    Ok(())
 }

@@ -1,69 +1,69 @@
-//! ChatConnections of those who may not have one any more, and leases of sockets that are gone.
+//! Releases orphaned connection slots, and closes connections whose key grants no access any more.
 //!
-//! A suspension and a revocation close sockets themselves, and a socket that they missed is closed when it speaks; a key
-//! that expires closes none, and a socket may stay silent. API Gateway is not asked whether all the others live: those that
-//! are gone without `$disconnect` are over after two hours, and found before when their tenant needs the lease.
+//! A suspension and a revocation close connections themselves, and a frame on a connection that they missed closes it.
+//! The sweep finds what is left: silent connections, and keys that expire, which closes nothing. It does not ask API
+//! Gateway whether the other connections are alive: those that ended without `$disconnect` expire after two hours, and
+//! are found earlier when their tenant needs the slot.
 
 use futures_util::future::join_all;
 
-use super::{Run, sweep::SweepResult};
+use super::sweep::{Sweep, SweepResult};
 use crate::{
     domain::id::TenantId,
     storage::{Connection, QueueEntry, StorageError, TenantAccess},
     websocket::connection_slots::{PROBE_INTERVAL, without_socket},
 };
 
-/// How many sockets of a tenant are closed at once.
-const AT_ONCE: usize = 16;
+/// How many connections of a tenant are closed concurrently.
+const CONCURRENT_CLOSES: usize = 16;
 
-impl Run<'_> {
-    pub(super) async fn sockets(&self) -> Result<(), StorageError> {
-        self.round(&self.house.sockets.connections.agenda(), async |due| self.sockets_of(due).await).await
+pub(super) async fn sweep(sweep: &Sweep<'_>) -> Result<(), StorageError> {
+    let queue = sweep.maintenance.sockets.connections.agenda();
+    sweep.process(&queue, async |entry| process_tenant(sweep, entry).await).await
+}
+
+async fn process_tenant(sweep: &Sweep<'_>, entry: &QueueEntry<TenantId>) -> Result<SweepResult, StorageError> {
+    let (tenant, connections) = (&entry.what, &sweep.maintenance.sockets.connections);
+    // A connection that is opening checks its access itself, and cannot be reached yet.
+    let settled = sweep.now.minus(PROBE_INTERVAL);
+    let access = sweep.maintenance.tenants.access(tenant).await?;
+    // Slots are read before connections: a connection stored in between is young, and its slot is kept.
+    let slots = connections.leases(tenant).await?;
+    let stored = connections.of_tenant(tenant).await?;
+    let slot_count = slots.len();
+    let mut orphaned = without_socket(slots, &stored, settled);
+
+    let (expired, open): (Vec<Connection>, Vec<Connection>) = stored
+        .into_iter()
+        .filter(|connection| connection.opened_at <= settled)
+        .partition(|connection| connection.expires_at <= sweep.now);
+    let closed = close_denied(sweep, access.as_ref(), &open).await;
+    for connection in expired.iter().chain(&closed) {
+        connections.remove(connection).await?;
+        orphaned.push(connection.lease());
     }
+    connections.release(tenant, &orphaned).await?;
+    sweep.counter.update(|report| {
+        report.connection_slots_released += orphaned.len() as u64;
+        report.connections_closed += closed.len() as u64;
+    });
+    connections.settle(entry, orphaned.len() < slot_count, sweep.now).await?;
+    Ok(SweepResult::Complete)
+}
 
-    async fn sockets_of(&self, due: &QueueEntry<TenantId>) -> Result<SweepResult, StorageError> {
-        let (tenant, connections) = (&due.what, &self.house.sockets.connections);
-        // One that is just being opened looks after itself, and cannot be reached yet.
-        let settled = self.now.minus(PROBE_INTERVAL);
-        let access = self.house.tenants.access(tenant).await?;
-        // The leases are read before the sockets: what is noted in between is young, and stays.
-        let leases = connections.leases(tenant).await?;
-        let noted = connections.of_tenant(tenant).await?;
-        let taken = leases.len();
-        let mut lost = without_socket(leases, &noted, settled);
-
-        let (over, open): (Vec<Connection>, Vec<Connection>) = noted
-            .into_iter()
-            .filter(|socket| socket.opened_at <= settled)
-            .partition(|socket| socket.expires_at <= self.now);
-        let closed = self.close_shut_out(access.as_ref(), &open).await;
-        for socket in over.iter().chain(&closed) {
-            connections.remove(socket).await?;
-            lost.push(socket.lease());
+/// Closes the connections whose key grants no access any more, as far as there is time: there may be a thousand that do
+/// not respond. Returns those that API Gateway confirms as closed.
+async fn close_denied(sweep: &Sweep<'_>, access: Option<&TenantAccess>, open: &[Connection]) -> Vec<Connection> {
+    let (denied, reason) = TenantAccess::denied_connections(access, open, sweep.now);
+    let publisher = &sweep.maintenance.sockets.publisher;
+    let mut closed = Vec::new();
+    for batch in denied.chunks(CONCURRENT_CLOSES) {
+        if sweep.must_stop() {
+            break;
         }
-        connections.release(tenant, &lost).await?;
-        self.tally.count(|done| {
-            done.leases_freed += lost.len() as u64;
-            done.sockets_closed += closed.len() as u64;
-        });
-        connections.settle(due, lost.len() < taken, self.now).await?;
-        Ok(SweepResult::Complete)
+        publisher.close_all(batch, &reason.closing(), sweep.request_id).await;
+        let gone = join_all(batch.iter().map(|connection| publisher.is_gone(&connection.connection_id))).await;
+        closed.extend(batch.iter().zip(gone).filter(|(_, gone)| *gone).map(|(connection, _)| connection.clone()));
     }
-
-    /// Closes those sockets that do not open their tenant's gate any more, as far as there is time: there may be a thousand,
-    /// none of which answers. Returns those that are closed for sure.
-    async fn close_shut_out(&self, access: Option<&TenantAccess>, open: &[Connection]) -> Vec<Connection> {
-        let (denied_connections, reason) = TenantAccess::denied_connections(access, open, self.now);
-        let publisher = &self.house.sockets.publisher;
-        let mut closed = Vec::new();
-        for some in denied_connections.chunks(AT_ONCE) {
-            if self.is_over() {
-                break;
-            }
-            publisher.close_all(some, &reason.closing(), self.request_id).await;
-            let gone = join_all(some.iter().map(|socket| publisher.is_gone(&socket.connection_id))).await;
-            closed.extend(some.iter().zip(gone).filter(|(_, gone)| *gone).map(|(socket, _)| socket.clone()));
-        }
-        closed
-    }
+    closed
 }

@@ -1,61 +1,23 @@
-//! Maintenance: finishing what those left who died over it, and what nobody comes for.
+//! The sweeps of the scheduled function: work that no request finishes.
 //!
-//! - `chats`: deleted chats that are not purged yet, and answers whose streamers died in chats that nobody opens;
-//! - `sockets`: leases that are lost, and sockets that a suspension or a revocation missed and that stay silent;
-//! - `retention`: chats that their tenant does not want to keep any longer.
+//! - `chats`: purges deleted chats and takes over generations whose owners died;
+//! - `connections`: releases orphaned connection slots and closes connections that lost their access and stay silent;
+//! - `retention`: deletes chats that are idle for longer than their tenant keeps them.
 //!
-//! Each looks at what is due and at nothing else, see [`store::due`](crate::storage::MaintenanceQueue). Each step is one that may break
-//! off, be made again, and be made by two at once, and the mark of what is due goes last; so a run may end anywhere, and the
-//! next one goes on. What fails is logged, put off, and holds up nothing else.
+//! A sweep reads the maintenance queue and no other item. Its steps can be aborted, repeated, and run twice at once; the
+//! queue entry is removed last, so the next run continues where this one stopped. An entry that fails is logged and
+//! postponed, and does not block others.
+//!
+//! May import everything except `rest` and `schedule`.
 
 mod chats;
 mod connections;
 mod report;
 mod retention;
+mod run;
+mod stop_time;
 mod sweep;
 
-use crate::{
-    domain::time::Timestamp,
-    generation::ChatConnections,
-    storage::{Chats, StorageError, Tenants},
-};
-
 pub use report::Report;
-use report::ReportCounter;
-pub use sweep::StopTime;
-
-/// Whoever keeps house.
-#[derive(Clone, Debug)]
-pub struct Maintenance {
-    /// Tenants, and how long their chats are kept.
-    pub tenants: Tenants,
-    /// Chats and their messages.
-    pub chats: Chats,
-    /// Open sockets.
-    pub sockets: ChatConnections,
-}
-
-/// One run.
-struct Run<'a> {
-    house: &'a Maintenance,
-    tally: &'a ReportCounter,
-    now: Timestamp,
-    until: StopTime,
-    request_id: &'a str,
-}
-
-impl Maintenance {
-    /// Does what is due by `now`, until it is done or time is up. What was done is told also of a run that failed.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError`] when it could not be found out what is due.
-    pub async fn run(&self, now: Timestamp, until: StopTime, request_id: &str) -> (Report, Result<(), StorageError>) {
-        let tally = ReportCounter::default();
-        let run = Run { house: self, tally: &tally, now, until, request_id };
-        // At once, so that none of them waits for a long one.
-        let (chats, sockets, retention) =
-            tokio::join!(Box::pin(run.chats()), Box::pin(run.sockets()), Box::pin(run.retention()));
-        (tally.done(), chats.and(sockets).and(retention))
-    }
-}
+pub use stop_time::StopTime;
+pub use sweep::Maintenance;

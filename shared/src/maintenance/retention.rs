@@ -1,10 +1,13 @@
-//! Chats that their tenant does not want to keep any longer.
+//! Retention: deletes chats that are idle for longer than their tenant keeps them.
 
 use std::{cell::Cell, time::Duration};
 
 use futures_util::{StreamExt, stream};
 
-use super::{Run, sweep::SweepResult};
+use super::{
+    chats::purge,
+    sweep::{Sweep, SweepResult},
+};
 use crate::{
     domain::{id::TenantId, time::Timestamp},
     runtime::telemetry,
@@ -13,66 +16,74 @@ use crate::{
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How many chats of a tenant are looked at at once.
-const AT_ONCE: usize = 4;
+/// How many chats of a tenant are processed concurrently.
+const CONCURRENT_CHATS: usize = 4;
 
-impl Run<'_> {
-    pub(super) async fn retention(&self) -> Result<(), StorageError> {
-        self.round(&self.house.tenants.agenda(), async |due| self.look_through(due).await).await
+pub(super) async fn sweep(sweep: &Sweep<'_>) -> Result<(), StorageError> {
+    sweep.process(&sweep.maintenance.tenants.agenda(), async |entry| process_tenant(sweep, entry).await).await
+}
+
+/// Deletes the chats of a tenant that are idle for more than its `retention_days`.
+async fn process_tenant(sweep: &Sweep<'_>, entry: &QueueEntry<TenantId>) -> Result<SweepResult, StorageError> {
+    let tenants = &sweep.maintenance.tenants;
+    let access = tenants.access(&entry.what).await?;
+    // Without retention, the queue entry was removed together with the number of days.
+    let Some(days) = access.and_then(|access| access.retention_days) else { return Ok(SweepResult::Complete) };
+    let result = delete_idle_chats(sweep, &entry.what, sweep.now.minus(DAY * days)).await?;
+    if result == SweepResult::Complete {
+        tenants.note_looked_through(entry, sweep.now).await?;
     }
+    Ok(result)
+}
 
-    /// Deletes the chats of a tenant in which nothing has happened for longer than it wants to keep them.
-    async fn look_through(&self, due: &QueueEntry<TenantId>) -> Result<SweepResult, StorageError> {
-        let access = self.house.tenants.access(&due.what).await?;
-        // Where it is for ever by now, the mark went with the number of days.
-        let Some(days) = access.and_then(|access| access.retention_days) else { return Ok(SweepResult::Complete) };
-        let came = self.delete_idle(&due.what, self.now.minus(DAY * days)).await?;
-        if came == SweepResult::Complete {
-            self.house.tenants.note_looked_through(due, self.now).await?;
+async fn delete_idle_chats(
+    sweep: &Sweep<'_>,
+    tenant: &TenantId,
+    since: Timestamp,
+) -> Result<SweepResult, StorageError> {
+    let mut cursor = None;
+    // All chats of a user update one item, so concurrent deletions may conflict. The next run deletes the rest.
+    let conflicted = Cell::new(false);
+    loop {
+        let page = sweep.maintenance.chats.maybe_idle(tenant, since, cursor).await?;
+        let chats = stream::iter(&page.chats).for_each_concurrent(CONCURRENT_CHATS, async |candidate| {
+            if sweep.must_stop() {
+                return;
+            }
+            match process_candidate(sweep, tenant, candidate, since).await {
+                Ok(()) => {}
+                Err(StorageError::Contended { .. }) => conflicted.set(true),
+                Err(error) => sweep.log_failure(&(tenant, &candidate.chat_id), &telemetry::causes(&error)),
+            }
+        });
+        chats.await;
+        if sweep.must_stop() {
+            return Ok(SweepResult::Partial);
         }
-        Ok(came)
-    }
-
-    async fn delete_idle(&self, tenant: &TenantId, since: Timestamp) -> Result<SweepResult, StorageError> {
-        let mut after = None;
-        // Chats of one user are counted in one item, and sometimes too many are deleted at once.
-        let contended = Cell::new(false);
-        loop {
-            let page = self.house.chats.maybe_idle(tenant, since, after).await?;
-            let looks = stream::iter(&page.chats).for_each_concurrent(AT_ONCE, async |candidate| {
-                if self.is_over() {
-                    return;
-                }
-                match self.consider(tenant, candidate, since).await {
-                    Ok(()) => {}
-                    Err(StorageError::Contended { .. }) => contended.set(true),
-                    Err(error) => self.failed(&(tenant, &candidate.chat_id), &telemetry::causes(&error)),
-                }
-            });
-            looks.await;
-            if self.is_over() {
-                return Ok(SweepResult::Partial);
-            }
-            after = page.next;
-            if after.is_none() {
-                return Ok(if contended.get() { SweepResult::Partial } else { SweepResult::Complete });
-            }
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(if conflicted.get() { SweepResult::Partial } else { SweepResult::Complete });
         }
     }
+}
 
-    /// Deletes a chat if nothing has happened in it, and purges it as far as there is time; it is on the agenda from then on.
-    async fn consider(&self, tenant: &TenantId, candidate: &Candidate, since: Timestamp) -> Result<(), StorageError> {
-        let (chats, chat) = (&self.house.chats, &candidate.chat_id);
-        match chats.idleness(tenant, chat, since).await? {
-            Idleness::Gone => Ok(()),
-            Idleness::Active(at) => chats.move_to(tenant, candidate, at).await,
-            Idleness::Idle(idle) => {
-                if chats.delete_idle(tenant, chat, &idle, Timestamp::now()).await? {
-                    self.tally.count(|done| done.chats_expired += 1);
-                    self.clear_away(tenant, chat).await?;
-                }
-                Ok(())
+/// Deletes a chat if it is idle, and purges it as far as there is time; its queue entry remembers the rest.
+async fn process_candidate(
+    sweep: &Sweep<'_>,
+    tenant: &TenantId,
+    candidate: &Candidate,
+    since: Timestamp,
+) -> Result<(), StorageError> {
+    let (chats, chat) = (&sweep.maintenance.chats, &candidate.chat_id);
+    match chats.idleness(tenant, chat, since).await? {
+        Idleness::Gone => Ok(()),
+        Idleness::Active(at) => chats.move_to(tenant, candidate, at).await,
+        Idleness::Idle(idle) => {
+            if chats.delete_idle(tenant, chat, &idle, Timestamp::now()).await? {
+                sweep.counter.update(|report| report.chats_expired += 1);
+                purge(sweep, tenant, chat).await?;
             }
+            Ok(())
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Going round what is due.
+//! Going through the maintenance queue.
 
 use std::{
     fmt::{Debug, Display},
@@ -6,113 +6,117 @@ use std::{
 };
 
 use futures_util::{StreamExt, future::join_all, stream};
-use tokio::time::Instant;
 
-use super::Run;
+use super::{report::ReportCounter, stop_time::StopTime};
 use crate::{
     domain::time::Timestamp,
+    generation::ChatConnections,
     runtime::telemetry,
-    storage::{MaintenanceQueue, QueueEntry, QueueShard, StorageError},
+    storage::{Chats, MaintenanceQueue, QueueEntry, QueueShard, StorageError, Tenants},
 };
 
-/// How many items of a shard are looked at at once: a long one holds up few others.
-const AT_ONCE: usize = 4;
+/// How many entries of a shard are processed concurrently, so that a long one delays few others.
+const CONCURRENT_ENTRIES: usize = 4;
 
-/// After how long something is tried again that failed: what always fails is not in the way of each run.
-const TRY_AGAIN: Duration = Duration::from_secs(15 * 60);
+/// How long a failed entry is postponed: one that always fails must not take the time of every run.
+const RETRY_INTERVAL: Duration = Duration::from_secs(15 * 60);
 
-/// StopTime when a run may begin something.
-#[derive(Clone, Copy, Debug)]
-pub struct StopTime(Instant);
-
-impl StopTime {
-    /// So long from now.
-    #[must_use]
-    pub fn within(time: Duration) -> Self {
-        Self(Instant::now() + time)
-    }
-
-    pub(super) fn is_over(self) -> bool {
-        Instant::now() >= self.0
-    }
+/// What the sweeps work with.
+#[derive(Clone, Debug)]
+pub struct Maintenance {
+    /// Tenants and their retention.
+    pub tenants: Tenants,
+    /// Chats and their messages.
+    pub chats: Chats,
+    /// Open connections.
+    pub sockets: ChatConnections,
 }
 
-/// How far a look at something came.
+/// A run of the sweeps.
+pub(super) struct Sweep<'a> {
+    pub(super) maintenance: &'a Maintenance,
+    pub(super) counter: &'a ReportCounter,
+    pub(super) now: Timestamp,
+    pub(super) stop: StopTime,
+    pub(super) request_id: &'a str,
+}
+
+/// How far the processing of an entry came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SweepResult {
-    /// To its end.
+    /// It is done.
     Complete,
-    /// As far as there was time; the next run goes on.
+    /// Time was up; the next run continues.
     Partial,
 }
 
-impl Run<'_> {
-    /// Looks at each item of an agenda that is due. One that fails is logged, counted and put off.
+impl Sweep<'_> {
+    /// Processes every due entry of a queue. An entry that fails is logged, counted and postponed.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] when it could not be read what is due.
-    pub(super) async fn round<T: Debug>(
+    /// [`StorageError`] when the queue cannot be read.
+    pub(super) async fn process<T: Debug>(
         &self,
-        agenda: &MaintenanceQueue<T>,
-        look: impl AsyncFn(&QueueEntry<T>) -> Result<SweepResult, StorageError>,
+        queue: &MaintenanceQueue<T>,
+        process_entry: impl AsyncFn(&QueueEntry<T>) -> Result<SweepResult, StorageError>,
     ) -> Result<(), StorageError> {
-        let shards = QueueShard::all().map(async |shard| self.round_shard(agenda, shard, &look).await);
+        let shards = QueueShard::all().map(async |shard| self.process_shard(queue, shard, &process_entry).await);
         join_all(shards).await.into_iter().collect()
     }
 
-    async fn round_shard<T: Debug>(
+    async fn process_shard<T: Debug>(
         &self,
-        agenda: &MaintenanceQueue<T>,
+        queue: &MaintenanceQueue<T>,
         shard: QueueShard,
-        look: &impl AsyncFn(&QueueEntry<T>) -> Result<SweepResult, StorageError>,
+        process_entry: &impl AsyncFn(&QueueEntry<T>) -> Result<SweepResult, StorageError>,
     ) -> Result<(), StorageError> {
-        let mut after = None;
+        let mut cursor = None;
         loop {
-            let page = agenda.page(shard, self.now, after).await?;
+            let page = queue.page(shard, self.now, cursor).await?;
             for _ in 0..page.unreadable {
-                self.failed(&"an item that is due", &"its key cannot be read");
+                self.log_failure(&"an unreadable entry", &"its key cannot be parsed");
             }
-            let looks = stream::iter(&page.items).for_each_concurrent(AT_ONCE, async |due| {
-                if self.is_over() {
+            let entries = stream::iter(&page.items).for_each_concurrent(CONCURRENT_ENTRIES, async |entry| {
+                if self.must_stop() {
                     return;
                 }
-                self.tally.count(|done| done.looked_at += 1);
-                match look(due).await {
+                self.counter.update(|report| report.entries_processed += 1);
+                match process_entry(entry).await {
                     Ok(SweepResult::Complete) => {}
-                    Ok(SweepResult::Partial) => self.tally.count(|done| done.cut_short = true),
+                    Ok(SweepResult::Partial) => self.counter.update(|report| report.incomplete = true),
                     Err(error) => {
-                        self.failed(&due.what, &telemetry::causes(&error));
-                        self.postpone(agenda, due).await;
+                        self.log_failure(&entry.what, &telemetry::causes(&error));
+                        self.postpone(queue, entry).await;
                     }
                 }
             });
-            looks.await;
-            after = page.next;
-            if after.is_none() || self.is_over() {
+            entries.await;
+            cursor = page.next;
+            if cursor.is_none() || self.must_stop() {
                 return Ok(());
             }
         }
     }
 
-    async fn postpone<T: Debug>(&self, agenda: &MaintenanceQueue<T>, due: &QueueEntry<T>) {
-        if let Err(error) = agenda.postpone(due, Timestamp::now().plus(TRY_AGAIN)).await {
-            self.failed(&due.what, &telemetry::causes(&error));
+    async fn postpone<T: Debug>(&self, queue: &MaintenanceQueue<T>, entry: &QueueEntry<T>) {
+        if let Err(error) = queue.postpone(entry, Timestamp::now().plus(RETRY_INTERVAL)).await {
+            self.log_failure(&entry.what, &telemetry::causes(&error));
         }
     }
 
-    /// Whether nothing may be begun any more.
-    pub(super) fn is_over(&self) -> bool {
-        let is_over = self.until.is_over();
-        if is_over {
-            self.tally.count(|done| done.cut_short = true);
+    /// Whether the run must start nothing new.
+    pub(super) fn must_stop(&self) -> bool {
+        let stop = self.stop.is_reached();
+        if stop {
+            self.counter.update(|report| report.incomplete = true);
         }
-        is_over
+        stop
     }
 
-    /// Logs and counts what could not be done: of which chat or tenant, and why.
-    pub(super) fn failed(&self, what: &dyn Debug, cause: &dyn Display) {
-        self.tally.count(|done| done.failures += 1);
-        tracing::error!(request_id = self.request_id, due = ?what, error.cause = %cause, "a part of the maintenance failed");
+    /// Logs and counts a failure, with the chat or tenant of the entry.
+    pub(super) fn log_failure(&self, entry: &dyn Debug, cause: &dyn Display) {
+        self.counter.update(|report| report.failures += 1);
+        tracing::error!(request_id = self.request_id, ?entry, error.cause = %cause, "maintenance entry failed");
     }
 }

@@ -3,10 +3,10 @@
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use lambda_http::Body;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Response;
-use crate::domain::error::ApiError;
+use crate::domain::error::{ApiError, Code};
 
 /// 200 with a JSON body.
 ///
@@ -72,11 +72,24 @@ pub(super) fn guard(response: &mut Response) {
 /// The envelope of all errors.
 pub(super) fn error(error: &ApiError, request_id: &str) -> Response {
     let body = json!({ "error": error.to_json(), "request_id": request_id });
-    let mut response = json_response(error.code().status(), body.to_string());
-    if let Some((name, value)) = error.header() {
-        response.headers_mut().insert(name, value.clone());
-    }
+    let status = StatusCode::from_u16(error.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json_response(status, body.to_string());
+    response.headers_mut().extend(error_header(error));
     response
+}
+
+/// `Allow` or `Retry-After`, from the details of the error.
+fn error_header(error: &ApiError) -> Option<(HeaderName, HeaderValue)> {
+    match error.code() {
+        Code::MethodNotAllowed => {
+            let methods: Vec<&str> = error.detail("allowed")?.as_array()?.iter().filter_map(Value::as_str).collect();
+            Some((header::ALLOW, HeaderValue::from_str(&methods.join(", ")).ok()?))
+        }
+        Code::RateLimitExceeded | Code::ConnectionLimitExceeded => {
+            Some((header::RETRY_AFTER, error.detail("retry_after_seconds")?.as_u64()?.into()))
+        }
+        _ => None,
+    }
 }
 
 fn json_response(status: StatusCode, text: String) -> Response {

@@ -1,17 +1,17 @@
 //! Running a handler as a Lambda function.
 
-use std::{future::Future, panic::AssertUnwindSafe};
+use std::future::Future;
 
-use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue};
 use lambda_http::{Error, RequestExt, request::RequestContext, service_fn};
 
-use super::{Request, Response, request, response};
+use super::{Request, Response, rate_limit_headers::rate_limit_headers, request, response};
 use crate::{
     auth::{Authenticator, Tenant},
     domain::{error::ApiError, id::TenantId, limits::RateLimitBucket, time::Timestamp},
     runtime::{
         after_response::AfterResponse,
+        catch_panic::catch_panic,
         config::Config,
         deadline::within_deadline,
         telemetry::{self, RequestEnd, RequestStart, Trace},
@@ -46,8 +46,8 @@ where
                 rate_limit = left;
                 handler(admitted?, request).await
             };
-            let result = caught(within_deadline(handling)).await;
-            (result, rate_limit.map(|rate_limit| rate_limit.headers(now)).into_iter().flatten().collect())
+            let result = catch_panic(within_deadline(handling)).await;
+            (result, rate_limit.map(|status| rate_limit_headers(&status, now)).into_iter().flatten().collect())
         }
     })
     .await
@@ -84,7 +84,7 @@ where
             let handling = async {
                 let key = request::api_key(&request);
                 let (owner, _) = authenticator.identify(key).await?;
-                let reading = caught(read(owner.clone(), &request));
+                let reading = catch_panic(read(owner.clone(), &request));
                 let ((admitted, left), found) = tokio::join!(authenticator.admit(key, bucket, now), reading);
                 rate_limit = left;
                 let tenant = admitted?;
@@ -92,8 +92,8 @@ where
                 let found = if tenant.id == owner { found? } else { read(tenant.id.clone(), &request).await? };
                 handler(tenant, request, found).await
             };
-            let result = caught(within_deadline(handling)).await;
-            (result, rate_limit.map(|rate_limit| rate_limit.headers(now)).into_iter().flatten().collect())
+            let result = catch_panic(within_deadline(handling)).await;
+            (result, rate_limit.map(|status| rate_limit_headers(&status, now)).into_iter().flatten().collect())
         }
     })
     .await
@@ -110,7 +110,7 @@ where
     F: Future<Output = Result<Response, ApiError>> + Send + 'static,
 {
     run(config, move |request| {
-        let handling = caught(handler(request));
+        let handling = catch_panic(handler(request));
         async move { (handling.await, Vec::new()) }
     })
     .await
@@ -150,7 +150,7 @@ where
             code = Some(error.code());
             response::error(&error, &request_id)
         });
-        let answered = RequestEnd { status: response.status(), code };
+        let answered = RequestEnd { status: response.status().as_u16(), code };
         ((response, headers), answered)
     })
     .await;
@@ -168,14 +168,4 @@ fn route(request: &Request) -> String {
         Some(RequestContext::ApiGatewayV2(context)) => context.route_key.clone().unwrap_or_default(),
         _ => String::new(),
     }
-}
-
-/// What a handler returns; a panic becomes an error, so that its caller gets the envelope too. Where it happened is
-/// logged by [`telemetry::log_panics`]; what it said is not, since that may be content.
-///
-/// # Errors
-///
-/// The handler's own, and `INTERNAL` for a panic.
-pub async fn caught<T>(handling: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
-    AssertUnwindSafe(handling).catch_unwind().await.unwrap_or_else(|_| Err(ApiError::internal("the handler panicked")))
 }

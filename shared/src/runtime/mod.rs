@@ -4,6 +4,7 @@
 
 pub mod after_response;
 pub mod aws;
+pub mod catch_panic;
 pub mod config;
 pub mod deadline;
 pub mod retry;

@@ -28,9 +28,10 @@ use super::{
 };
 use crate::{
     domain::{
-        api_key::{KeyHash, TicketText},
+        api_key::KeyHash,
         id::{ChatId, ConnectionId, TenantId, UserId},
         limits::{FRAME_WINDOW, FRAMES},
+        ticket::TicketText,
         time::Timestamp,
     },
     runtime::telemetry,

@@ -24,7 +24,7 @@ use super::{
 use crate::domain::{
     id::{ChatId, ClientMessageId, MessageId, TenantId},
     message::{FinishReason, Message, Role, Status, Usage},
-    pagination::{MAX_PAGE_BYTES, Order, PageRequest, bytes_in_answer},
+    pagination::{MAX_PAGE_BYTES, Order, PageRequest, response_bytes},
     time::Timestamp,
 };
 
@@ -300,7 +300,7 @@ impl Chats {
         while let Some(item) = items.try_next().await? {
             let item = item::from_item(item)?;
             let message = self.with_saved(tenant, chat, item).await?.shown(chat, now);
-            bytes += bytes_in_answer(&message);
+            bytes += response_bytes(&message);
             if bytes > MAX_PAGE_BYTES && !messages.is_empty() {
                 break;
             }

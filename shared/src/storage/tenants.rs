@@ -150,11 +150,11 @@ impl TenantAccess {
     /// The window of a bucket, as it stands.
     #[must_use]
     pub fn rate_limit(&self, bucket: RateLimitBucket) -> RateLimitStatus {
-        let (limit, count, resets_at) = match bucket {
+        let (limit, count, ends_at) = match bucket {
             RateLimitBucket::Rest => (self.limits.rest_per_minute, self.rest_count, self.rest_ends),
             RateLimitBucket::Tickets => (self.limits.tickets_per_minute, self.tickets_count, self.tickets_ends),
         };
-        RateLimitStatus { bucket, limit, remaining: limit.saturating_sub(count), resets_at }
+        RateLimitStatus { bucket, limit, remaining: limit.saturating_sub(count), ends_at }
     }
 }
 
@@ -244,7 +244,7 @@ impl Tenants {
                 .expression_attribute_names("#ends", columns.ends)
                 .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
                 .expression_attribute_values(":ends", AttributeValue::S(now.plus(WINDOW).to_string()))
-                .expression_attribute_values(":seen", AttributeValue::S(rate_limit.resets_at.to_string()));
+                .expression_attribute_values(":seen", AttributeValue::S(rate_limit.ends_at.to_string()));
             if let Passage::Through(access) = self.attempt(begun).await? {
                 return Ok(Admission::Admitted(access.rate_limit(bucket), access.defaults));
             }

@@ -19,7 +19,7 @@ use std::{collections::BTreeSet, time::Duration};
 use futures_util::{StreamExt, stream};
 
 use crate::{
-    domain::{error::ApiError, id::TenantId, limits::too_many_connections, time::Timestamp},
+    domain::{error::ApiError, id::TenantId, limits::connection_limit_exceeded, time::Timestamp},
     storage::{Connection, ConnectionSlot, Connections, StorageError},
     websocket::Publisher,
 };
@@ -64,7 +64,7 @@ impl ConnectionSlots {
         let taken = self.connections.lease(connection, limit).await?
             || (self.heal(&connection.grant.tenant_id, now).await?
                 && self.connections.lease(connection, limit).await?);
-        if taken { Ok(()) } else { Err(too_many_connections(limit)) }
+        if taken { Ok(()) } else { Err(connection_limit_exceeded(limit)) }
     }
 
     /// Takes back the leases of sockets that are gone. True when there were some.

@@ -3,14 +3,13 @@
 use std::{convert::Infallible, fmt, future::Future};
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
-use http::StatusCode;
 use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
 use serde_json::{Value, json};
 
 use crate::{
     auth::API_KEY_HEADER,
-    domain::{api_key::TicketText, error::ApiError, id::ConnectionId, input::Fields, time::Timestamp},
-    rest::caught,
+    domain::{error::ApiError, id::ConnectionId, input::Fields, ticket::TicketText, time::Timestamp},
+    runtime::catch_panic::catch_panic,
     runtime::{
         after_response::AfterResponse,
         config::Config,
@@ -111,12 +110,12 @@ where
     telemetry::log_request(asked, async {
         // Without a body: API Gateway puts its own in the place of a refusal's, and what a message is answered goes
         // nowhere, or, past our events, to the socket.
-        match caught(handling).await {
-            Ok(()) => (json!({ "statusCode": 200 }), RequestEnd { status: StatusCode::OK, code: None }),
+        match catch_panic(handling).await {
+            Ok(()) => (json!({ "statusCode": 200 }), RequestEnd { status: 200, code: None }),
             Err(error) => {
                 telemetry::log_cause(&error, &request_id);
                 let status = error.code().status();
-                (json!({ "statusCode": status.as_u16() }), RequestEnd { status, code: Some(error.code()) })
+                (json!({ "statusCode": status }), RequestEnd { status, code: Some(error.code()) })
             }
         }
     })

@@ -1,7 +1,7 @@
-//! What one request, or one piece of work after its answer, is about and has used so far.
+//! What a request or a background task is about, and what it has used so far.
 //!
-//! It travels with the task, not with the process: several requests may run in one. What is spawned takes it along by
-//! [`carried`].
+//! An activity belongs to a task, not to the process, which may serve several requests at once. Spawned tasks inherit it
+//! through [`in_current_scope`].
 
 use std::{
     future::Future,
@@ -18,47 +18,47 @@ tokio::task_local! {
 
 #[derive(Debug)]
 pub(super) struct Activity {
-    begun: Instant,
+    started: Instant,
     request_id: String,
     trace: Option<Trace>,
     tenant: OnceLock<TenantId>,
-    used: Mutex<Used>,
+    usage: Mutex<ResourceUsage>,
 }
 
-/// What was used.
+/// What an activity has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Used {
-    /// What was asked of DynamoDB.
+pub(super) struct ResourceUsage {
+    /// Operations on DynamoDB.
     pub(super) operations: u64,
-    /// How often it was called for that: the SDK tries again.
+    /// Attempts of these operations: the SDK retries.
     pub(super) calls: u64,
-    /// Calls that DynamoDB refused since they were too many.
+    /// Attempts that DynamoDB throttled.
     pub(super) throttles: u64,
     pub(super) read_units: f64,
     pub(super) write_units: f64,
-    /// Posts that arrived at a socket.
+    /// Posts that a connection received.
     pub(super) frames: u64,
     pub(super) posted_bytes: u64,
-    /// Posts that had to be sent again.
+    /// Posts that were retried.
     pub(super) posts_retried: u64,
 }
 
 impl Activity {
     pub(super) fn new(request_id: String, trace: Option<Trace>) -> Arc<Self> {
-        let (tenant, used) = (OnceLock::new(), Mutex::default());
-        Arc::new(Self { begun: Instant::now(), request_id, trace, tenant, used })
+        let (tenant, usage) = (OnceLock::new(), Mutex::default());
+        Arc::new(Self { started: Instant::now(), request_id, trace, tenant, usage })
     }
 
-    /// What goes on after this one's answer: about the same request, but counted apart.
-    pub(super) fn after(&self) -> Arc<Self> {
-        let after = Self::new(self.request_id.clone(), self.trace.clone());
+    /// A background task of the same request, with a usage of its own.
+    pub(super) fn background(&self) -> Arc<Self> {
+        let background = Self::new(self.request_id.clone(), self.trace.clone());
         if let Some(tenant) = self.tenant.get() {
-            after.note_tenant(tenant);
+            background.note_tenant(tenant);
         }
-        after
+        background
     }
 
-    /// Counts all that `future` does as part of this.
+    /// Runs `future` as part of this activity.
     pub(super) fn scope<F: Future>(self: &Arc<Self>, future: F) -> impl Future<Output = F::Output> + use<F> {
         CURRENT.scope(self.clone(), future)
     }
@@ -68,49 +68,49 @@ impl Activity {
     }
 
     pub(super) fn note_tenant(&self, tenant: &TenantId) {
-        // A request is of one tenant.
+        // A request belongs to one tenant, so a second call changes nothing.
         let _ = self.tenant.set(tenant.clone());
     }
 
     pub(super) fn elapsed_ms(&self) -> f64 {
-        (self.begun.elapsed().as_secs_f64() * 1e6).round() / 1e3
+        (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3
     }
 
-    fn used(&self) -> MutexGuard<'_, Used> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    fn usage(&self) -> MutexGuard<'_, ResourceUsage> {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds whose it is.
-    pub(super) fn name(&self, line: Line) -> Line {
+    /// Adds the ids of request, trace and tenant.
+    pub(super) fn add_ids(&self, line: Line) -> Line {
         line.with("request_id", self.request_id.clone())
             .with_some("trace_id", self.trace.as_ref().map(|trace| trace.id().to_owned()))
             .with_some("tenant_id", self.tenant.get().map(|tenant| tenant.as_str().to_owned()))
     }
 
-    /// Adds what it used.
-    pub(super) fn bill(&self, line: Line) -> Line {
-        let used = *self.used();
+    /// Adds the resources used.
+    pub(super) fn add_usage(&self, line: Line) -> Line {
+        let used = *self.usage();
         line.with("dynamodb.calls", used.calls)
             .with("dynamodb.read_units", used.read_units)
             .with("dynamodb.write_units", used.write_units)
-            .with_any("dynamodb.retries", used.calls.saturating_sub(used.operations))
-            .with_any("dynamodb.throttles", used.throttles)
-            .with_any("frames", used.frames)
-            .with_any("posted_bytes", used.posted_bytes)
-            .with_any("posts_retried", used.posts_retried)
+            .with_nonzero("dynamodb.retries", used.calls.saturating_sub(used.operations))
+            .with_nonzero("dynamodb.throttles", used.throttles)
+            .with_nonzero("frames", used.frames)
+            .with_nonzero("posted_bytes", used.posted_bytes)
+            .with_nonzero("posts_retried", used.posts_retried)
     }
 }
 
-/// What is going on in this task, if it is an activity.
+/// The activity of the current task.
 pub(super) fn current() -> Option<Arc<Activity>> {
     CURRENT.try_with(Arc::clone).ok()
 }
 
-pub(super) fn count(add: impl FnOnce(&mut Used)) {
-    let _ = CURRENT.try_with(|activity| add(&mut activity.used()));
+pub(super) fn count(add: impl FnOnce(&mut ResourceUsage)) {
+    let _ = CURRENT.try_with(|activity| add(&mut activity.usage()));
 }
 
-/// A post that arrived.
+/// Counts a post that a connection received.
 pub(crate) fn count_frame(bytes: usize) {
     count(|used| {
         used.frames += 1;
@@ -118,17 +118,17 @@ pub(crate) fn count_frame(bytes: usize) {
     });
 }
 
-/// A post that is sent again.
+/// Counts a post that is retried.
 pub(crate) fn count_retried_post() {
     count(|used| used.posts_retried += 1);
 }
 
-/// Says whose request this is, once it is known: the log names the tenant from then on.
+/// Sets the tenant of the current activity, for its log line.
 pub fn note_tenant(tenant: &TenantId) {
     let _ = CURRENT.try_with(|activity| activity.note_tenant(tenant));
 }
 
-/// What is spawned with this goes on as part of the present activity.
+/// Makes a future that is about to be spawned part of the current activity.
 pub fn in_current_scope<F: Future>(future: F) -> impl Future<Output = F::Output> + use<F> {
     let current = current();
     async move {
@@ -139,21 +139,21 @@ pub fn in_current_scope<F: Future>(future: F) -> impl Future<Output = F::Output>
     }
 }
 
-/// Work after the answer of the present request. It has a line of its own, `worked`, also when it is cut off.
+/// Runs a background task of the current request. It writes a log line of its own, also when it is aborted.
 pub fn background_task<F: Future>(name: &'static str, future: F) -> impl Future<Output = F::Output> + use<F> {
-    struct Tell(&'static str, Arc<Activity>);
-    impl Drop for Tell {
+    struct LogOnDrop(&'static str, Arc<Activity>);
+    impl Drop for LogOnDrop {
         fn drop(&mut self) {
             let Self(name, activity) = self;
-            let line = activity.name(Line::new("worked")).with("work", *name);
-            activity.bill(line.with("duration_ms", activity.elapsed_ms())).write();
+            let line = activity.add_ids(Line::new("after-response work ended")).with("task", *name);
+            activity.add_usage(line.with("duration_ms", activity.elapsed_ms())).write();
         }
     }
-    let before = current();
+    let request = current();
     async move {
-        let Some(before) = before else { return future.await };
-        let activity = before.after();
-        let _tell = Tell(name, activity.clone());
+        let Some(request) = request else { return future.await };
+        let activity = request.background();
+        let _log = LogOnDrop(name, activity.clone());
         activity.scope(future).await
     }
 }

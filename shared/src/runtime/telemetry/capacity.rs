@@ -1,4 +1,4 @@
-//! Counts what is asked of DynamoDB, and what that costs by DynamoDB's own account.
+//! Counts calls on DynamoDB and the capacity units that DynamoDB reports for them.
 
 use aws_sdk_dynamodb::{
     config::{
@@ -25,20 +25,20 @@ use aws_sdk_dynamodb::{
 
 use super::activity::count;
 
-/// How DynamoDB says that it was asked too much.
+/// The error codes of throttled calls.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>
 const THROTTLED: [&str; 3] = ["ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"];
 
-/// The same as the reason of a transaction that was cancelled.
+/// The cancellation reasons of throttled transactions.
 const THROTTLED_REASONS: [&str; 2] = ["ProvisionedThroughputExceeded", "ThrottlingError"];
 
-/// Counts a DynamoDB client's calls for the present activity, every attempt of them, and has DynamoDB say what they
-/// consumed. It does not say so of a write whose condition failed, which is billed as well.
+/// Counts the operations, attempts and capacity units of a DynamoDB client in the current activity. DynamoDB reports no
+/// units for a write whose condition failed, although it bills them.
 #[derive(Debug)]
 pub struct CountCapacity;
 
-/// Has an input ask for what it consumes, if it is one of these.
-macro_rules! ask_for_total {
+/// Requests the consumed capacity if the input has one of these types.
+macro_rules! request_total {
     ($input:expr, $($kind:ty),+) => {
         $(if let Some(input) = $input.downcast_mut::<$kind>() {
             input.return_consumed_capacity = Some(Total);
@@ -46,14 +46,14 @@ macro_rules! ask_for_total {
     };
 }
 
-/// What an output says was consumed, if it is one of these.
+/// The capacity consumed, if the output has one of these types.
 macro_rules! units {
     ($output:expr, $($kind:ty),+) => {
         0.0 $(+ $output.downcast_ref::<$kind>().map_or(0.0, |output| total(output.consumed_capacity())))+
     };
 }
 
-/// The code of an error, if it is one of these.
+/// The error code, if the error has one of these types.
 macro_rules! code {
     ($error:expr, $($kind:ty),+) => {
         None $(.or_else(|| $error.downcast_ref::<$kind>()?.code()))+
@@ -65,7 +65,7 @@ impl Intercept for CountCapacity {
         "CountCapacity"
     }
 
-    /// Once an operation.
+    /// Called once per operation.
     fn modify_before_serialization(
         &self,
         context: &mut BeforeSerializationInterceptorContextMut<'_>,
@@ -73,8 +73,8 @@ impl Intercept for CountCapacity {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let input = context.input_mut();
-        ask_for_total!(input, BatchGetItemInput, GetItemInput, QueryInput, ScanInput);
-        ask_for_total!(
+        request_total!(input, BatchGetItemInput, GetItemInput, QueryInput, ScanInput);
+        request_total!(
             input,
             BatchWriteItemInput,
             DeleteItemInput,
@@ -86,7 +86,7 @@ impl Intercept for CountCapacity {
         Ok(())
     }
 
-    /// Once an attempt.
+    /// Called once per attempt.
     fn read_before_transmit(
         &self,
         _: &BeforeTransmitInterceptorContextRef<'_>,
@@ -97,7 +97,7 @@ impl Intercept for CountCapacity {
         Ok(())
     }
 
-    /// Once an attempt.
+    /// Called once per attempt.
     fn read_after_attempt(
         &self,
         context: &FinalizerInterceptorContextRef<'_>,

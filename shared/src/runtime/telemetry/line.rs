@@ -1,4 +1,4 @@
-//! A line of the log that is written whatever the level, since metrics are made of it.
+//! A log line that carries metrics. It is written at every log level.
 
 use std::{
     borrow::Cow,
@@ -11,18 +11,18 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use super::metrics::{Embedded, METRICS, Metric, STACK};
 use crate::domain::time::Timestamp;
 
-/// About as long as a line gets, so that it is written into one allocation.
+/// The usual length of a line, to allocate once.
 const USUAL_BYTES: usize = 1_280;
 
-/// Set once, at the start of a function.
+/// Set when the function starts.
 static STACK_NAME: OnceLock<String> = OnceLock::new();
 
-pub(super) fn name_stack(name: &str) {
-    // A second start in one process, as in a test, changes nothing.
+pub(super) fn set_stack_name(name: &str) {
+    // A second call in the same process, as in a test, changes nothing.
     let _ = STACK_NAME.set(name.to_owned());
 }
 
-/// A line and its fields, in their order.
+/// A message and its fields, in order.
 #[derive(Debug)]
 pub(super) struct Line {
     message: &'static str,
@@ -49,7 +49,7 @@ impl Line {
         self
     }
 
-    /// Adds a field, if there is something to say.
+    /// Adds a field if it has a value.
     pub(super) fn with_some(self, name: &'static str, value: Option<impl Into<Field>>) -> Self {
         match value {
             Some(value) => self.with(name, value),
@@ -57,13 +57,13 @@ impl Line {
         }
     }
 
-    /// Adds how often something happened, if it did: what seldom happens is in few lines, and costs little.
-    pub(super) fn with_any(self, name: &'static str, count: u64) -> Self {
+    /// Adds a counter unless it is 0: CloudWatch bills each metric value that it ingests.
+    pub(super) fn with_nonzero(self, name: &'static str, count: u64) -> Self {
         self.with_some(name, (count > 0).then_some(count))
     }
 
-    /// Writes it, in one piece: other tasks write to the same place. Only functions log; who uses this library in another
-    /// program has its own plans for standard output.
+    /// Writes the line in one call, since other tasks write to standard output too. Does nothing in programs that are not
+    /// functions.
     pub(super) fn write(&self) {
         if STACK_NAME.get().is_none() {
             return;
@@ -71,15 +71,15 @@ impl Line {
         let mut text = Vec::with_capacity(USUAL_BYTES);
         if serde_json::to_writer(&mut text, self).is_ok() {
             text.push(b'\n');
-            // Whom could one tell?
+            // A failed log write cannot be logged.
             let _ = io::stdout().lock().write_all(&text);
         }
     }
 
-    /// Those of the fields that are metrics. One that is kept apart by a field which is not there is none.
+    /// The fields that are metrics. Skips a metric whose dimension is absent from this line.
     fn metrics(&self) -> impl Iterator<Item = Metric> {
         let has = |name: &str| self.fields.iter().any(|(field, _)| *field == name);
-        METRICS.into_iter().filter(move |metric| has(metric.name) && metric.by.is_none_or(has))
+        METRICS.into_iter().filter(move |metric| has(metric.name) && metric.dimension.is_none_or(has))
     }
 }
 
@@ -95,7 +95,7 @@ impl Serialize for Line {
         let metrics: Vec<Metric> = self.metrics().collect();
         if !metrics.is_empty() {
             map.serialize_entry(STACK, STACK_NAME.get().map_or("unnamed", String::as_str))?;
-            // Last, where it does not hide the rest.
+            // Last, so that people read the fields first.
             map.serialize_entry("_aws", &Embedded { at_millis: self.at.as_millis(), metrics: &metrics })?;
         }
         map.end()

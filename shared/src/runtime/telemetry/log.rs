@@ -1,14 +1,14 @@
-//! Logs: one JSON object a line on standard output, where Lambda picks them up.
+//! Logs: one JSON object per line on standard output, which Lambda sends to CloudWatch.
 
 use tracing_subscriber::EnvFilter;
 
 use super::line;
 use crate::{domain::error::ApiError, runtime::config::Config};
 
-/// Begins to log what `function`, named by `env!("CARGO_CRATE_NAME")`, and this library say, at the configured level.
-/// What other libraries say below a warning is left out.
+/// Starts logging for `function`, named by `env!("CARGO_CRATE_NAME")`, and this library at the configured level; for
+/// other libraries at `warn`.
 pub fn init(config: &Config, function: &str) {
-    line::name_stack(config.stack_name());
+    line::set_stack_name(config.stack_name());
     let level = config.log_level();
     tracing_subscriber::fmt()
         .json()
@@ -20,8 +20,7 @@ pub fn init(config: &Config, function: &str) {
     log_panics();
 }
 
-/// Logs where a panic happened, in place of what Rust prints, which is its text too: that may quote the value that was
-/// not as expected, and so content.
+/// Logs the location of a panic. Rust's own hook also prints the panic's text, which may quote message content.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);
@@ -29,7 +28,7 @@ pub fn log_panics() {
     }));
 }
 
-/// Logs what caused an error, if anything beyond the caller's own mistake did. Called once, where the error leaves.
+/// Logs the cause of an error, unless the caller is at fault. Called once, where the error leaves the function.
 pub fn log_cause(error: &ApiError, request_id: &str) {
     if let Some(cause) = error.cause() {
         let code = error.code().as_str();
@@ -37,13 +36,13 @@ pub fn log_cause(error: &ApiError, request_id: &str) {
     }
 }
 
-/// An error with all that caused it, in one line.
+/// An error and its sources, in one line.
 pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut chain = error.to_string();
-    let mut next = error.source();
-    while let Some(deeper) = next {
-        chain = format!("{chain}: {deeper}");
-        next = deeper.source();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        chain = format!("{chain}: {cause}");
+        source = cause.source();
     }
     chain
 }

@@ -1,52 +1,51 @@
-//! Which fields of log lines are metrics, and how CloudWatch is told so: in the embedded metric format, as part of the
-//! line itself. No call, no agent, no second line.
+//! Metrics in CloudWatch's embedded metric format: CloudWatch extracts them from the log lines, without an API call or an
+//! agent.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-/// The namespace of all metrics. The dimension `stack` tells the stacks of one account apart.
+/// The namespace of all metrics. The dimension `stack` separates the stacks of an account.
 pub const NAMESPACE: &str = "ChatApi";
 
-/// The dimension that every metric has.
+/// The dimension of every metric.
 pub(super) const STACK: &str = "stack";
 
-/// A field that is a metric.
+/// A log field that is a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metric {
-    /// The field's name, and the metric's.
+    /// The name of the field and the metric.
     pub name: &'static str,
     /// Its unit.
     pub unit: Unit,
-    /// The field that it is kept apart by, beside the stack: one that takes few values, since each makes a metric that
-    /// is paid for.
-    pub by: Option<&'static str>,
+    /// The field that is its second dimension. CloudWatch bills a metric per value of it, so it must have few.
+    pub dimension: Option<&'static str>,
 }
 
 /// A unit of CloudWatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Unit {
-    /// A number of things.
+    /// A count.
     Count,
-    /// A time.
+    /// A duration.
     Milliseconds,
     /// A size.
     Bytes,
 }
 
 const fn metric(name: &'static str, unit: Unit) -> Metric {
-    Metric { name, unit, by: None }
+    Metric { name, unit, dimension: None }
 }
 
-const fn metric_by(by: &'static str, name: &'static str, unit: Unit) -> Metric {
-    Metric { name, unit, by: Some(by) }
+const fn metric_with(dimension: &'static str, name: &'static str, unit: Unit) -> Metric {
+    Metric { name, unit, dimension: Some(dimension) }
 }
 
-/// Every metric. Those that are kept apart alike stand together.
+/// Every metric, grouped by dimension.
 pub const METRICS: [Metric; 16] = [
     metric("requests", Unit::Count),
     metric("faults", Unit::Count),
-    metric("limited", Unit::Count),
+    metric("rate_limited", Unit::Count),
     metric("connections_opened", Unit::Count),
     metric("connections_refused", Unit::Count),
     metric("dynamodb.retries", Unit::Count),
@@ -56,13 +55,13 @@ pub const METRICS: [Metric; 16] = [
     metric("posts_retried", Unit::Count),
     metric("first_token_ms", Unit::Milliseconds),
     metric("total_ms", Unit::Milliseconds),
-    metric("tokens", Unit::Count),
-    metric_by("route", "duration_ms", Unit::Milliseconds),
-    metric_by("error.code", "errors", Unit::Count),
-    metric_by("end", "streams", Unit::Count),
+    metric("output_tokens", Unit::Count),
+    metric_with("route", "duration_ms", Unit::Milliseconds),
+    metric_with("error.code", "errors", Unit::Count),
+    metric_with("outcome", "generations", Unit::Count),
 ];
 
-/// The member `_aws` of a line: which of its fields are metrics.
+/// The member `_aws` of a line: the metrics among its fields.
 pub(super) struct Embedded<'a> {
     pub(super) at_millis: i64,
     pub(super) metrics: &'a [Metric],
@@ -75,7 +74,7 @@ struct Definition<'a>(&'a Metric);
 impl Serialize for Embedded<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let directives: Vec<Directive<'_>> =
-            self.metrics.chunk_by(|one, next| one.by == next.by).map(Directive).collect();
+            self.metrics.chunk_by(|one, next| one.dimension == next.dimension).map(Directive).collect();
         let mut metadata = serializer.serialize_struct("Metadata", 2)?;
         metadata.serialize_field("Timestamp", &self.at_millis)?;
         metadata.serialize_field("CloudWatchMetrics", &directives)?;
@@ -91,7 +90,7 @@ impl Serialize for Directive<'_> {
                 serializer.collect_seq(self.0.iter().map(Definition))
             }
         }
-        let by = self.0.first().and_then(|metric| metric.by);
+        let by = self.0.first().and_then(|metric| metric.dimension);
         let mut directive = serializer.serialize_struct("MetricDirective", 3)?;
         directive.serialize_field("Namespace", NAMESPACE)?;
         match by {

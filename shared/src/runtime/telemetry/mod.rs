@@ -1,8 +1,8 @@
-//! What operators see of the functions: logs, and metrics that CloudWatch reads out of them.
+//! Logs, and the metrics that CloudWatch extracts from them.
 //!
-//! Whoever works for somebody does it within an [`activity`](work): a request, or work after its answer. What the SDK
-//! clients and the publisher do is counted there, and one line tells of it in the end. `docs/LOGGING.md` describes every
-//! line and says what must be in none: never a key, a ticket, the content of a message or a whole event.
+//! Each request and each background task is an `Activity`. SDK clients and the publisher count what they use in it; one
+//! log line reports it at the end. `docs/LOGGING.md` describes every line. No line may hold a key, a ticket, the content
+//! of a message or a whole event.
 
 mod activity;
 mod capacity;
@@ -10,6 +10,7 @@ mod line;
 mod log;
 mod metrics;
 mod request;
+mod send_trace;
 mod stream;
 mod trace;
 
@@ -18,7 +19,8 @@ pub use capacity::CountCapacity;
 pub use log::{causes, init, log_cause, log_panics};
 pub use metrics::{METRICS, Metric, NAMESPACE, Unit};
 pub use request::{RequestEnd, RequestStart, log_request};
+pub use send_trace::{SendTrace, current_trace};
 pub use stream::{StreamEnd, StreamLine, Streamed, interrupted};
-pub use trace::{SendTrace, Trace, current_trace};
+pub use trace::Trace;
 
 pub(crate) use activity::{count_frame, count_retried_post};

@@ -1,59 +1,57 @@
-//! The line of a request, `answered`.
+//! The log line of a request.
 
 use std::future::Future;
-
-use http::StatusCode;
 
 use super::{activity::Activity, line::Line, trace::Trace};
 use crate::domain::error::Code;
 
-/// What was asked.
+/// The start of a request.
 #[derive(Debug)]
 pub struct RequestStart {
     /// API Gateway's id of the request.
     pub request_id: String,
     /// The route as in the template: never the path, which holds ids.
     pub route: String,
-    /// The trace that it is part of, if there is one.
+    /// The trace that the request belongs to.
     pub trace: Option<Trace>,
 }
 
-/// What was answered.
+/// The end of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestEnd {
     /// The HTTP status.
-    pub status: StatusCode,
-    /// The error, if it is one.
+    pub status: u16,
+    /// The error code of a failed request.
     pub code: Option<Code>,
 }
 
-/// Answers a request: counts what that takes, and tells of it in one line.
-pub async fn log_request<R>(asked: RequestStart, answer: impl Future<Output = (R, RequestEnd)>) -> R {
-    let RequestStart { request_id, route, trace } = asked;
+/// Runs the handler of a request as an activity and writes its log line.
+pub async fn log_request<R>(start: RequestStart, handler: impl Future<Output = (R, RequestEnd)>) -> R {
+    let RequestStart { request_id, route, trace } = start;
     let activity = Activity::new(request_id, trace);
-    let (response, answered) = activity.scope(answer).await;
-    line(&activity, route, answered).write();
+    let (response, end) = activity.scope(handler).await;
+    line(&activity, route, end).write();
     response
 }
 
 fn line(activity: &Activity, route: String, RequestEnd { status, code }: RequestEnd) -> Line {
     let connects = route == "$connect";
     let line = activity
-        .name(Line::new("answered"))
+        .add_ids(Line::new("request completed"))
         // A dimension may not be empty.
         .with_some("route", (!route.is_empty()).then_some(route))
-        .with("status", u64::from(status.as_u16()))
+        .with("status", u64::from(status))
         .with_some("error.code", code.map(Code::as_str))
         .with("duration_ms", activity.elapsed_ms());
     activity
-        .bill(line)
+        .add_usage(line)
         .with("requests", 1)
-        // Each with its zeros, so that an alarm can compare it with the number of requests.
-        .with("faults", u64::from(status.is_server_error()))
-        .with_any("errors", code.is_some().into())
-        .with_any("limited", (code == Some(Code::RateLimitExceeded)).into())
-        .with_any("connections_opened", (connects && code.is_none()).into())
-        .with_any("connections_refused", (connects && code.is_some()).into())
+        // Also when 0, so that an alarm can compare it with the number of requests.
+        .with("faults", u64::from(status >= 500))
+        .with_nonzero("errors", code.is_some().into())
+        .with_nonzero("rate_limited", (code == Some(Code::RateLimitExceeded)).into())
+        .with_nonzero("connections_opened", (connects && code.is_none()).into())
+        .with_nonzero("connections_refused", (connects && code.is_some()).into())
 }
 
 #[cfg(test)]
@@ -62,15 +60,15 @@ mod tests {
     use crate::runtime::telemetry::{METRICS, trace::tests::TRACE};
     use serde_json::{Value, json};
 
-    fn written(route: &str, answered: RequestEnd) -> Value {
+    fn written(route: &str, end: RequestEnd) -> Value {
         let activity = Activity::new("r-1".to_owned(), Trace::parse(TRACE));
-        serde_json::to_value(line(&activity, route.to_owned(), answered)).expect("a line is JSON")
+        serde_json::to_value(line(&activity, route.to_owned(), end)).expect("a line is JSON")
     }
 
     #[test]
-    fn a_refused_request_is_counted_by_its_code_and_is_no_fault() {
-        let refused = written("GET /", RequestEnd { status: StatusCode::NOT_FOUND, code: Some(Code::ChatNotFound) });
-        assert_eq!(refused["message"], "answered");
+    fn refused_requests_are_errors_and_not_faults() {
+        let refused = written("GET /", RequestEnd { status: 404, code: Some(Code::ChatNotFound) });
+        assert_eq!(refused["message"], "request completed");
         assert_eq!(refused["status"], 404);
         assert_eq!((&refused["errors"], &refused["faults"]), (&json!(1), &json!(0)));
         let by_code = &refused["_aws"]["CloudWatchMetrics"][2];
@@ -81,19 +79,19 @@ mod tests {
     }
 
     #[test]
-    fn a_handshake_opens_a_connection_or_is_refused() {
-        let opened = written("$connect", RequestEnd { status: StatusCode::OK, code: None });
+    fn handshakes_count_opened_and_refused_connections() {
+        let opened = written("$connect", RequestEnd { status: 200, code: None });
         assert_eq!((&opened["connections_opened"], &opened["connections_refused"]), (&json!(1), &Value::Null));
-        let limited = RequestEnd { status: StatusCode::TOO_MANY_REQUESTS, code: Some(Code::RateLimitExceeded) };
+        let limited = RequestEnd { status: 429, code: Some(Code::RateLimitExceeded) };
         let refused = written("$connect", limited);
-        assert_eq!((&refused["connections_refused"], &refused["limited"]), (&json!(1), &json!(1)));
+        assert_eq!((&refused["connections_refused"], &refused["rate_limited"]), (&json!(1), &json!(1)));
         assert_eq!(opened["trace_id"], "1-5759e988-bd862e3fe1be46a994272793");
     }
 
     #[test]
-    fn metrics_that_are_kept_apart_alike_stand_together() {
-        let groups = METRICS.chunk_by(|one, next| one.by == next.by).count();
-        let kinds: std::collections::BTreeSet<_> = METRICS.iter().map(|metric| metric.by).collect();
-        assert_eq!(groups, kinds.len());
+    fn metrics_are_grouped_by_dimension() {
+        let groups = METRICS.chunk_by(|one, next| one.dimension == next.dimension).count();
+        let dimensions: std::collections::BTreeSet<_> = METRICS.iter().map(|metric| metric.dimension).collect();
+        assert_eq!(groups, dimensions.len());
     }
 }

@@ -1,4 +1,4 @@
-//! The line of a stream, `streamed`.
+//! The log line of a generation.
 
 use std::{
     future::Future,
@@ -11,114 +11,115 @@ use super::{
 };
 use crate::domain::{error::Code, id::TenantId, message::FinishReason};
 
-/// How a stream ended, as operators tell it.
+/// How a generation ended, for operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamEnd {
-    /// As it should, or because someone cancelled it, or because it failed.
-    FinishResult(FinishReason),
-    /// Someone else has it now, or its end could not be stored.
-    Lost,
-    /// Its process died, and it was ended by whoever came across it.
+    /// It finished for this reason and is stored.
+    Finished(FinishReason),
+    /// Its owner lost the lease, or could not store the end.
+    LeaseLost,
+    /// Its owner died; another invocation took it over.
     Interrupted,
-    /// It was dropped where it stood: the function's time was over, or it panicked.
-    Cut,
+    /// It was dropped: the function reached its deadline, or it panicked.
+    Aborted,
 }
 
 impl StreamEnd {
     fn as_str(self) -> &'static str {
         match self {
-            Self::FinishResult(FinishReason::Stop) => "stop",
-            Self::FinishResult(FinishReason::Length) => "length",
-            Self::FinishResult(FinishReason::Cancelled) => "cancelled",
-            Self::FinishResult(FinishReason::Error) => "error",
-            Self::Lost => "lost",
+            Self::Finished(FinishReason::Stop) => "stop",
+            Self::Finished(FinishReason::Length) => "length",
+            Self::Finished(FinishReason::Cancelled) => "cancelled",
+            Self::Finished(FinishReason::Error) => "error",
+            Self::LeaseLost => "lease_lost",
             Self::Interrupted => "interrupted",
-            Self::Cut => "cut",
+            Self::Aborted => "aborted",
         }
     }
 }
 
-/// What became of a stream.
+/// The result of a generation.
 #[derive(Clone, Copy, Debug)]
 pub struct Streamed {
-    /// Why it is over.
+    /// How it ended.
     pub end: StreamEnd,
-    /// What went wrong, if something did.
+    /// The error code of a failed generation.
     pub code: Option<Code>,
-    /// From the message to the first token.
+    /// Milliseconds from the user message to the first token.
     pub first_token_ms: Option<u64>,
-    /// From the message to the end.
+    /// Milliseconds from the user message to the end.
     pub total_ms: Option<u64>,
-    /// How long the answer is, in the model's tokens, if that is known.
+    /// Tokens of the generated text, if the model reported them.
     pub tokens: u64,
 }
 
 impl Default for Streamed {
-    /// What is known of one that was cut.
+    /// The result of an aborted generation.
     fn default() -> Self {
-        Self { end: StreamEnd::Cut, code: None, first_token_ms: None, total_ms: None, tokens: 0 }
+        Self { end: StreamEnd::Aborted, code: None, first_token_ms: None, total_ms: None, tokens: 0 }
     }
 }
 
 impl Streamed {
-    /// Runs a stream as an activity of its own; `stream` says into what it is given how it ended. Its line is written
-    /// also when it is cut.
+    /// Runs a generation as an activity of its own and writes its log line, also when it is aborted. `stream` puts its
+    /// result into the [`StreamLine`].
     pub fn log_when_done<F, S>(tenant: &TenantId, stream: S) -> impl Future<Output = ()> + use<F, S>
     where
         S: FnOnce(StreamLine) -> F,
         F: Future<Output = ()>,
     {
         let activity = match current() {
-            Some(request) => request.after(),
+            Some(request) => request.background(),
             None => Activity::new(String::new(), None),
         };
         activity.note_tenant(tenant);
         let line = StreamLine::default();
-        let tell = Tell(line.clone(), activity.clone());
+        let log = LogOnDrop(line.clone(), activity.clone());
         let streaming = activity.scope(stream(line));
         async move {
-            let _tell = tell;
+            let _log = log;
             streaming.await;
         }
     }
 
     fn line(&self, activity: &Activity) -> Line {
         let line = activity
-            .name(Line::new("streamed"))
-            .with("end", self.end.as_str())
+            .add_ids(Line::new("generation ended"))
+            .with("outcome", self.end.as_str())
             .with_some("error.code", self.code.map(Code::as_str))
             .with_some("first_token_ms", self.first_token_ms)
             .with_some("total_ms", self.total_ms)
-            .with_any("tokens", self.tokens)
+            .with_nonzero("output_tokens", self.tokens)
             .with("duration_ms", activity.elapsed_ms());
-        activity.bill(line).with("streams", 1).with_any("errors", self.code.is_some().into())
+        activity.add_usage(line).with("generations", 1).with_nonzero("errors", self.code.is_some().into())
     }
 }
 
-/// Where a stream says how it ended, before its line is written.
+/// The place for the result of a running generation.
 #[derive(Clone, Debug, Default)]
 pub struct StreamLine(Arc<Mutex<Streamed>>);
 
 impl StreamLine {
-    /// Says it.
-    pub fn say(&self, streamed: Streamed) {
+    /// Sets the result.
+    pub fn set(&self, streamed: Streamed) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = streamed;
     }
 }
 
-/// Writes the line when the stream is over, or dropped.
-struct Tell(StreamLine, Arc<Activity>);
+/// Writes the line when the generation ends or is dropped.
+struct LogOnDrop(StreamLine, Arc<Activity>);
 
-impl Drop for Tell {
+impl Drop for LogOnDrop {
     fn drop(&mut self) {
         let Self(line, activity) = self;
         line.0.lock().unwrap_or_else(PoisonError::into_inner).line(activity).write();
     }
 }
 
-/// The line of a stream whose process died. Whoever stores that it is over writes it, and so it is written once.
+/// Writes the line of a generation that was taken over. Only the invocation that stored its end calls this, so the line is
+/// written once.
 pub fn interrupted(tenant: &TenantId) {
-    let activity = current().map_or_else(|| Activity::new(String::new(), None), |finder| finder.after());
+    let activity = current().map_or_else(|| Activity::new(String::new(), None), |finder| finder.background());
     activity.note_tenant(tenant);
     Streamed { end: StreamEnd::Interrupted, ..Streamed::default() }.line(&activity).write();
 }

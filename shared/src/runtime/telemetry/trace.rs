@@ -1,16 +1,6 @@
-//! The trace that a request is part of, from X-Ray's header to the log and to those that are asked.
+//! The X-Ray trace of a request, read from the invocation.
 
-use aws_sdk_bedrockruntime::{
-    config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextMut},
-    error::BoxError,
-};
-
-use super::activity::current;
-
-/// X-Ray's header, which services of AWS understand.
-const X_RAY_HEADER: &str = "x-amzn-trace-id";
-
-/// A place in a trace.
+/// A position in a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
     id: String,
@@ -19,8 +9,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Reads X-Ray's header: `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1`; `None` if it
-    /// is something else.
+    /// Parses X-Ray's header, such as `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1`.
     ///
     /// <https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader>
     #[must_use]
@@ -35,24 +24,24 @@ impl Trace {
             part("Parent").and_then(|parent| u64::from_str_radix(parent, 16).ok()).filter(|parent| *parent != 0);
         Some(Self {
             id: id.to_owned(),
-            // W3C knows no trace without a parent.
+            // W3C requires a parent.
             parent: parent.unwrap_or_else(|| rand::random_range(1..=u64::MAX)),
             sampled: part("Sampled") == Some("1"),
         })
     }
 
-    /// The trace's id, as X-Ray writes it.
+    /// The id of the trace, in X-Ray's format.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The place as X-Ray's header. Made anew, since what comes in a header may be anything.
-    fn x_ray(&self) -> String {
+    /// X-Ray's header, rebuilt from the parsed parts: an incoming header may hold anything.
+    pub(super) fn x_ray(&self) -> String {
         format!("Root={};Parent={:016x};Sampled={}", self.id, self.parent, u8::from(self.sampled))
     }
 
-    /// The same as W3C's `traceparent`: X-Ray's id without its version and hyphens is a trace id of W3C.
+    /// W3C's `traceparent`: an X-Ray id without version and hyphens is a W3C trace id.
     ///
     /// <https://www.w3.org/TR/trace-context/#traceparent-header>
     #[must_use]
@@ -66,35 +55,6 @@ fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The trace that the present request is part of.
-#[must_use]
-pub fn current_trace() -> Option<Trace> {
-    current().and_then(|activity| activity.trace().cloned())
-}
-
-/// Has a client of the SDK hand on the trace of the present request. The SDK's own way is the environment, which holds
-/// one request's alone.
-#[derive(Debug)]
-pub struct SendTrace;
-
-impl Intercept for SendTrace {
-    fn name(&self) -> &'static str {
-        "SendTrace"
-    }
-
-    fn modify_before_signing(
-        &self,
-        context: &mut BeforeTransmitInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        if let Some(trace) = current_trace() {
-            context.request_mut().headers_mut().insert(X_RAY_HEADER, trace.x_ray());
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -102,18 +62,18 @@ pub(super) mod tests {
     pub(crate) const TRACE: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
 
     #[test]
-    fn an_x_ray_trace_is_a_w3c_trace() {
+    fn x_ray_traces_convert_to_w3c() {
         let trace = Trace::parse(TRACE).expect("a header");
         assert_eq!(trace.id(), "1-5759e988-bd862e3fe1be46a994272793");
         assert_eq!(trace.traceparent(), "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01");
         let unsampled = Trace::parse(&TRACE.replace("Sampled=1", "Sampled=0")).expect("a header");
         assert!(unsampled.traceparent().ends_with("-00"));
         let more = Trace::parse(&format!("{TRACE};Lineage=a:1;\u{fffd}")).expect("a header");
-        assert_eq!(more.x_ray(), TRACE, "what is handed on is what was understood");
+        assert_eq!(more.x_ray(), TRACE, "only parsed parts are forwarded");
     }
 
     #[test]
-    fn a_trace_without_a_parent_gets_one() {
+    fn missing_parents_are_generated() {
         let trace = Trace::parse("Root=1-5759e988-bd862e3fe1be46a994272793").expect("a header");
         let traceparent = trace.traceparent();
         assert_eq!(traceparent.len(), 55, "{traceparent}");
@@ -121,7 +81,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_trace() {
+    fn malformed_headers_are_ignored() {
         for header in [
             "",
             "Root=1-5759e988",

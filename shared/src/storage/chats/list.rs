@@ -10,7 +10,7 @@ use crate::{
     domain::{
         chat::Chat,
         id::{ChatId, TenantId, UserId},
-        pagination::{Order, PageRequest, fitting},
+        pagination::{Order, PageRequest, fitting_items},
     },
     storage::maintenance_queue::After,
 };
@@ -80,9 +80,9 @@ impl Chats {
         let read = try_join_all(keys.chunks(BATCH / 2).map(|keys| self.read_chats(tenant, keys))).await?;
         let mut chats: Vec<Chat> = read.into_iter().flatten().collect();
         let read = chats.len();
-        let fitting = fitting(&chats);
-        chats.truncate(fitting);
-        Ok(Listed { chats, has_more: goes_on || fitting < read })
+        let fitting_items = fitting_items(&chats);
+        chats.truncate(fitting_items);
+        Ok(Listed { chats, has_more: goes_on || fitting_items < read })
     }
 
     /// The chats of a page by the index, and the one after it if there is one.

@@ -1,46 +1,47 @@
-//! The `@connections` API.
+//! The `@connections` API: post to, describe and delete connections.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html>
 //!
-//! On the wire as the SDKs speak it: REST JSON, errors named by the header `x-amzn-errortype`.
+//! The protocol is that of the SDKs: REST JSON, with the error type in the header `x-amzn-errortype`.
 
 use std::time::Instant;
 
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderValue, Method, StatusCode, header, request};
+use axum::http::{HeaderValue, Method, StatusCode, request};
 use axum::response::Response;
 use serde_json::json;
 use tracing::{debug, info};
 
+use crate::access_log::{TARGET, elapsed_ms};
 use crate::connections::{Connections, PostError};
-use crate::encoding::decode;
-use crate::http_api::millis;
-use crate::stamp;
+use crate::gateway_response::{json_response, message_response};
+use crate::request_context;
+use crate::url_encoding::percent_decode;
 
 pub(crate) const PREFIX: &str = "/@connections/";
 
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>
 const MAX_PAYLOAD: usize = 128 * 1024;
 
-/// `id` is the part of the path behind [`PREFIX`], still percent-encoded.
+/// `id` is the rest of the path after [`PREFIX`], percent-encoded.
 pub(crate) async fn handle(connections: &Connections, parts: &request::Parts, id: &str, body: Body) -> Response {
     let started = Instant::now();
-    let id = decode(id);
+    let id = percent_decode(id);
     let mut response = match parts.method {
         Method::POST => post(connections, &id, body).await,
         Method::GET => get(connections, &id),
         Method::DELETE => delete(connections, &id),
         _ => error(StatusCode::FORBIDDEN, "ForbiddenException", "Forbidden"),
     };
-    if let Ok(request_id) = HeaderValue::from_str(&stamp::id()) {
+    if let Ok(request_id) = HeaderValue::from_str(&request_context::generate_id()) {
         response.headers_mut().insert("x-amzn-requestid", request_id);
     }
     let status = response.status().as_u16();
-    let (method, path, duration_ms) = (&parts.method, parts.uri.path(), millis(started));
-    // A streamed answer is made of hundreds of posts.
+    let (method, path, duration_ms) = (&parts.method, parts.uri.path(), elapsed_ms(started));
+    // A function that streams makes hundreds of posts.
     if response.status() == StatusCode::OK && *method == Method::POST {
-        debug!(target: "gateway", %method, path, status, duration_ms, "request");
+        debug!(target: TARGET, %method, path, status, duration_ms, "request completed");
     } else {
-        info!(target: "gateway", %method, path, status, duration_ms, "request");
+        info!(target: TARGET, %method, path, status, duration_ms, "request completed");
     }
     response
 }
@@ -55,7 +56,7 @@ async fn post(connections: &Connections, id: &str, body: Body) -> Response {
     };
     match connection.post(text) {
         Ok(()) => Response::new(Body::empty()),
-        Err(PostError::Full) => {
+        Err(PostError::QueueFull) => {
             error(StatusCode::TOO_MANY_REQUESTS, "LimitExceededException", "The client reads too slowly")
         }
         Err(PostError::Gone) => gone(),
@@ -67,11 +68,12 @@ fn get(connections: &Connections, id: &str) -> Response {
     let peer = &connection.peer;
     json_response(
         StatusCode::OK,
-        &json!({
+        json!({
             "connectedAt": peer.connected_at.to_string(),
             "identity": { "sourceIp": peer.source_ip, "userAgent": peer.user_agent.as_deref().unwrap_or_default() },
             "lastActiveAt": connection.last_active().1.to_string(),
-        }),
+        })
+        .to_string(),
     )
 }
 
@@ -87,15 +89,8 @@ fn gone() -> Response {
     error(StatusCode::GONE, "GoneException", "Gone")
 }
 
-fn error(status: StatusCode, kind: &'static str, message: &str) -> Response {
-    let mut response = json_response(status, &json!({ "message": message }));
-    response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(kind));
-    response
-}
-
-fn json_response(status: StatusCode, body: &serde_json::Value) -> Response {
-    let mut response = Response::new(Body::from(body.to_string()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+fn error(status: StatusCode, error_type: &'static str, message: &str) -> Response {
+    let mut response = message_response(status, message);
+    response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(error_type));
     response
 }

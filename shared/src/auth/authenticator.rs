@@ -1,0 +1,197 @@
+//! Finds the tenant of an API key and checks, on every request, that the key still grants access.
+
+use std::time::Duration;
+
+use super::{
+    api_key::{hash_key, invalid_key},
+    cache::Cache,
+};
+use crate::{
+    domain::{
+        api_key::KeyHash,
+        chat::ChatConfig,
+        error::ApiError,
+        id::TenantId,
+        limits::{RateLimitBucket, RateLimitStatus},
+        time::Timestamp,
+    },
+    runtime::telemetry,
+    storage::{AccessDenied, Admission, StorageError, TenantAccess, Tenants},
+};
+
+/// How long an open connection is served before its key is checked again.
+pub const RECHECK_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Authenticates requests and connections.
+#[derive(Clone, Debug)]
+pub struct Authenticator {
+    tenants: Tenants,
+    /// The tenant of a key seldom changes. Whether the key still grants access is read on every request.
+    owners: Cache<KeyHash, TenantId>,
+    /// Until when a rate limit window is full. A refused write costs as much as a successful one; a read a fifth of it.
+    limited_until: Cache<(TenantId, RateLimitBucket), Timestamp>,
+    /// When a key was last seen to grant access to a connection.
+    checked_at: Cache<(TenantId, KeyHash), Timestamp>,
+}
+
+/// An authenticated tenant.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    /// The tenant's id.
+    pub id: TenantId,
+    /// The hash of the key of the request.
+    pub key: KeyHash,
+    /// The defaults for settings that a new chat leaves open.
+    pub defaults: ChatConfig,
+}
+
+/// The result of an authentication: the tenant or an error, and the rate limit once the tenant is known.
+pub type Admitted = (Result<Tenant, ApiError>, Option<RateLimitStatus>);
+
+impl Authenticator {
+    /// Authenticates against these tenants.
+    #[must_use]
+    pub fn new(tenants: Tenants) -> Self {
+        Self { tenants, owners: Cache::default(), limited_until: Cache::default(), checked_at: Cache::default() }
+    }
+
+    /// Authenticates a request and counts it against the rate limit: one round trip, two at the start of a window, one
+    /// more for a key that this process has not seen.
+    pub async fn admit(&self, key: Option<&str>, bucket: RateLimitBucket, now: Timestamp) -> Admitted {
+        match self.try_admit(key, bucket, now).await {
+            Ok(admitted) => admitted,
+            Err(error) => (Err(error), None),
+        }
+    }
+
+    async fn try_admit(
+        &self,
+        key: Option<&str>,
+        bucket: RateLimitBucket,
+        now: Timestamp,
+    ) -> Result<Admitted, ApiError> {
+        let key = hash_key(key)?;
+        if let Some(tenant) = self.owners.get(&key) {
+            match self.count(tenant, &key, bucket, now).await? {
+                // The key may belong to another tenant by now.
+                Attempt::Denied(AccessDenied::InvalidKey) => self.owners.remove(&key),
+                attempt => return attempt.into_result(now),
+            }
+        }
+        let tenant = self.owner_of(&key).await?;
+        self.count(tenant, &key, bucket, now).await?.into_result(now)
+    }
+
+    async fn count(
+        &self,
+        tenant: TenantId,
+        key: &KeyHash,
+        bucket: RateLimitBucket,
+        now: Timestamp,
+    ) -> Result<Attempt, ApiError> {
+        let window = (tenant.clone(), bucket);
+        if self.limited_until.get(&window).is_some_and(|until| until > now) {
+            // A raised limit or a revoked key takes effect at once: a read shows it without another write.
+            let Some(access) = self.tenants.access(&tenant).await? else {
+                return Ok(Attempt::Denied(AccessDenied::InvalidKey));
+            };
+            if let Err(denied) = access.open(key, now) {
+                return Ok(Attempt::Denied(denied));
+            }
+            let status = access.rate_limit(bucket);
+            if status.is_used_up(now) {
+                telemetry::note_tenant(&tenant);
+                return Ok(Attempt::RateLimited(status));
+            }
+        }
+        let admission = self.tenants.admit(&tenant, key, bucket, now).await?;
+        if !matches!(admission, Admission::Denied(AccessDenied::InvalidKey)) {
+            telemetry::note_tenant(&tenant);
+        }
+        Ok(match admission {
+            Admission::Admitted(status, defaults) => {
+                Attempt::Admitted(Tenant { id: tenant, key: key.clone(), defaults }, status)
+            }
+            Admission::RateLimited(status) => {
+                self.limited_until.put(window, status.ends_at);
+                Attempt::RateLimited(status)
+            }
+            Admission::Denied(denied) => Attempt::Denied(denied),
+        })
+    }
+
+    /// Checks that the key of an open connection still grants access, at most every [`RECHECK_INTERVAL`].
+    ///
+    /// # Errors
+    ///
+    /// `CONNECTION_CLOSING` when it does not.
+    pub async fn recheck(&self, tenant: &TenantId, key: &KeyHash, now: Timestamp) -> Result<(), ApiError> {
+        let grant = (tenant.clone(), key.clone());
+        if self.checked_at.get(&grant).is_some_and(|checked| checked.plus(RECHECK_INTERVAL) > now) {
+            return Ok(());
+        }
+        self.open(tenant, key, now).await?.map_err(AccessDenied::closing)?;
+        self.checked_at.put(grant, now);
+        Ok(())
+    }
+
+    /// Reads the access of a tenant, if this key grants it.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] when the table does not respond.
+    pub async fn open(
+        &self,
+        tenant: &TenantId,
+        key: &KeyHash,
+        now: Timestamp,
+    ) -> Result<Result<TenantAccess, AccessDenied>, StorageError> {
+        let access = self.tenants.access(tenant).await?.ok_or(AccessDenied::InvalidKey);
+        let granted = access.and_then(|access| access.open(key, now).map(|()| access));
+        if !matches!(granted, Err(AccessDenied::InvalidKey)) {
+            telemetry::note_tenant(tenant);
+        }
+        Ok(granted)
+    }
+
+    /// Finds the tenant of a key, without a check that the key grants access.
+    ///
+    /// # Errors
+    ///
+    /// `MISSING_API_KEY`, `INVALID_API_KEY`.
+    pub async fn identify(&self, key: Option<&str>) -> Result<(TenantId, KeyHash), ApiError> {
+        let key = hash_key(key)?;
+        let tenant = match self.owners.get(&key) {
+            Some(tenant) => tenant,
+            None => self.owner_of(&key).await?,
+        };
+        Ok((tenant, key))
+    }
+
+    /// Removes the tenant of a key from the cache: a denied key may belong to another tenant by now.
+    pub fn forget(&self, key: &KeyHash) {
+        self.owners.remove(key);
+    }
+
+    async fn owner_of(&self, key: &KeyHash) -> Result<TenantId, ApiError> {
+        let tenant = self.tenants.owner_of(key).await?.ok_or_else(invalid_key)?;
+        self.owners.put(key.clone(), tenant.clone());
+        Ok(tenant)
+    }
+}
+
+enum Attempt {
+    Admitted(Tenant, RateLimitStatus),
+    RateLimited(RateLimitStatus),
+    Denied(AccessDenied),
+}
+
+impl Attempt {
+    fn into_result(self, now: Timestamp) -> Result<Admitted, ApiError> {
+        match self {
+            Self::Admitted(tenant, status) => Ok((Ok(tenant), Some(status))),
+            Self::RateLimited(status) => Ok((Err(status.exceeded(now)), Some(status))),
+            Self::Denied(denied) => Err(denied.into()),
+        }
+    }
+}
