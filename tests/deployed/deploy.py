@@ -1,7 +1,7 @@
-"""Deploys template.yaml to ministack as CloudFormation would to AWS, and prints the stack's outputs as JSON.
+"""Deploys template.yaml to ministack as CloudFormation does to AWS, and prints the stack's outputs as JSON.
 
-What is done here beside creating the stack is what `sam build` and `sam package` do, and what this emulator leaves out:
-docs/OPERATIONS.md names each point.
+Beside creating the stack it does the work of `sam build` and `sam package`, and what the emulator omits; docs/OPERATIONS.md
+lists each point.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def main():
     arguments.add_argument("--stack", required=True)
     arguments.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE")
     arguments.add_argument("--without", action="append", default=[], metavar="FUNCTION/ACTION",
-                           help="an action to take out of a function's policy")
+                           help="an action to remove from a function's policy")
     options = arguments.parse_args()
 
     template = yaml_parse(options.template.read_text())
@@ -41,8 +41,8 @@ def main():
     for removal in options.without:
         binary, action = removal.split("/")
         [function] = [function for function in functions.values() if binary_of(function) == binary]
-        take_out(role_of(function, template["Resources"]), action)
-    leave_out(template["Resources"])
+        remove_action(role_of(function, template["Resources"]), action)
+    remove_unsupported(template["Resources"])
     body = with_local_addresses(json.dumps(template), options.endpoint)
     client("s3", options.endpoint).put_object(Bucket=BUCKET, Key="template.json", Body=body)
 
@@ -55,14 +55,14 @@ def main():
         Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters],
         OnFailure="DO_NOTHING",
     )
-    until_made(cloudformation, options.stack)
+    wait_until_created(cloudformation, options.stack)
     import_routes(options.endpoint, cloudformation, options.stack)
     stack = cloudformation.describe_stacks(StackName=options.stack)["Stacks"][0]
     print(json.dumps({output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}))
 
 
 def client(service, endpoint):
-    # ministack takes twelve digits for the root user of that account.
+    # ministack treats twelve digits as the root user of that account.
     return boto3.client(service, endpoint_url=endpoint, region_name=REGION,
                         aws_access_key_id="000000000000", aws_secret_access_key="root")
 
@@ -72,7 +72,7 @@ def binary_of(function):
 
 
 def upload(endpoint, folder, functions):
-    """What `sam package` does."""
+    """Does the work of `sam package`."""
     s3 = client("s3", endpoint)
     s3.create_bucket(Bucket=BUCKET)
     for name, function in functions.items():
@@ -81,7 +81,7 @@ def upload(endpoint, folder, functions):
 
 
 def archive_of(name, binary, folder):
-    """`chat package` leaves archives; `sam build` names folders after functions, `cargo lambda build` after binaries."""
+    """`chat package` writes archives; `sam build` names folders after functions, `cargo lambda build` after binaries."""
     archive = folder / f"{binary}.zip"
     if archive.exists():
         return archive.read_bytes()
@@ -101,41 +101,41 @@ def zipped(bootstrap):
 
 
 def role_of(function, resources):
-    """The role that a function names: `!GetAtt NAME.Arn`."""
+    """The role of a function: `!GetAtt NAME.Arn`."""
     name = function["Properties"]["Role"]["Fn::GetAtt"][0]
     return resources[name]["Properties"]
 
 
-def take_out(role, action):
+def remove_action(role, action):
     statements = [statement for policy in role["Policies"] for statement in policy["PolicyDocument"]["Statement"]]
     named = [statement for statement in statements if action in statement.get("Action", [])]
     if not named:
         raise SystemExit(f"no policy of the function's role allows {action}")
     for statement in named:
         actions = statement["Action"]
-        # A statement has to have an action; this one nobody asks for.
+        # A statement requires an action; no function uses this one.
         left = [other for other in actions if other != action] if isinstance(actions, list) else []
         statement["Action"] = left or ["dynamodb:DescribeLimits"]
 
 
-def leave_out(resources):
-    """Takes out what the emulator refuses to make: alarms that calculate."""
+def remove_unsupported(resources):
+    """Removes what the emulator cannot create: alarms with metric math."""
     for name, resource in list(resources.items()):
         if resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]:
             del resources[name]
 
 
 def with_local_addresses(body, endpoint):
-    """The emulator serves all APIs under its own address, and knows no DNS."""
+    """The emulator serves all APIs at its own address, without DNS."""
     host = endpoint.removeprefix("http://")
     scheme = {"https": "http", "wss": "ws"}
     body, count = API_HOST.subn(lambda found: f"{scheme[found[1]]}://{host}/_aws/execute-api/{found[2]}", body)
     if not count:
-        raise SystemExit("the template names no address of an API; the pattern in this script has to follow it")
+        raise SystemExit("no address of an API in the template: adapt the pattern in this script")
     return body
 
 
-def until_made(cloudformation, stack):
+def wait_until_created(cloudformation, stack):
     try:
         waiter = cloudformation.get_waiter("stack_create_complete")
         waiter.wait(StackName=stack, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
@@ -143,11 +143,11 @@ def until_made(cloudformation, stack):
         events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
         failures = [event for event in events if event["ResourceStatus"].endswith("FAILED")]
         reasons = [f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason')}" for event in failures]
-        raise SystemExit("\n".join(["the stack could not be made", *reasons]))
+        raise SystemExit("\n".join(["failed to create the stack", *reasons]))
 
 
 def import_routes(endpoint, cloudformation, stack):
-    """CloudFormation imports the OpenAPI body that SAM writes for an HTTP API; the emulator does not."""
+    """CloudFormation imports the OpenAPI body of an HTTP API, the emulator does not."""
     gateway = client("apigatewayv2", endpoint)
     resources = cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
     ids = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
@@ -162,17 +162,17 @@ def import_routes(endpoint, cloudformation, stack):
 def import_route(gateway, ids, api, path, method, operation):
     integration = operation["x-amazon-apigateway-integration"]
     function = re.search(r"\$\{(\w+)\.Arn\}", integration["uri"]["Fn::Sub"])[1]
-    made = gateway.create_integration(
+    created = gateway.create_integration(
         ApiId=api,
         IntegrationType="AWS_PROXY",
         IntegrationUri=f"arn:aws:lambda:{REGION}:000000000000:function:{ids[function]}",
         PayloadFormatVersion=integration["payloadFormatVersion"],
     )
     keys = ["$default"] if operation.get("isDefaultRoute") else [f"{method.upper()} {path}"]
-    # AWS takes the bare slash for {proxy+} too, the emulator wants a character behind it.
+    # On AWS {proxy+} matches the bare slash too; in the emulator it requires a character.
     keys += [key.removesuffix("{proxy+}") for key in keys if key.endswith("/{proxy+}")]
     for key in keys:
-        gateway.create_route(ApiId=api, RouteKey=key, Target=f"integrations/{made['IntegrationId']}")
+        gateway.create_route(ApiId=api, RouteKey=key, Target=f"integrations/{created['IntegrationId']}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-//! ministack, and stacks in it.
+//! ministack and its stacks.
 
 use std::{
     fs::File,
@@ -13,7 +13,7 @@ use tests::{Api, Options, eventually, python_from};
 
 use crate::bootstraps;
 
-/// ministack, running. It ends with this process, however that ends, and its functions with it.
+/// A running ministack. It ends with this process, however that ends, and so do its functions.
 #[derive(Debug)]
 pub(crate) struct Emulator {
     endpoint: String,
@@ -23,7 +23,7 @@ pub(crate) struct Emulator {
     process: Child,
 }
 
-/// A stack, deployed.
+/// A deployed stack.
 #[derive(Debug)]
 pub(crate) struct Deployed {
     pub(crate) name: String,
@@ -31,12 +31,12 @@ pub(crate) struct Deployed {
     pub(crate) websocket_url: String,
 }
 
-/// Where the scripts beside this file are.
-fn here() -> PathBuf {
+/// The folder of the scripts.
+fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deployed")
 }
 
-/// A port that was free a moment ago: ministack does not say which one it took.
+/// A free port: ministack cannot choose one and report it.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     listener.local_addr().expect("an address").port()
@@ -44,7 +44,7 @@ fn free_port() -> u16 {
 
 impl Emulator {
     pub(crate) async fn start() -> Self {
-        let programs = python_from("ministack", &here().join("requirements.txt"));
+        let programs = python_from("ministack", &scripts().join("requirements.txt"));
         let code = bootstraps::ready();
         let endpoint = format!("http://127.0.0.1:{}", free_port());
         let port = endpoint.rsplit(':').next().expect("a port");
@@ -52,7 +52,7 @@ impl Emulator {
         std::fs::create_dir_all(&scratch).expect("a folder can be made");
         let log = File::create(scratch.with_extension("log")).expect("a file can be made");
         let process = Command::new(programs.join("python"))
-            .arg(here().join("serve.py"))
+            .arg(scripts().join("serve.py"))
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .envs([("HOME", &scratch), ("TMPDIR", &scratch)])
@@ -60,7 +60,7 @@ impl Emulator {
             .env("GATEWAY_PORT", port)
             .env("LAMBDA_EXECUTOR", "local")
             .env("AUTH", "true")
-            // The functions inherit these. They are not frozen, and a process may get an event while it works on.
+            // The functions inherit these. They are not frozen, and a process may get an event during work after the response.
             .envs([("AWS_ENDPOINT_URL", endpoint.as_str()), ("AFTER_RESPONSE", "detached")])
             .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("a file can be shared"))
@@ -68,11 +68,11 @@ impl Emulator {
             .spawn()
             .expect("python runs");
         let health = format!("{endpoint}/_ministack/health");
-        eventually("ministack answers", async || reqwest::get(&health).await.is_ok()).await;
+        eventually("ministack responds", async || reqwest::get(&health).await.is_ok()).await;
         Self { endpoint, programs, code, scratch, process }
     }
 
-    /// What tells the SDK to speak to the emulator, as the root user of its account.
+    /// The environment that makes the SDK use the emulator, as the root user of its account.
     pub(crate) fn variables(&self) -> [(&'static str, &str); 4] {
         [
             ("AWS_ENDPOINT_URL", &self.endpoint),
@@ -82,7 +82,7 @@ impl Emulator {
         ]
     }
 
-    /// Deploys the project's template, with actions taken out of the policies of functions: `function/action`.
+    /// Deploys the project's template, without some actions in the policies of functions: `function/action`.
     pub(crate) async fn deploy(&self, name: &str, without: &[&str]) -> Deployed {
         let template = Options::binaries().workspace.join("template.yaml");
         let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
@@ -95,22 +95,22 @@ impl Emulator {
         Deployed { name: name.to_owned(), rest_url: output("RestUrl"), websocket_url: output("WebSocketUrl") }
     }
 
-    /// The API of a stack.
+    /// The clients' view of a stack.
     pub(crate) fn api(&self, stack: &Deployed) -> Api {
         Api::of_stack(&stack.name, &stack.rest_url, &stack.websocket_url, &self.variables())
     }
 
-    /// What the policies of a stack's functions lack, and what of them was never used.
+    /// The actions that the policies of a stack's functions lack, and those never used.
     pub(crate) async fn policies(&self, stack: &Deployed) -> Value {
         let mut policies = self.script("policies.py");
         policies.args(["--stack", &stack.name, "--decisions"]).arg(self.scratch.join("decisions"));
         json(policies).await
     }
 
-    /// One of the scripts beside this file, on this emulator.
+    /// A script of this folder, on this emulator.
     fn script(&self, name: &str) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(self.programs.join("python"));
-        command.arg(here().join(name)).args(["--endpoint", &self.endpoint]);
+        command.arg(scripts().join(name)).args(["--endpoint", &self.endpoint]);
         command
     }
 }
@@ -123,7 +123,7 @@ impl Drop for Emulator {
     }
 }
 
-/// Runs a script; the JSON that it prints.
+/// Runs a script; returns its JSON output.
 async fn json(mut script: tokio::process::Command) -> Value {
     let output = tokio::time::timeout(Duration::from_secs(180), script.kill_on_drop(true).output()).await;
     let output = output.expect("it ends").expect("it runs");

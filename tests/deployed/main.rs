@@ -1,5 +1,5 @@
-//! The real template, deployed: CloudFormation makes the stack, and every call passes the policies of the functions'
-//! roles. It runs on ministack, an emulator of AWS from elsewhere. What differs from AWS: docs/OPERATIONS.md.
+//! The real template, deployed by CloudFormation on ministack, an emulator of AWS that enforces the policies of the functions'
+//! roles. docs/OPERATIONS.md lists the differences from AWS.
 
 mod black_box;
 mod bootstraps;

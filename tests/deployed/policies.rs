@@ -1,11 +1,11 @@
-//! The stack comes up and works, and the policies of its functions' roles are enforced.
+//! The deployed stack works, and the policies of its functions' roles are enforced.
 
 use reqwest::StatusCode;
 
 use crate::emulator::Emulator;
 
 #[tokio::test]
-async fn a_function_without_an_action_that_it_needs_fails_and_the_others_do_not() {
+async fn function_without_a_required_action_fails_and_others_work() {
     let emulator = Emulator::start().await;
     let stack = emulator.deploy("without-query", &["list-messages/dynamodb:Query"]).await;
     let tenant = emulator.api(&stack).tenant("without query").await;

@@ -1,6 +1,6 @@
-"""Runs ministack until stdin ends, and takes the functions that it started with it, however whoever holds stdin ends.
+"""Runs ministack until stdin ends, then ends it with its functions; so they end with the parent process, however it ends.
 
-Below TMPDIR it writes down what policies were asked, as lines of JSON in the file `decisions`.
+Records every policy decision as a line of JSON in the file `decisions` below TMPDIR.
 """
 
 import json
@@ -23,7 +23,7 @@ def end_with_stdin():
     os.killpg(0, signal.SIGKILL)
 
 
-def write_down(enforce, file):
+def record(enforce, file):
     def enforcing(access_key, action, service, region, resource_arn="*", **context):
         denied = enforce(access_key, action, service, region, resource_arn=resource_arn, **context)
         principal = iam_evaluator.resolve_principal(access_key or "", responses.get_account_id())
@@ -36,6 +36,6 @@ def write_down(enforce, file):
 
 os.setpgid(0, 0)
 threading.Thread(target=end_with_stdin, daemon=True).start()
-iam_evaluator.enforce = write_down(iam_evaluator.enforce, open(SCRATCH / "decisions", "a", buffering=1))
+iam_evaluator.enforce = record(iam_evaluator.enforce, open(SCRATCH / "decisions", "a", buffering=1))
 sys.argv = ["ministack"]
 app.main()

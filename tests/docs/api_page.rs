@@ -1,26 +1,22 @@
-//! The examples of `docs/API.md`, run as they stand there.
+//! The examples of `docs/API.md`, run as they are written.
 
 mod black_box {
     use std::{process::Stdio, time::Duration};
 
-    use tests::{Api, Customer};
+    use tests::{Api, Customer, Document};
     use tokio::process::Command;
 
-    const PAGE: &str = include_str!("../../docs/API.md");
-
-    /// The page's blocks in a language, for this stack and tenant.
+    /// The page's blocks in a language, with the addresses and the key of this stack and tenant.
     fn blocks(language: &str, api: &Api, tenant: &Customer) -> Vec<String> {
-        let fence = format!("```{language}\n");
-        let blocks = PAGE.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
-        blocks
-            .map(|block| {
-                let block = block.replace("ws://localhost:8000/ws/chat", api.websocket_url());
-                block.replace("http://localhost:8000", api.rest_url()).replace("your-tenant-api-key", &tenant.key)
-            })
-            .collect()
+        let blocks = Document::read("docs/API.md").blocks(language);
+        let blocks = blocks.into_iter().map(|block| {
+            let block = block.replace("ws://localhost:8000/ws/chat", api.websocket_url());
+            block.replace("http://localhost:8000", api.rest_url()).replace("your-tenant-api-key", &tenant.key)
+        });
+        blocks.collect()
     }
 
-    /// Runs a program to its end and returns what it printed.
+    /// Runs a script; returns its output.
     async fn output(program: &str, arguments: &[&str], script: &str, variables: &[(&str, &str)]) -> String {
         let mut command = Command::new(program);
         command.args(arguments).arg(script).envs(variables.iter().copied()).stdin(Stdio::null()).kill_on_drop(true);
@@ -36,7 +32,7 @@ mod black_box {
     }
 
     #[tokio::test]
-    async fn every_call_works_as_it_is_written() {
+    async fn rest_examples_work_as_written() {
         let api = Api::shared();
         let tenant = api.tenant("api page").await;
         let blocks = blocks("sh", api, &tenant);
@@ -47,37 +43,38 @@ mod black_box {
     }
 
     #[tokio::test]
-    async fn every_way_to_connect_and_every_frame_works_as_it_is_written() {
+    async fn websocket_examples_work_as_written() {
         let api = Api::shared();
         let tenant = api.tenant("api page sockets").await;
         let chat = tenant.chat("user123").await;
         let blocks = blocks("js", api, &tenant);
         let [with_ticket, with_key, client, message, cancel, resume, regenerate, ping] = &blocks[..] else {
-            panic!("there is one block for each way to connect, a client, and each type of frame: {blocks:#?}")
+            panic!("one block for each way to connect, a client, and one for each frame: {blocks:#?}")
         };
 
-        let answer = tenant.post(&format!("/api/v1/chats/{chat}/tickets"), &serde_json::json!({})).await;
-        let url = answer.body["url"].as_str().expect("an address");
-        let answered = "You said: Hello, I need help with my account";
+        let response = tenant.post(&format!("/api/v1/chats/{chat}/tickets"), &serde_json::json!({})).await;
+        let url = response.body["url"].as_str().expect("an address");
+        let answer = "You said: Hello, I need help with my account";
         let script = format!("const url = process.env.TICKET_URL;\n{with_ticket}\n{client}");
-        assert_eq!(node(&script, &[("TICKET_URL", url)]).await, answered);
+        assert_eq!(node(&script, &[("TICKET_URL", url)]).await, answer);
 
         let other = tenant.chat("user123").await;
         let script = format!("{with_key}\n{client}");
-        assert_eq!(node(&script, &[("CHAT", &other)]).await, answered);
+        assert_eq!(node(&script, &[("CHAT", &other)]).await, answer);
 
+        // Each frame of the page, after the end of the previous answer. Offset 0 replays the whole answer.
         let script = format!(
             r#"{with_key}
-        let answerId, nextOffset = 0;
-        const next = [() => {{ {resume} }}, () => {{ {cancel} }}, () => {{ {regenerate} }}, () => {{ {ping} }}];
-        ws.onopen = () => {{ {message} }};
-        ws.onmessage = ({{ data }}) => {{
-          const event = JSON.parse(data);
-          if (event.type === "error") throw new Error(data);
-          if (event.replaces) console.log(event.replaces === answerId ? "replaced" : data);
-          if (event.type === "message_stream_ended") {{ answerId = event.message_id; next.shift()(); }}
-          if (event.type === "pong") {{ console.log("all"); ws.close(); }}
-        }};"#,
+            let answerId, nextOffset = 0;
+            const next = [() => {{ {resume} }}, () => {{ {cancel} }}, () => {{ {regenerate} }}, () => {{ {ping} }}];
+            ws.onopen = () => {{ {message} }};
+            ws.onmessage = ({{ data }}) => {{
+              const event = JSON.parse(data);
+              if (event.type === "error") throw new Error(data);
+              if (event.replaces) console.log(event.replaces === answerId ? "replaced" : data);
+              if (event.type === "message_stream_ended") {{ answerId = event.message_id; next.shift()(); }}
+              if (event.type === "pong") {{ console.log("all"); ws.close(); }}
+            }};"#,
         );
         assert_eq!(node(&script, &[("CHAT", &other)]).await.trim_end(), "replaced\nall");
     }

@@ -1,5 +1,4 @@
-//! A tester that nobody here wrote: schemathesis makes up requests from `docs/openapi.json`, good ones and bad ones, and
-//! holds every answer against it.
+//! schemathesis generates valid and invalid requests from `docs/openapi.json` and checks every response against it.
 
 mod black_box {
     use std::{collections::BTreeMap, fs, path::Path, time::Duration};
@@ -10,13 +9,13 @@ mod black_box {
 
     const VERSION: &str = "4.32.5";
 
-    /// Of each operation; about fifteen seconds in all.
+    /// Examples of each operation; about 15 s in total.
     const EXAMPLES: &str = "20";
 
     const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,\
                       response_headers_conformance";
 
-    /// What each operation answers when all is well. Each has to be reached, or little was tested.
+    /// The success of each operation. The test must reach all of them.
     const SUCCESSES: [(&str, &str, u64); 7] = [
         ("POST", "/api/v1/chats/", 201),
         ("GET", "/api/v1/chats/user/{user_id}", 200),
@@ -28,13 +27,13 @@ mod black_box {
     ];
 
     #[tokio::test(flavor = "multi_thread")]
-    #[expect(clippy::print_stdout, reason = "what was tried is worth a look")]
-    async fn finds_nothing_that_is_not_described() {
+    #[expect(clippy::print_stdout, reason = "the counts are printed")]
+    async fn generated_requests_get_described_responses() {
         let api = Api::shared();
         let limits = Limits { rest_per_minute: 1_000_000, tickets_per_minute: 1_000_000, ..Limits::default() };
         let tenant = api.tenant_with("schemathesis", limits).await;
         let folder = Options::binaries().target.join("tests");
-        fs::create_dir_all(&folder).expect("a folder can be made");
+        fs::create_dir_all(&folder).expect("a folder can be created");
         let har = folder.join(format!("schemathesis-{}.har", std::process::id()));
         let openapi = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
 
@@ -53,8 +52,8 @@ mod black_box {
         let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{stdout}{stderr}");
 
-        let seen = answers(&har, api.rest_url());
-        println!("schemathesis saw:");
+        let seen = response_counts(&har, api.rest_url());
+        println!("schemathesis:");
         for ((method, path, status), count) in &seen {
             println!("{count:6} {method} {path} {status}");
         }
@@ -67,22 +66,22 @@ mod black_box {
         fs::remove_file(har).expect("the report can be removed");
     }
 
-    /// How often each operation got each status, by the recorded traffic.
-    fn answers(har: &Path, base: &str) -> BTreeMap<(String, String, u64), u32> {
-        let text = fs::read_to_string(har).expect("there is a report");
-        let recorded: Value = serde_json::from_str(&text).expect("it is JSON");
-        let mut answers = BTreeMap::new();
+    /// The number of responses by operation and status in the recorded traffic.
+    fn response_counts(har: &Path, base: &str) -> BTreeMap<(String, String, u64), u32> {
+        let text = fs::read_to_string(har).expect("a report");
+        let recorded: Value = serde_json::from_str(&text).expect("JSON");
+        let mut counts = BTreeMap::new();
         for entry in recorded["log"]["entries"].as_array().expect("entries") {
             let url = entry["request"]["url"].as_str().expect("an address");
             let path = url.strip_prefix(base).unwrap_or_default().split('?').next().unwrap_or_default();
             let method = entry["request"]["method"].as_str().expect("a method").to_owned();
             let status = entry["response"]["status"].as_u64().expect("a status");
-            *answers.entry((method, template(path), status)).or_default() += 1;
+            *counts.entry((method, template(path), status)).or_default() += 1;
         }
-        answers
+        counts
     }
 
-    /// The path as the document has it.
+    /// The path in the document.
     fn template(path: &str) -> String {
         let segments: Vec<&str> = path.split('/').collect();
         match segments[..] {
@@ -91,7 +90,7 @@ mod black_box {
             ["", "api", "v1", "chats", _] => "/api/v1/chats/{chat_id}",
             ["", "api", "v1", "chats", _, "messages"] => "/api/v1/chats/{chat_id}/messages",
             ["", "api", "v1", "chats", _, "tickets"] => "/api/v1/chats/{chat_id}/tickets",
-            _ => "elsewhere",
+            _ => "other",
         }
         .to_owned()
     }

@@ -1,4 +1,4 @@
-//! A function that panics after it has begun work, for the test of what becomes of that work.
+//! A function that panics after it has spawned work, for a test in resilience/after_response.rs.
 
 use std::{error::Error, time::Duration};
 
@@ -20,7 +20,7 @@ async fn handle(publisher: Publisher, event: SocketEvent) -> Result<(), ApiError
         tokio::time::sleep(Duration::from_millis(300)).await;
         let chat_id = ChatId::generate();
         let pong = Event { body: Body::Pong, chat_id: Some(&chat_id), timestamp: Timestamp::now() };
-        publisher.post(&event.connection_id, &pong).await.expect("the test takes it");
+        publisher.post(&event.connection_id, &pong).await.expect("the test accepts the post");
     });
-    panic!("as it is meant to");
+    panic!("for the test");
 }

@@ -4,7 +4,10 @@
 use std::{
     collections::BTreeSet,
     fmt::{Debug, Display, Formatter},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -26,6 +29,9 @@ const DELAY: Duration = Duration::from_millis(100);
 
 /// How long a stall lasts: less than the SDK's timeout.
 const STALL: Duration = Duration::from_secs(2);
+
+/// The gap between two calls after which [`FaultProxy::wait_until_idle`] expects no more.
+const QUIET: Duration = Duration::from_millis(300);
 
 /// A running proxy. It ends with the runtime that it was started on.
 #[derive(Clone, Debug)]
@@ -79,9 +85,26 @@ struct Upstream {
     delay: Duration,
     /// With a hook calls run one at a time: what the hook does is done before the next call.
     hook: Option<(Hook, tokio::sync::Mutex<()>)>,
+    in_flight: AtomicUsize,
     calls: Mutex<Vec<Call>>,
     injected: Mutex<Vec<(String, Fault)>>,
     profile: Mutex<FaultProfile>,
+}
+
+/// Counts a call, until it ends or its client gives up.
+struct InFlight<'a>(&'a AtomicUsize);
+
+impl<'a> InFlight<'a> {
+    fn start(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// Ends the connection.
@@ -136,6 +159,7 @@ impl FaultProxy {
             http: reqwest::Client::new(),
             delay,
             hook: hook.map(|hook| (hook, tokio::sync::Mutex::default())),
+            in_flight: AtomicUsize::default(),
             calls: Mutex::default(),
             injected: Mutex::default(),
             profile: Mutex::default(),
@@ -185,6 +209,17 @@ impl FaultProxy {
         std::mem::take(&mut *lock(&self.upstream.calls)).into_iter().map(|call| call.operation).collect()
     }
 
+    /// Waits until no call has been in flight for a while.
+    pub async fn wait_until_idle(&self) {
+        let mut quiet_since = Instant::now();
+        while quiet_since.elapsed() < QUIET {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            if self.upstream.in_flight.load(Ordering::SeqCst) > 0 {
+                quiet_since = Instant::now();
+            }
+        }
+    }
+
     /// Takes the recorded calls as sequential round trips, each with the operations that overlapped.
     #[must_use]
     pub fn take_round_trips(&self) -> Vec<BTreeSet<String>> {
@@ -207,6 +242,7 @@ impl FaultProxy {
 impl Upstream {
     async fn handle(&self, request: Request<Incoming>) -> Result<Response<Body>, ConnectionLost> {
         let began = Instant::now();
+        let _in_flight = InFlight::start(&self.in_flight);
         let (parts, body) = request.into_parts();
         let body = to_bytes(Body::new(body), usize::MAX).await.map_err(|_| ConnectionLost)?;
         let operation = self.protocol.operation(&parts);

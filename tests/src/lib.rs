@@ -14,6 +14,7 @@ mod fixtures;
 mod lambda_runtime;
 mod logs;
 mod management_stub;
+mod markdown;
 mod python;
 mod stack;
 
@@ -25,5 +26,6 @@ pub use faulty_stack::FaultyStack;
 pub use fixtures::{TableFixture, TenantFixture};
 pub use lambda_runtime::LambdaRuntime;
 pub use management_stub::{ManagementStub, Post, PostResult, SocketBehavior, management_client};
+pub use markdown::{Document, replace};
 pub use python::{python_from, python_with};
 pub use stack::{Options, Stack};
