@@ -24,8 +24,10 @@ mod docs {
     mod quick_start;
 }
 
+mod error_snapshots;
+
 mod generation {
-    mod engine;
+    pub(crate) mod engine;
 }
 
 mod observability {
@@ -50,6 +52,7 @@ mod routes {
     mod create_chat;
     mod create_ticket;
     mod delete_chat;
+    mod errors;
     mod fallback;
     mod get_chat;
     mod list_messages;
@@ -77,6 +80,7 @@ mod websocket {
     mod cancel;
     mod connect;
     mod disconnect;
+    mod errors;
     mod ping;
     mod regenerate;
     mod resume;

@@ -49,8 +49,8 @@ impl Emulator {
         let endpoint = format!("http://127.0.0.1:{}", free_port());
         let port = endpoint.rsplit(':').next().expect("a port");
         let scratch = Options::binaries().target.join("tests").join(format!("ministack-{port}"));
-        std::fs::create_dir_all(&scratch).expect("a folder can be made");
-        let log = File::create(scratch.with_extension("log")).expect("a file can be made");
+        std::fs::create_dir_all(&scratch).expect("a folder can be created");
+        let log = File::create(scratch.with_extension("log")).expect("a file can be created");
         let process = Command::new(programs.join("python"))
             .arg(scripts().join("serve.py"))
             .env_clear()

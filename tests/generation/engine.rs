@@ -23,7 +23,7 @@ use shared::{
 use tests::{ManagementStub, Post, PostResult, SocketBehavior, Stack, Tenant};
 
 /// A chat with stub sockets.
-struct ChatFixture {
+pub(crate) struct ChatFixture {
     tenant: Tenant,
     chat: ChatId,
     management: ManagementStub,
@@ -31,7 +31,7 @@ struct ChatFixture {
 }
 
 impl ChatFixture {
-    async fn with(name: &str, behaviors: &[SocketBehavior]) -> Self {
+    pub(crate) async fn with(name: &str, behaviors: &[SocketBehavior]) -> Self {
         let stack = Stack::shared();
         let tenant = stack.tenant(name).await;
         let chat = ChatId::parse(&tenant.chat("u").await).expect("an id");
@@ -57,7 +57,7 @@ impl ChatFixture {
     }
 
     /// Generates an answer to a message of the first socket, to its end.
-    async fn generate(&self, deltas: Deltas) {
+    pub(crate) async fn generate(&self, deltas: Deltas) {
         let stack = Stack::shared();
         let now = Timestamp::now();
         let new = NewMessage { content: "Hello", client_id: None, model: "test" };
@@ -78,7 +78,7 @@ impl ChatFixture {
         Box::pin(generate(context, deltas)).await;
     }
 
-    fn posts(&self, socket: usize) -> Vec<Post> {
+    pub(crate) fn posts(&self, socket: usize) -> Vec<Post> {
         self.management.posts(self.connections[socket].connection_id.as_str())
     }
 

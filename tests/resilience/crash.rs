@@ -14,11 +14,11 @@ const CHATS: usize = 3;
 const CONTENT: &str = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen";
 
 /// Sends a message until it is acknowledged. Returns its id and how often it was sent.
-async fn send_until_acknowledged(socket: &mut Socket, client_id: &str) -> (Value, u32) {
+async fn send_until_acknowledged(socket: &mut Socket, client_id: &str, wait: Duration) -> (Value, u32) {
     let frame = json!({ "content": CONTENT, "client_message_id": client_id });
     for sent in 1.. {
         socket.send(&frame).await;
-        let received = timeout(Duration::from_secs(2), socket.next_of("message_received")).await;
+        let received = timeout(wait, socket.next_of("message_received")).await;
         if let Ok(received) = received {
             assert_eq!(received["client_message_id"], client_id);
             return (received["message_id"].clone(), sent);
@@ -57,7 +57,7 @@ async fn kill(rounds: usize) {
             spawn_blocking(move || stack.wait_for_restart("ws-message")).await.expect("the function restarts")
         };
         let sending = join_all(chats.into_iter().map(|(chat, mut socket)| async move {
-            let (id, sent) = send_until_acknowledged(&mut socket, "c1").await;
+            let (id, sent) = send_until_acknowledged(&mut socket, "c1", Duration::from_millis(800)).await;
             (chat, id, sent)
         }));
         let (restarted, acks) = tokio::join!(killing, sending);
@@ -91,7 +91,7 @@ async fn kill(rounds: usize) {
     for chats in acknowledged.keys().collect::<Vec<_>>().chunks(10) {
         join_all(chats.iter().map(async |chat| {
             let mut socket = tenant.connect(chat, "u").await;
-            let (_, times) = send_until_acknowledged(&mut socket, "c2").await;
+            let (_, times) = send_until_acknowledged(&mut socket, "c2", Duration::from_secs(10)).await;
             assert_eq!(times, 1);
             socket.next_of("message_stream_started").await;
             eventually("the next answer is complete", async || {

@@ -84,8 +84,8 @@ async fn transaction_with_a_lost_response_is_executed_once() {
     let CreateResult::Created(chat) = created else { panic!("not created: {created:?}") };
     let idempotency = IdempotencyRequest::new(IdempotencyKey::parse("k").expect("a key"), b"body");
     proxy.inject("TransactWriteItems", 1, Fault::LostResponse);
-    let made = chats.create(&tenant.id, new_chat(), Some(&idempotency), now).await;
-    assert!(matches!(made, Ok(CreateResult::Created(_))), "{made:?}");
+    let idempotent = chats.create(&tenant.id, new_chat(), Some(&idempotency), now).await;
+    assert!(matches!(idempotent, Ok(CreateResult::Created(_))), "{idempotent:?}");
     assert_eq!((proxy.faults_left(), chats_of(&tenant).await), (0, (2, 2)));
 
     proxy.inject("TransactWriteItems", 1, Fault::LostResponse);
@@ -100,10 +100,10 @@ async fn transaction_with_a_lost_response_is_executed_once() {
     assert_eq!((proxy.faults_left(), chats_of(&tenant).await), (0, (1, 1)));
 }
 
-/// The first attempt wrote, its response is lost, and the SDK's retry conflicts: the third attempt must recognise the
+/// The first attempt wrote, its response is lost, and the SDK's retry conflicts: the third attempt must recognize the
 /// first one's items.
 #[tokio::test]
-async fn retry_after_a_lost_response_and_a_conflict_recognises_its_own_write() {
+async fn retry_after_a_lost_response_and_a_conflict_recognizes_its_own_write() {
     let tenant = Stack::shared().tenant("lost, then a conflict").await;
     let (proxy, chats) = behind_a_proxy().await;
     let now = Timestamp::now();
@@ -189,7 +189,7 @@ async fn user_is_created_once_if_the_response_is_lost() {
     let [first, second] = ["one=", "two="].map(ConnectionId::from_gateway);
     proxy.inject("UpdateItem", 1, Fault::LostResponse);
     let is_created = async |socket| chats.greet(&tenant.id, &user, socket, Timestamp::now()).await.expect("it answers");
-    assert!(is_created(&first).await, "it recognises the write of its first attempt");
+    assert!(is_created(&first).await, "it recognizes the write of its first attempt");
     assert!(!is_created(&second).await);
     assert_eq!(proxy.faults_left(), 0);
 }

@@ -8,10 +8,10 @@ mod black_box {
     #[tokio::test]
     async fn response_equals_that_of_create() {
         let tenant = Api::shared().tenant("get").await;
-        let made = tenant.post("/api/v1/chats/", &json!({ "user_id": "u", "title": "T" })).await;
-        let chat = made.body["chat_id"].as_str().expect("an id");
+        let created = tenant.post("/api/v1/chats/", &json!({ "user_id": "u", "title": "T" })).await;
+        let chat = created.body["chat_id"].as_str().expect("an id");
         let read = tenant.get(&format!("/api/v1/chats/{chat}")).await;
-        assert_eq!((read.status, &read.body), (StatusCode::OK, &made.body));
+        assert_eq!((read.status, &read.body), (StatusCode::OK, &created.body));
         assert!(read.headers.contains_key("x-request-id"));
     }
 
