@@ -1,9 +1,9 @@
-//! What a thousand conversations cost on AWS, from what one is counted to use on the local stack: a chat is made, a
-//! socket opened, five questions are answered with 500 tokens each, the messages are listed. Prints the table that
-//! docs/OPERATIONS.md quotes. Tokens a second of the model may be given: `cargo run --example cost -- 100`.
+//! The cost of a thousand conversations on AWS, from the usage of one on the local stack: create a chat, open a socket, get five
+//! answers of 500 tokens, list the messages. Prints the table that docs/OPERATIONS.md quotes. The argument is the model's
+//! tokens a second: `cargo run --example cost -- 100`.
 //!
-//! Everything is counted from the lines that the functions log. Only the time of requests is not: those of a laptop say
-//! little of Lambda, so each is taken for [`REQUEST_SECONDS`]. Streams take the time that their model takes.
+//! Usage comes from the functions' log lines, except the duration of requests: a laptop's says little about Lambda, so each
+//! counts [`REQUEST_SECONDS`]. Generations take as long as their model.
 #![expect(clippy::print_stdout, reason = "a table is printed")]
 
 use std::{convert::Infallible, time::Duration};
@@ -13,17 +13,17 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tests::{Options, Stack, Tenant, eventually};
 
-/// Questions of a conversation.
+/// Messages of a conversation.
 const EXCHANGES: usize = 5;
 /// Tokens of an answer, of four letters and a space each.
 const TOKENS: usize = 500;
-/// How long a socket stays open beside the time that answers take.
+/// How long a socket stays open beside the generations.
 const READING_MINUTES: f64 = 5.0;
-/// What a request takes on Lambda until its answer: a few round trips to DynamoDB, and generously rounded.
+/// The duration of a request on Lambda: a few round trips to DynamoDB, rounded up generously.
 const REQUEST_SECONDS: f64 = 0.05;
-/// The memory of the functions by template.yaml.
+/// The memory of the functions in template.yaml.
 const MEMORY_GB: f64 = 0.25;
-/// What Lambda itself logs of an invocation: START, END, REPORT.
+/// The bytes that Lambda logs for an invocation: START, END, REPORT.
 const REPORT_BYTES: usize = 350;
 
 /// US dollars, us-east-1, 2026: <https://aws.amazon.com/lambda/pricing/> (arm64),
@@ -42,27 +42,28 @@ mod price {
 
 #[tokio::main]
 async fn main() {
-    let pace = std::env::args().nth(1).map_or(50, |pace| pace.parse().expect("tokens a second, such as 50"));
+    let pace =
+        std::env::args().nth(1).map_or(50, |pace| pace.parse().expect("the argument is tokens a second, such as 50"));
     let base_url = format!("OpenAiBaseUrl={}", model(pace).await);
     let mut options = Options::binaries();
     options.arguments.extend(["--parameter".to_owned(), base_url]);
     let stack = tokio::task::spawn_blocking(move || Stack::start(&options)).await.expect("the stack starts");
     let tenant = stack.tenant("cost").await;
-    // Whose key this is, is known from then on, as it is to most environments of Lambda.
-    converse(&tenant).await;
+    // Warm up: most Lambda environments know the tenant of the key.
+    run_conversation(&tenant).await;
     let before = lines_of(&stack, &tenant, 1).await.len();
-    converse(&tenant).await;
+    run_conversation(&tenant).await;
     let lines = lines_of(&stack, &tenant, 2).await;
     print(pace, &lines[before..]);
 }
 
-/// A model behind the Chat Completions API that says four letters at a time.
+/// A model behind the Chat Completions API with tokens of four letters and a space.
 async fn model(pace: u32) -> String {
     let complete = async move || {
         let tokens = stream::iter(0..TOKENS).then(move |_| async move {
             tokio::time::sleep(Duration::from_secs(1) / pace.max(1)).await;
-            let says = json!({ "choices": [{ "delta": { "content": "word " }, "finish_reason": null }] });
-            Ok::<_, Infallible>(format!("data: {says}\n\n"))
+            let delta = json!({ "choices": [{ "delta": { "content": "word " }, "finish_reason": null }] });
+            Ok::<_, Infallible>(format!("data: {delta}\n\n"))
         });
         let stop = json!({ "choices": [{ "delta": {}, "finish_reason": "stop" }] });
         let usage = json!({ "choices": [], "usage": { "prompt_tokens": 50, "completion_tokens": TOKENS } });
@@ -77,7 +78,7 @@ async fn model(pace: u32) -> String {
     url
 }
 
-async fn converse(tenant: &Tenant) {
+async fn run_conversation(tenant: &Tenant) {
     let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "agent": "openai", "model": "m" } })).await;
     let mut socket = tenant.connect(&chat, "u").await;
     for _ in 0..EXCHANGES {
@@ -88,12 +89,12 @@ async fn converse(tenant: &Tenant) {
     socket.close().await;
 }
 
-/// What so many conversations of the tenant have left in the log, in order of time, once all of it is there.
+/// Waits for the log lines of this many conversations; returns them in order of time.
 async fn lines_of(stack: &Stack, tenant: &Tenant, conversations: usize) -> Vec<Value> {
-    // Create, connect, greeting, exchanges with their streams, list, disconnect.
+    // Create, connect, first events, exchanges with their generations, list, disconnect.
     let expected = (5 + 2 * EXCHANGES) * conversations;
     let mut lines = Vec::new();
-    eventually("all lines", async || {
+    eventually("all lines are logged", async || {
         lines = stack.logged();
         lines.retain(|line| line["tenant_id"] == tenant.id.as_str());
         lines.len() >= expected
@@ -105,20 +106,23 @@ async fn lines_of(stack: &Stack, tenant: &Tenant, conversations: usize) -> Vec<V
 
 fn print(pace: u32, lines: &[Value]) {
     let sum = |name: &str| lines.iter().filter_map(|line| line[name].as_f64()).sum::<f64>();
-    let count = |is_it: &dyn Fn(&Value) -> bool| lines.iter().filter(|line| is_it(line)).count() as f64;
+    let count = |matches: &dyn Fn(&Value) -> bool| lines.iter().filter(|line| matches(line)).count() as f64;
     let route = |line: &Value| line["route"].as_str().unwrap_or_default().to_owned();
-    let invocations = count(&|line| line["message"] == "answered");
+    let invocations = count(&|line| line["message"] == "request completed");
     let rest = count(&|line| route(line).contains(' '));
-    let said = count(&|line| route(line) == "$default");
-    let later: f64 =
-        lines.iter().filter(|line| line["message"] != "answered").filter_map(|line| line["duration_ms"].as_f64()).sum();
+    let frames = count(&|line| route(line) == "$default");
+    let later: f64 = lines
+        .iter()
+        .filter(|line| line["message"] != "request completed")
+        .filter_map(|line| line["duration_ms"].as_f64())
+        .sum();
     let streaming = later / 1e3;
     let seconds = invocations * REQUEST_SECONDS + streaming;
     let bytes =
         lines.iter().map(|line| line.to_string().len()).sum::<usize>() as f64 + invocations * REPORT_BYTES as f64;
     let rows = [
         ("HTTP API: requests", rest, price::HTTP_REQUEST),
-        ("WebSocket: messages in", said, price::SOCKET_MESSAGE),
+        ("WebSocket: messages in", frames, price::SOCKET_MESSAGE),
         ("WebSocket: messages out", sum("frames"), price::SOCKET_MESSAGE),
         ("WebSocket: minutes open", READING_MINUTES + streaming / 60.0, price::SOCKET_MINUTE),
         ("Lambda: invocations", invocations, price::LAMBDA_REQUEST),
@@ -136,5 +140,5 @@ fn print(pace: u32, lines: &[Value]) {
         println!("| {what} | {used:.1} | {dollars:.4} |");
     }
     println!("| together | | {total:.4} |");
-    println!("\nDynamoDB was called {} times; {} bytes were posted.", sum("dynamodb.calls"), sum("posted_bytes"));
+    println!("\n{} calls of DynamoDB; {} bytes posted.", sum("dynamodb.calls"), sum("posted_bytes"));
 }

@@ -1,6 +1,5 @@
-//! How long it takes from the send of a message to its first token at the client: on the whole stack, with the echo
-//! agent at full speed, one message at a time. Prints figures and asserts nothing. The stack under it is what counts, so
-//! this is no `cargo bench`, which would compile everything a second time.
+//! The time from sending a message to its first token at the client, on the whole stack with the echo agent at full speed, one
+//! message at a time. Prints figures and asserts nothing. Not a `cargo bench`, which would compile everything again.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::time::{Duration, Instant};
@@ -25,7 +24,7 @@ async fn main() {
             times.push(sent.elapsed());
         }
         socket.next_of("message_stream_ended").await;
-        // A connection may say ten things a second.
+        // The limit is 10 frames a second.
         tokio::time::sleep(Duration::from_millis(110)).await;
     }
     times.sort_unstable();

@@ -38,7 +38,7 @@ async fn handle(publisher: Publisher, event: SocketEvent) -> Result<(), ApiError
         tokio::time::sleep(Duration::from_millis(300)).await;
         let chat_id = ChatId::generate();
         let pong = Event { body: Body::Pong, chat_id: Some(&chat_id), timestamp: Timestamp::now() };
-        publisher.post(&event.connection_id, &pong).await.expect("the test takes it");
+        publisher.post(&event.connection_id, &pong).await.expect("the test accepts the post");
     });
     panic!("as the test expects");
 }

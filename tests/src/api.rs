@@ -1,4 +1,4 @@
-//! The API as strangers and operators meet it: two addresses and the command line, wherever the stack is.
+//! A stack as clients and operators see it, local or deployed: two addresses and the command line.
 
 use std::{env, process::Command, sync::OnceLock};
 
@@ -8,24 +8,24 @@ use shared::domain::limits::Limits;
 
 use crate::{Options, Stack, Tenant};
 
-/// A tenant of which no more is known than an operator is told.
+/// A tenant as an operator sees it: its id is text.
 pub type Customer = Tenant<String>;
 
-/// A stack of which nothing is known but where it is.
+/// A stack, known by its addresses.
 #[derive(Debug)]
 pub struct Api {
     rest_url: String,
     websocket_url: String,
-    /// The arguments by which `chat` finds the stack.
-    place: Vec<String>,
-    /// What `chat` finds in its environment beside what is in that of the tests.
+    /// The arguments with which `chat` finds the stack.
+    location: Vec<String>,
+    /// Further environment variables of `chat`.
     variables: Vec<(String, String)>,
-    /// The status of each refused handshake, where it is always the same.
+    /// The status of every refused handshake, where the gateway knows only one.
     refusal: Option<StatusCode>,
 }
 
 impl Api {
-    /// The deployed stack that the environment names, or else the stack that all tests of this process share.
+    /// The deployed stack that the environment names, or else the shared stack of this process.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Api> = OnceLock::new();
         SHARED.get_or_init(|| if env::var_os("API_URL").is_some() { Self::deployed() } else { Self::local() })
@@ -33,40 +33,40 @@ impl Api {
 
     fn local() -> Self {
         let stack = Stack::shared();
-        let place = ["--dynamodb-endpoint", stack.dynamodb_endpoint(), "--management-endpoint", stack.rest_url()];
+        let location = ["--dynamodb-endpoint", stack.dynamodb_endpoint(), "--management-endpoint", stack.rest_url()];
         Self {
             rest_url: stack.rest_url().to_owned(),
             websocket_url: stack.websocket_url().to_owned(),
-            place: place.map(str::to_owned).to_vec(),
+            location: location.map(str::to_owned).to_vec(),
             variables: Vec::new(),
             refusal: None,
         }
     }
 
-    /// A stack on AWS, or on what calls itself so: credentials, region and endpoint are the SDK's to find.
+    /// A stack on AWS or an emulator; the SDK finds credentials, region and endpoint.
     fn deployed() -> Self {
-        let variable = |name| env::var(name).unwrap_or_else(|_| panic!("API_URL is set, so {name} has to be"));
+        let variable = |name| env::var(name).unwrap_or_else(|_| panic!("API_URL requires {name}"));
         let mut api = Self::of_stack(&variable("STACK"), &variable("API_URL"), &variable("WS_URL"), &[]);
-        api.refusal = env::var("REFUSAL").ok().map(|status| status.parse().expect("REFUSAL is a status"));
+        api.refusal = env::var("REFUSAL").ok().map(|status| status.parse().expect("REFUSAL must be a status"));
         api
     }
 
-    /// The stack of CloudFormation that has this name and these addresses. `variables` tell the SDK where to find it.
+    /// The CloudFormation stack with this name and these addresses. `variables` tell the SDK where it is.
     #[must_use]
     pub fn of_stack(name: &str, rest_url: &str, websocket_url: &str, variables: &[(&str, &str)]) -> Self {
         let Options { workspace, target, .. } = Options::binaries();
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--quiet", "--bin", "chat"]).current_dir(workspace).env("CARGO_TARGET_DIR", target);
         assert!(build.status().is_ok_and(|status| status.success()), "the command line builds");
-        let mut place = vec!["--stack".to_owned(), name.to_owned()];
-        // On AWS the command line knows by itself.
+        let mut location = vec!["--stack".to_owned(), name.to_owned()];
+        // On AWS the command line finds it by itself.
         if let Some(address) = websocket_url.strip_prefix("ws://") {
-            place.extend(["--management-endpoint".to_owned(), format!("http://{address}")]);
+            location.extend(["--management-endpoint".to_owned(), format!("http://{address}")]);
         }
         Self {
             rest_url: rest_url.to_owned(),
             websocket_url: websocket_url.to_owned(),
-            place,
+            location,
             variables: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             refusal: None,
         }
@@ -84,32 +84,32 @@ impl Api {
         &self.websocket_url
     }
 
-    /// The status with which a handshake is refused that deserves this one. Emulators may know one status for all.
+    /// The status of a refused handshake instead of `expected`: an emulator may know only one.
     #[must_use]
-    pub fn refusal(&self, deserved: StatusCode) -> StatusCode {
-        self.refusal.unwrap_or(deserved)
+    pub fn refusal(&self, expected: StatusCode) -> StatusCode {
+        self.refusal.unwrap_or(expected)
     }
 
-    /// Makes a tenant with a key of its own, and limits that no test of something else reaches.
+    /// Creates a tenant with its own key and limits that no unrelated test reaches.
     pub async fn tenant(&self, name: &str) -> Customer {
         self.tenant_with(name, Limits { rest_per_minute: 100_000, ..Limits::default() }).await
     }
 
-    /// Makes a tenant with a key of its own.
+    /// Creates a tenant with its own key.
     pub async fn tenant_with(&self, name: &str, limits: Limits) -> Customer {
         let Limits { rest_per_minute, tickets_per_minute, connections } = limits;
         let [rest, tickets, connections] = [rest_per_minute, tickets_per_minute, connections].map(|n| n.to_string());
         let limits = ["--rest-per-minute", &rest, "--tickets-per-minute", &tickets, "--connections", &connections];
-        let made = self.chat(&[&["tenant", "create", name], &limits[..]].concat()).await;
-        let text = |name: &str| made[name].as_str().expect("it is printed").to_owned();
+        let created = self.chat(&[&["tenant", "create", name], &limits[..]].concat()).await;
+        let text = |name: &str| created[name].as_str().expect("the output has it").to_owned();
         Tenant::new(&self.rest_url, &self.websocket_url, text("tenant_id"), text("api_key"))
     }
 
-    /// Runs `chat` with these arguments on the stack; what it printed.
+    /// Runs `chat` on the stack; returns its JSON output.
     pub async fn chat(&self, arguments: &[&str]) -> Value {
         let output = tokio::process::Command::new(Options::binaries().target.join("debug/chat"))
             .args(arguments)
-            .args(&self.place)
+            .args(&self.location)
             .arg("--json")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .output()

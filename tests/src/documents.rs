@@ -1,5 +1,4 @@
-//! Holds what the stack says against the documents below `docs/`: an answer, event or refusal that they do not describe
-//! fails the test that saw it.
+//! Checks every response, event and refused handshake against `docs/openapi.json` and `docs/asyncapi.json`.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -7,55 +6,54 @@ use jsonschema::Validator;
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Map, Value, json};
 
-use crate::Answer;
+use crate::Response as HttpResponse;
 
 static REST: LazyLock<Rest> = LazyLock::new(|| Rest::read(include_str!("../../docs/openapi.json")));
 static WEBSOCKET: LazyLock<WebSocket> = LazyLock::new(|| WebSocket::read(include_str!("../../docs/asyncapi.json")));
 
-/// Panics when no answer like this is described for the request.
-pub(crate) fn check_answer(method: &Method, path: &str, answer: &Answer) {
-    if is_the_gateways_own(answer) {
+/// Panics if the document does not describe this response to the request.
+pub(crate) fn check_response(method: &Method, path: &str, response: &HttpResponse) {
+    if is_from_the_gateway(response) {
         return;
     }
-    let described = REST.find(method, path, answer.status);
-    let Some(described) = described else {
-        panic!("{method} {path}: {} is not described: {}", answer.status, answer.body);
+    let Some(described) = REST.find(method, path, response.status) else {
+        panic!("{method} {path}: {} is not described: {}", response.status, response.body);
     };
-    if let Err(why) = described.check(answer) {
-        panic!("{method} {path}: this {} is not as described: {why}: {}", answer.status, answer.body);
+    if let Err(why) = described.check(response) {
+        panic!("{method} {path}: this {} differs from its description: {why}: {}", response.status, response.body);
     }
-    for (name, value) in GUARDS {
-        let sent = answer.headers.get(name).and_then(|value| value.to_str().ok());
-        assert_eq!(sent, Some(value), "{method} {path}: {name} of this {}", answer.status);
+    for (name, value) in SECURITY_HEADERS {
+        let sent = response.headers.get(name).and_then(|value| value.to_str().ok());
+        assert_eq!(sent, Some(value), "{method} {path}: {name} of this {}", response.status);
     }
 }
 
-/// What every answer of ours says to browsers (docs/SECURITY.md).
-const GUARDS: [(&str, &str); 3] = [
+/// The security headers of every response of a function (docs/SECURITY.md).
+const SECURITY_HEADERS: [(&str, &str); 3] = [
     ("cache-control", "no-store"),
     ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
     ("x-content-type-options", "nosniff"),
 ];
 
-/// Panics when no event like this is described.
+/// Panics if the document does not describe this event.
 pub(crate) fn check_event(event: &Value) {
     let kind = event["type"].as_str().unwrap_or_default();
     let Some(schema) = WEBSOCKET.events.get(kind) else { panic!("this event is not described: {event}") };
     if let Err(why) = holds(schema, event) {
-        panic!("this event is not as described: {why}: {event}");
+        panic!("this event differs from its description: {why}: {event}");
     }
 }
 
-/// Panics when no refusal of a handshake with this status is described.
+/// Panics if the document describes no refused handshake with this status.
 pub(crate) fn check_refusal(status: StatusCode) {
     assert!(WEBSOCKET.refusals.contains(&status.as_u16()), "a handshake refused with {status} is not described");
 }
 
-/// API Gateway answers in words of its own when it cannot reach a function, and knows no request id of ours.
-fn is_the_gateways_own(answer: &Answer) -> bool {
-    matches!(answer.status.as_u16(), 502..=504)
-        && !answer.headers.contains_key("x-request-id")
-        && answer.body.as_object().is_some_and(|body| body.len() == 1 && body.contains_key("message"))
+/// API Gateway responds itself if it cannot reach a function, without a request id of ours.
+fn is_from_the_gateway(response: &HttpResponse) -> bool {
+    matches!(response.status.as_u16(), 502..=504)
+        && !response.headers.contains_key("x-request-id")
+        && response.body.as_object().is_some_and(|body| body.len() == 1 && body.contains_key("message"))
 }
 
 struct Rest {
@@ -71,9 +69,9 @@ struct Operation {
 
 struct Response {
     body: Option<Validator>,
-    /// The headers that may be there, and whether they must.
+    /// The allowed headers, and whether each is required.
     headers: BTreeMap<String, (bool, Validator)>,
-    /// Those that are described for other answers.
+    /// Headers described for other responses only.
     foreign: Vec<String>,
 }
 
@@ -94,7 +92,7 @@ impl Rest {
                 });
             }
         }
-        // As routes are chosen: literal segments win.
+        // Literal segments win, as in API Gateway's routing.
         operations.sort_by_key(|operation| operation.template.split('/').map(is_variable).collect::<Vec<_>>());
         let unrouted = [(404, "ROUTE_NOT_FOUND"), (405, "METHOD_NOT_ALLOWED")];
         let unrouted = unrouted
@@ -112,7 +110,7 @@ impl Rest {
             .find(|operation| operation.method == method.as_str() && matches(&operation.template, path));
         match found {
             Some(operation) => operation.responses.get(&status),
-            // What is posted below the collection passes the authenticator before it turns out to be nothing.
+            // `POST …/{proxy+}` reaches create-chat, which authenticates before it finds no route.
             None if *method == Method::POST && path.starts_with("/api/v1/chats/") => {
                 let create = self.operations.iter().find(|operation| operation.template == "/api/v1/chats");
                 self.unrouted.get(&status).or_else(|| create?.responses.get(&status))
@@ -138,25 +136,25 @@ impl Response {
         Self { body, headers, foreign }
     }
 
-    fn check(&self, answer: &Answer) -> Result<(), String> {
+    fn check(&self, response: &HttpResponse) -> Result<(), String> {
         match &self.body {
-            None if answer.body.is_null() => {}
+            None if response.body.is_null() => {}
             None => return Err("it has a body".to_owned()),
             Some(body) => {
-                if answer.headers.get("content-type").is_none_or(|kind| kind != "application/json") {
+                if response.headers.get("content-type").is_none_or(|kind| kind != "application/json") {
                     return Err("it is not JSON".to_owned());
                 }
-                holds(body, &answer.body)?;
+                holds(body, &response.body)?;
             }
         }
         for (name, (required, schema)) in &self.headers {
-            match header(&answer.headers, name) {
+            match header(&response.headers, name) {
                 Some(value) => holds(schema, &value).map_err(|why| format!("the header {name}: {why}"))?,
                 None if *required => return Err(format!("the header {name} is missing")),
                 None => {}
             }
         }
-        match self.foreign.iter().find(|name| answer.headers.contains_key(*name)) {
+        match self.foreign.iter().find(|name| response.headers.contains_key(*name)) {
             Some(name) => Err(format!("it has the header {name}")),
             None => Ok(()),
         }
@@ -198,7 +196,7 @@ fn holds(schema: &Validator, value: &Value) -> Result<(), String> {
     if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) }
 }
 
-/// A header as JSON: a number where it is one.
+/// A header as JSON: a number if it parses as one.
 fn header(headers: &HeaderMap, name: &str) -> Option<Value> {
     let text = headers.get(name)?.to_str().ok()?;
     Some(text.parse::<u64>().map_or_else(|_| text.into(), Value::from))

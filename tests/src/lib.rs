@@ -1,30 +1,31 @@
-//! What the suites and benches have in common: a running stack, tenants of one's own, and clients as strangers would
-//! write them.
+//! The harness of the end-to-end tests and benches: a running stack, tenants, clients, and faults.
 //!
 //! The stack is the real one: `chat dev` with the function binaries behind cargo-lambda's Lambda APIs, DynamoDB Local
-//! in memory, free ports. It is started once a process and stops when the process ends, however that happens.
+//! in memory, free ports. Each test process starts one and stops it when the process ends, however it ends.
 
 mod api;
 mod clients;
 mod documents;
-mod exposed;
-mod household;
-mod lambda;
+mod fault_profile;
+mod fault_proxy;
+mod fault_response;
+mod faulty_stack;
+mod fixtures;
+mod lambda_runtime;
 mod logs;
-mod management;
-mod proxy;
+mod management_stub;
+mod markdown;
 mod python;
-mod refusal;
 mod stack;
-mod storm;
 
 pub use api::{Api, Customer};
-pub use clients::{Answer, Heard, Socket, Tenant, eventually};
-pub use exposed::Exposed;
-pub use household::{Household, Resident};
-pub use lambda::Lambda;
-pub use management::{Answer as PostAnswer, ManagementApi, Manner, Post, management_client};
-pub use proxy::{Fault, Proxy, Weather, pass_on};
+pub use clients::{Received, Response, Socket, Tenant, eventually};
+pub use fault_profile::{FaultProfile, Random, RandomFaults, seeds};
+pub use fault_proxy::{Fault, FaultProxy};
+pub use faulty_stack::FaultyStack;
+pub use fixtures::{TableFixture, TenantFixture};
+pub use lambda_runtime::LambdaRuntime;
+pub use management_stub::{ManagementStub, Post, PostResult, SocketBehavior, management_client};
+pub use markdown::{Document, replace};
 pub use python::{python_from, python_with};
 pub use stack::{Options, Stack};
-pub use storm::{Luck, Storm, seeds};

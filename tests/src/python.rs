@@ -1,4 +1,4 @@
-//! Clients and tools in Python, from PyPI.
+//! Python clients and tools from PyPI.
 
 use std::{
     fs,
@@ -8,14 +8,14 @@ use std::{
 
 use crate::Options;
 
-/// The programs of a virtual environment below `target/tools` that has one package of one version.
+/// The programs of a virtual environment below `target/tools` with one package in one version.
 #[must_use]
 pub fn python_with(package: &str, version: &str) -> PathBuf {
     let wanted = format!("{package}=={version}");
     environment(&format!("{package}-{version}"), &wanted, |pip| pip.arg(&wanted))
 }
 
-/// The programs of a virtual environment below `target/tools` that has the packages of a file, known by their hashes.
+/// The programs of a virtual environment below `target/tools` with the packages of a file, verified by hash.
 #[must_use]
 pub fn python_from(name: &str, requirements: &Path) -> PathBuf {
     let wanted = fs::read_to_string(requirements).expect("the requirements are readable");
@@ -24,22 +24,22 @@ pub fn python_from(name: &str, requirements: &Path) -> PathBuf {
 
 fn environment(name: &str, wanted: &str, packages: impl FnOnce(&mut Command) -> &mut Command) -> PathBuf {
     let environment = Options::binaries().target.join("tools").join(format!("python-{name}"));
-    let (programs, whole) = (environment.join("bin"), environment.join("whole"));
-    // The mark comes last, so an installation that was cut off is not taken for whole.
-    if fs::read_to_string(&whole).ok().as_deref() != Some(wanted) {
+    let (programs, complete) = (environment.join("bin"), environment.join("complete"));
+    // Written last, so that an interrupted installation is repeated.
+    if fs::read_to_string(&complete).ok().as_deref() != Some(wanted) {
         if environment.exists() {
-            fs::remove_dir_all(&environment).expect("half an installation can be removed");
+            fs::remove_dir_all(&environment).expect("an incomplete installation can be removed");
         }
         run(Command::new("python3").args(["-m", "venv"]).arg(&environment));
         let mut pip = Command::new(programs.join("python"));
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
         run(packages(&mut pip));
-        fs::write(whole, wanted).expect("a mark can be made");
+        fs::write(complete, wanted).expect("a file can be written");
     }
     programs
 }
 
 fn run(command: &mut Command) {
     let status = command.status();
-    assert!(status.is_ok_and(|status| status.success()), "this does not work, which a test needs: {command:?}");
+    assert!(status.is_ok_and(|status| status.success()), "failed to run {command:?}");
 }

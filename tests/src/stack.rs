@@ -34,12 +34,12 @@ use shared::{
 
 use crate::Tenant;
 
-/// Enough for a cold fetch of the tools and a build of the functions.
+/// Enough to download the tools and build the functions.
 const START_TIMEOUT: Duration = Duration::from_secs(15 * 60);
-/// Enough for a function to be started again.
+/// Enough to restart a function.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// `chat dev`, running. Stops with this process, or when it is dropped.
+/// A running `chat dev`. It stops with this process, or when it is dropped.
 #[derive(Debug)]
 pub struct Stack {
     child: Mutex<Child>,
@@ -50,7 +50,7 @@ pub struct Stack {
 /// How to start a stack.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The workspace to run.
+    /// The workspace.
     pub workspace: PathBuf,
     /// Where cargo builds.
     pub target: PathBuf,
@@ -66,16 +66,16 @@ struct Ready {
     invoke_endpoint: String,
     logs: PathBuf,
     pid: u32,
-    /// Known only where the stack itself runs the binaries.
+    /// Known only if the stack runs the binaries itself.
     functions: Option<BTreeMap<String, u32>>,
 }
 
 impl Options {
-    /// This workspace, with the function binaries behind cargo-lambda's Lambda APIs.
+    /// This workspace, running the function binaries behind cargo-lambda's Lambda APIs.
     #[must_use]
     pub fn binaries() -> Self {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in a workspace");
-        let test = std::env::current_exe().expect("a test knows where it is");
+        let test = std::env::current_exe().expect("a test has a path");
         let target = test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
         Self {
             workspace: workspace.to_owned(),
@@ -86,22 +86,29 @@ impl Options {
 }
 
 impl Stack {
-    /// The stack that all tests of this process share. The first one starts it; each has tenants of its own in it.
+    /// Starts a stack without reload and with these arguments; without `--in-memory`.
+    pub async fn start_with(arguments: &[&str]) -> Self {
+        let arguments = [&["--no-reload"], arguments].concat().into_iter().map(str::to_owned).collect();
+        let options = Options { arguments, ..Options::binaries() };
+        tokio::task::spawn_blocking(move || Self::start(&options)).await.expect("the stack starts")
+    }
+
+    /// The stack that all tests of this process share. The first test starts it; each test creates its own tenants.
     pub fn shared() -> &'static Self {
-        // One failure is enough: it is the same for all tests.
+        // If it fails to start, all tests fail at once.
         static SHARED: OnceLock<Option<Stack>> = OnceLock::new();
         let shared = SHARED.get_or_init(|| std::panic::catch_unwind(|| Self::start(&Options::binaries())).ok());
-        shared.as_ref().expect("the stack did not start; the first test that failed says why")
+        shared.as_ref().expect("the stack did not start; the first failed test says why")
     }
 
     /// Starts a stack and waits until it is ready.
     #[must_use]
     pub fn start(options: &Options) -> Self {
-        // What people would read goes into a file, to be read when something fails.
+        // The output for people goes to a file, to read when something fails.
         let logs = Options::binaries().target.join("tests");
-        std::fs::create_dir_all(&logs).expect("a folder can be made");
+        std::fs::create_dir_all(&logs).expect("a folder can be created");
         let log = logs.join(format!("stack-{}.log", shared::domain::id::MessageId::generate()));
-        let log_file = std::fs::File::create(&log).expect("a file can be made");
+        let log_file = std::fs::File::create(&log).expect("a file can be created");
         let mut child = Command::new(env!("CARGO"))
             .args(["run", "--quiet", "--bin", "chat", "--", "dev"])
             .args(["--port", "0", "--dynamodb-port", "0", "--json", "--stop-on-stdin-eof"])
@@ -115,7 +122,7 @@ impl Stack {
             .expect("the command line runs");
         let events = read_events(BufReader::new(child.stdout.take().expect("stdout is piped")));
         let ready = wait_for(&events, "ready", START_TIMEOUT, |_| true)
-            .unwrap_or_else(|| panic!("the stack does not start; {} says why", log.display()));
+            .unwrap_or_else(|| panic!("the stack did not start: see {}", log.display()));
         let ready = serde_json::from_value(ready).expect("the ready line has the addresses");
         Self { child: Mutex::new(child), events: Mutex::new(events), ready }
     }
@@ -132,7 +139,7 @@ impl Stack {
         &self.ready.websocket_url
     }
 
-    /// The folder with the logs of all that runs in the stack.
+    /// The folder of the logs.
     pub(crate) fn logs(&self) -> &Path {
         &self.ready.logs
     }
@@ -143,15 +150,15 @@ impl Stack {
         &self.ready.dynamodb_endpoint
     }
 
-    /// Invokes a function, which does not fail; returns what it answers.
+    /// Invokes a function, which must not fail; returns its response.
     pub async fn invoke(&self, function: &str, event: &Value) -> Value {
         let url = format!("{}/2015-03-31/functions/{function}/invocations", self.ready.invoke_endpoint);
-        let answer = reqwest::Client::new().post(url).json(event).send().await.expect("the emulator answers");
-        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap_or_default());
-        answer.json().await.expect("JSON")
+        let response = reqwest::Client::new().post(url).json(event).send().await.expect("the emulator responds");
+        assert!(response.status().is_success(), "{}", response.text().await.unwrap_or_default());
+        response.json().await.expect("JSON")
     }
 
-    /// Has maintenance look at a tenant's sockets at its next run.
+    /// Makes a tenant's connections due for the next run of maintenance.
     pub async fn make_due(&self, tenant: &Tenant) {
         let update = self.dynamodb().update_item().table_name("ConnectionsTable");
         let update = update.key("pk", AttributeValue::S(tenant.id.to_string()));
@@ -160,30 +167,30 @@ impl Stack {
             .update_expression("SET maintenance_at = :now")
             .condition_expression("attribute_exists(maintenance_at)");
         let update = update.expression_attribute_values(":now", AttributeValue::S(Timestamp::now().to_string()));
-        // Once there are no sockets, there is nothing to look at.
+        // Without connections there is no entry to change.
         let _ = update.send().await;
     }
 
-    /// The ids of all processes that are known: of the stack itself and of its functions.
+    /// The process ids of the stack and its functions.
     #[must_use]
     pub fn pids(&self) -> Vec<u32> {
         let functions = self.ready.functions.iter().flat_map(BTreeMap::values);
         functions.chain([&self.ready.pid]).copied().collect()
     }
 
-    /// The id of the stack's own process.
+    /// The process id of the stack.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.ready.pid
     }
 
-    /// The id of the process that runs a function.
+    /// The process id of a function.
     #[must_use]
     pub fn function_pid(&self, function: &str) -> u32 {
         self.ready.functions.as_ref().expect("this stack runs the binaries")[function]
     }
 
-    /// What all processes of a function have logged so far, line by line.
+    /// The log lines so far of all processes of a function.
     #[must_use]
     pub fn log_of(&self, function: &str) -> Vec<Value> {
         let path = |number: u8| match number {
@@ -195,49 +202,49 @@ impl Stack {
         logs.iter().flat_map(|log| log.lines()).filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// The functions, by name.
+    /// The names of the functions.
     #[must_use]
     pub fn functions(&self) -> Vec<&str> {
         self.ready.functions.iter().flat_map(BTreeMap::keys).map(String::as_str).collect()
     }
 
-    /// Waits until the stack says that it started this function again, and returns the id of its new process.
+    /// Waits until the stack has restarted this function; returns the new process id.
     pub fn wait_for_restart(&self, function: &str) -> u32 {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         let restarted = wait_for(&events, "function_restarted", EVENT_TIMEOUT, |event| event["function"] == function);
-        let restarted = restarted.unwrap_or_else(|| panic!("{function} was not started again"));
+        let restarted = restarted.unwrap_or_else(|| panic!("{function} was not restarted"));
         restarted["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("a process has an id")
     }
 
-    /// Makes a tenant with a key of its own, and limits that no test of something else reaches.
+    /// Creates a tenant with its own key and limits that no unrelated test reaches.
     pub async fn tenant(&self, name: &str) -> Tenant {
         let limits = Limits { rest_per_minute: 100_000, ..Limits::default() };
         self.tenant_with(name, limits).await
     }
 
-    /// Makes a tenant with a key of its own.
+    /// Creates a tenant with its own key.
     pub async fn tenant_with(&self, name: &str, limits: Limits) -> Tenant {
         let key = format!("key-{}", shared::domain::id::MessageId::generate());
         let hash = ApiKey::new(&key).hash();
         let new = NewTenant { name, key: &hash, limits, defaults: ChatConfig::default() };
-        let created = self.tenants().create(new, Timestamp::now()).await.expect("the tenants table answers");
+        let created = self.tenants().create(new, Timestamp::now()).await.expect("DynamoDB responds");
         let id = created.expect("the key is new");
         Tenant::new(self.rest_url(), self.websocket_url(), id, key)
     }
 
-    /// The tenant that a key in the tables belongs to.
+    /// The tenant of a stored key.
     pub async fn tenant_of(&self, key: &str) -> Tenant {
-        let owner = self.tenants().owner_of(&ApiKey::new(key).hash()).await.expect("the tenants table answers");
-        Tenant::new(self.rest_url(), self.websocket_url(), owner.expect("the key is somebody's"), key.to_owned())
+        let owner = self.tenants().owner_of(&ApiKey::new(key).hash()).await.expect("DynamoDB responds");
+        Tenant::new(self.rest_url(), self.websocket_url(), owner.expect("the key belongs to a tenant"), key.to_owned())
     }
 
-    /// A tenant that another stack made in the same tables.
+    /// A tenant that another stack created in the same tables.
     #[must_use]
     pub fn again(&self, tenant: &Tenant) -> Tenant {
         Tenant::new(self.rest_url(), self.websocket_url(), tenant.id.clone(), tenant.key.clone())
     }
 
-    /// A client of the tables.
+    /// A DynamoDB client.
     #[must_use]
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         let config = aws_sdk_dynamodb::Config::builder()
@@ -249,48 +256,48 @@ impl Stack {
         aws_sdk_dynamodb::Client::from_conf(config)
     }
 
-    /// The tenants, as the functions see them.
+    /// The repository of tenants.
     #[must_use]
     pub fn tenants(&self) -> TenantRepository {
         TenantRepository::new(self.dynamodb(), "TenantsTable".to_owned())
     }
 
-    /// The chats, as the functions see them.
+    /// The repository of chats.
     #[must_use]
     pub fn chats(&self) -> ChatRepository {
         ChatRepository::new(self.dynamodb(), "ChatsTable".to_owned())
     }
 
-    /// The messages, as the functions see them.
+    /// The repository of messages.
     #[must_use]
     pub fn messages(&self) -> MessageRepository {
         MessageRepository::new(self.dynamodb(), "ChatsTable".to_owned())
     }
 
-    /// The generations, as the functions see them.
+    /// The repository of generations.
     #[must_use]
     pub fn generations(&self) -> GenerationRepository {
         GenerationRepository::new(self.dynamodb(), "ChatsTable".to_owned())
     }
 
-    /// The users, as the functions see them.
+    /// The repository of users.
     #[must_use]
     pub fn users(&self) -> UserRepository {
         UserRepository::new(self.dynamodb(), "ChatsTable".to_owned())
     }
 
-    /// The tickets, as the functions see them.
+    /// The repository of tickets.
     #[must_use]
     pub fn tickets(&self) -> TicketRepository {
         TicketRepository::new(self.dynamodb(), "ConnectionsTable".to_owned())
     }
 
-    /// Stores a message of the user and an answer to it that has ended, without a socket.
+    /// Stores a user message and its complete answer, without a socket.
     pub async fn exchange(&self, tenant: &Tenant, chat: &ChatId, content: &str) {
         let new = NewMessage { content, client_id: None, model: "echo" };
         let now = Timestamp::now();
         let appended = self.messages().append(&tenant.id, chat, ChatPosition::default(), new, now).await;
-        let AppendResult::Stored(exchange) = appended.expect("the table answers") else { panic!("not stored") };
+        let AppendResult::Stored(exchange) = appended.expect("DynamoDB responds") else { panic!("not stored") };
         let lease = self.generations().lease(&tenant.id, chat, &exchange.generation);
         let outcome = Outcome {
             content: format!("You said: {content}"),
@@ -299,11 +306,11 @@ impl Stack {
             usage: Usage::default(),
             first_token_ms: None,
         };
-        assert_eq!(lease.finish(&outcome, now).await.expect("the table answers"), FinishResult::Stored);
-        lease.clean_up().await.expect("the table answers");
+        assert_eq!(lease.finish(&outcome, now).await.expect("DynamoDB responds"), FinishResult::Stored);
+        lease.clean_up().await.expect("DynamoDB responds");
     }
 
-    /// The connections, as the functions see them.
+    /// The repository of connections.
     #[must_use]
     pub fn connections(&self) -> ConnectionRepository {
         ConnectionRepository::new(self.dynamodb(), "ConnectionsTable".to_owned())
@@ -318,7 +325,7 @@ impl Drop for Stack {
     }
 }
 
-/// Reads the stack's lines of JSON in the background, so that it never waits for a reader.
+/// Reads the stack's JSON lines in the background, so that it never blocks on a full pipe.
 fn read_events(lines: impl BufRead + Send + 'static) -> mpsc::Receiver<Value> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
@@ -332,16 +339,16 @@ fn read_events(lines: impl BufRead + Send + 'static) -> mpsc::Receiver<Value> {
     receiver
 }
 
-/// The next event of a name; `None` when the stack ends or does not say it in time.
+/// The next matching event of a name; `None` if the stack ends or the time is over.
 fn wait_for(
     events: &mpsc::Receiver<Value>,
     name: &str,
     timeout: Duration,
-    is_it: impl Fn(&Value) -> bool,
+    matches: impl Fn(&Value) -> bool,
 ) -> Option<Value> {
     loop {
         let event = events.recv_timeout(timeout).ok()?;
-        if event["event"] == name && is_it(&event) {
+        if event["event"] == name && matches(&event) {
             return Some(event);
         }
     }
