@@ -75,7 +75,7 @@ async fn line_of_a_rate_limited_request_has_its_tenant() {
         assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
         let line = line_of(stack, &refused).await;
         assert_tenant(&line, &tenant);
-        assert_eq!((&line["limited"], &line["error.code"]), (&json!(1), &json!("RATE_LIMIT_EXCEEDED")));
+        assert_eq!((&line["rate_limited"], &line["error.code"]), (&json!(1), &json!("RATE_LIMIT_EXCEEDED")));
     }
 }
 
@@ -95,7 +95,11 @@ async fn connect_and_its_first_events_are_counted_in_separate_lines() {
     assert_eq!((&opened["connections_opened"], opened.get("connections_refused")), (&json!(1), None));
     let greeted = stack.line("after-response work ended", opened["request_id"].as_str().expect("an id")).await;
     assert_tenant(&greeted, &tenant);
-    assert_eq!((&greeted["work"], &greeted["frames"]), (&json!("greet"), &json!(2)), "two events: {greeted}");
+    assert_eq!(
+        (&greeted["task"], &greeted["frames"]),
+        (&json!("connection_established"), &json!(2)),
+        "two events: {greeted}"
+    );
     assert!(dynamodb(&greeted).0 > 0, "{greeted}");
     stack.line_that("request completed", of("$disconnect")).await;
 
@@ -114,9 +118,9 @@ async fn simultaneous_generations_are_counted_separately() {
         let events = socket.say(&"word ".repeat(words)).await;
         let ended = events.last().expect("an end");
         let line = stack.line_that("generation ended", |line| line["tenant_id"] == tenant.id.as_str()).await;
-        assert_eq!(line["end"], "stop", "{line}");
+        assert_eq!(line["outcome"], "stop", "{line}");
         assert_eq!(line["frames"], events.len(), "one socket received this many events: {line}");
-        assert_eq!(line["tokens"], ended["usage"]["output_tokens"], "{line}");
+        assert_eq!(line["output_tokens"], ended["usage"]["output_tokens"], "{line}");
         assert_eq!(line["first_token_ms"], ended["timing"]["first_token_ms"], "{line}");
         assert_eq!(line["total_ms"], ended["timing"]["total_ms"], "{line}");
         assert!(line.get("posts_retried").is_none() && line["posted_bytes"].as_u64().is_some_and(|bytes| bytes > 500));
