@@ -200,9 +200,9 @@ async fn nothing_that_a_caller_sends_is_logged() {
 
     // Wait until all requests are logged.
     for request in &marks.requests {
-        stack.line("answered", request).await;
+        stack.line("request completed", request).await;
     }
-    stack.line_that("worked", |line| line["work"] == "purge").await;
+    stack.line_that("after-response work ended", |line| line["task"] == "purge").await;
     let of_tenant = |line: &Value| line["tenant_id"] == tenant.id.as_str();
     let routes: BTreeSet<String> = stack
         .logged()

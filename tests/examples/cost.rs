@@ -108,11 +108,14 @@ fn print(pace: u32, lines: &[Value]) {
     let sum = |name: &str| lines.iter().filter_map(|line| line[name].as_f64()).sum::<f64>();
     let count = |matches: &dyn Fn(&Value) -> bool| lines.iter().filter(|line| matches(line)).count() as f64;
     let route = |line: &Value| line["route"].as_str().unwrap_or_default().to_owned();
-    let invocations = count(&|line| line["message"] == "answered");
+    let invocations = count(&|line| line["message"] == "request completed");
     let rest = count(&|line| route(line).contains(' '));
     let frames = count(&|line| route(line) == "$default");
-    let later: f64 =
-        lines.iter().filter(|line| line["message"] != "answered").filter_map(|line| line["duration_ms"].as_f64()).sum();
+    let later: f64 = lines
+        .iter()
+        .filter(|line| line["message"] != "request completed")
+        .filter_map(|line| line["duration_ms"].as_f64())
+        .sum();
     let streaming = later / 1e3;
     let seconds = invocations * REQUEST_SECONDS + streaming;
     let bytes =

@@ -12,7 +12,7 @@ fn request_id(response: &Response) -> &str {
 
 /// The line of a completed request.
 async fn line_of(stack: &Stack, response: &Response) -> Value {
-    stack.line("answered", request_id(response)).await
+    stack.line("request completed", request_id(response)).await
 }
 
 /// The calls, read units and write units of a line.
@@ -75,7 +75,7 @@ async fn line_of_a_rate_limited_request_has_its_tenant() {
         assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
         let line = line_of(stack, &refused).await;
         assert_tenant(&line, &tenant);
-        assert_eq!((&line["limited"], &line["error.code"]), (&json!(1), &json!("RATE_LIMIT_EXCEEDED")));
+        assert_eq!((&line["rate_limited"], &line["error.code"]), (&json!(1), &json!("RATE_LIMIT_EXCEEDED")));
     }
 }
 
@@ -91,17 +91,21 @@ async fn connect_and_its_first_events_are_counted_in_separate_lines() {
         let id = tenant.id.clone();
         move |line: &Value| line["tenant_id"] == id.as_str() && line["route"] == route
     };
-    let opened = stack.line_that("answered", of("$connect")).await;
+    let opened = stack.line_that("request completed", of("$connect")).await;
     assert_eq!((&opened["connections_opened"], opened.get("connections_refused")), (&json!(1), None));
-    let greeted = stack.line("worked", opened["request_id"].as_str().expect("an id")).await;
+    let greeted = stack.line("after-response work ended", opened["request_id"].as_str().expect("an id")).await;
     assert_tenant(&greeted, &tenant);
-    assert_eq!((&greeted["work"], &greeted["frames"]), (&json!("greet"), &json!(2)), "two events: {greeted}");
+    assert_eq!(
+        (&greeted["task"], &greeted["frames"]),
+        (&json!("connection_established"), &json!(2)),
+        "two events: {greeted}"
+    );
     assert!(dynamodb(&greeted).0 > 0, "{greeted}");
-    stack.line_that("answered", of("$disconnect")).await;
+    stack.line_that("request completed", of("$disconnect")).await;
 
     let refused = tenant.refusal(&format!("api_key={}&user_id=u&chat_id=chat_none", tenant.key)).await;
     let id = refused.body["requestId"].as_str().expect("a refused handshake has a request id");
-    assert_eq!(stack.line("answered", id).await["connections_refused"], 1);
+    assert_eq!(stack.line("request completed", id).await["connections_refused"], 1);
 }
 
 #[tokio::test]
@@ -113,10 +117,10 @@ async fn simultaneous_generations_are_counted_separately() {
         let mut socket = tenant.connect(&chat, "u").await;
         let events = socket.say(&"word ".repeat(words)).await;
         let ended = events.last().expect("an end");
-        let line = stack.line_that("streamed", |line| line["tenant_id"] == tenant.id.as_str()).await;
-        assert_eq!(line["end"], "stop", "{line}");
+        let line = stack.line_that("generation ended", |line| line["tenant_id"] == tenant.id.as_str()).await;
+        assert_eq!(line["outcome"], "stop", "{line}");
         assert_eq!(line["frames"], events.len(), "one socket received this many events: {line}");
-        assert_eq!(line["tokens"], ended["usage"]["output_tokens"], "{line}");
+        assert_eq!(line["output_tokens"], ended["usage"]["output_tokens"], "{line}");
         assert_eq!(line["first_token_ms"], ended["timing"]["first_token_ms"], "{line}");
         assert_eq!(line["total_ms"], ended["timing"]["total_ms"], "{line}");
         assert!(line.get("posts_retried").is_none() && line["posted_bytes"].as_u64().is_some_and(|bytes| bytes > 500));

@@ -80,9 +80,9 @@ async fn line_with_metrics_follows_the_embedded_metric_format() {
     tenant.get("/api/v1/chats/chat_none").await;
     tenant.refusal("user_id=u&chat_id=chat_none").await;
     let mine = |line: &Value| line["tenant_id"] == tenant.id.as_str();
-    stack.line_that("streamed", mine).await;
-    stack.line_that("answered", |line| line.get("connections_refused").is_some()).await;
-    stack.line_that("answered", |line| mine(line) && line["error.code"] == "CHAT_NOT_FOUND").await;
+    stack.line_that("generation ended", mine).await;
+    stack.line_that("request completed", |line| line.get("connections_refused").is_some()).await;
+    stack.line_that("request completed", |line| mine(line) && line["error.code"] == "CHAT_NOT_FOUND").await;
 
     let validator = jsonschema::validator_for(&schema()).expect("a schema");
     let mut seen = BTreeSet::new();
@@ -97,10 +97,10 @@ async fn line_with_metrics_follows_the_embedded_metric_format() {
         "faults",
         "errors",
         "duration_ms",
-        "streams",
+        "generations",
         "first_token_ms",
         "total_ms",
-        "tokens",
+        "output_tokens",
         "frames",
         "posted_bytes",
         "connections_opened",

@@ -41,8 +41,8 @@ async fn resume_or_cancel_takes_over_a_generation_whose_owner_is_gone() {
         assert_eq!((&end["finish_reason"], &end["content"]), (&json!(reason), &json!(reader.text)));
         assert_eq!(other.next_of("message_stream_ended").await["finish_reason"], reason);
         assert_eq!(stored(&tenant, &chat).await[1]["status"], status);
-        let line = stack.line_that("streamed", |line| line["tenant_id"] == tenant.id.as_str()).await;
-        assert_eq!((&line["end"], &line["streams"]), (&json!("interrupted"), &json!(1)), "{line}");
+        let line = stack.line_that("generation ended", |line| line["tenant_id"] == tenant.id.as_str()).await;
+        assert_eq!((&line["outcome"], &line["generations"]), (&json!("interrupted"), &json!(1)), "{line}");
     }
 }
 

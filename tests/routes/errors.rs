@@ -71,7 +71,7 @@ async fn refused_handshakes_match_their_snapshots() {
         let refused = tenant.refusal(&query).await;
         assert_response(code, &refused);
         let id = refused.body["requestId"].as_str().expect("a refused handshake has a request id");
-        let line = stack.line_that("answered", |line| line["request_id"] == id).await;
+        let line = stack.line_that("request completed", |line| line["request_id"] == id).await;
         assert_eq!(line["error.code"], code.as_str());
     }
 }

@@ -110,7 +110,7 @@ impl Verification<'_> {
                 let lines = lines.get(request.as_str()).into_iter().flatten();
                 lines.filter(|line| **line == message).count()
             };
-            assert_eq!((count("answered"), count("request failed")), (1, 1), "request {request}");
+            assert_eq!((count("request completed"), count("request failed")), (1, 1), "request {request}");
         }
     }
 
