@@ -1,10 +1,12 @@
-//! Files.
+//! File operations that the standard library lacks.
 
-use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::{
+    io::{self, ErrorKind},
+    path::Path,
+};
 
-/// Removes a file, or a link to one, if it is there.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
+/// Removes a file, or a link to one, if it exists.
+pub(crate) fn remove_if_present(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         removed => removed,

@@ -1,142 +1,150 @@
-//! All that this program prints.
+//! Everything that this program prints.
 //!
-//! Lines for people go to stdout, or to stderr when stdout carries JSON for a program. A reader that went away is no
-//! reason to stop the stack, so failed writes are dropped.
+//! Lines for people go to stdout, or to stderr when stdout carries JSON for a program. Failed writes are ignored: the
+//! stack continues when its reader has gone away.
 
-use std::borrow::Cow;
-use std::fmt::Display;
-use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::{
+    borrow::Cow,
+    fmt::Display,
+    io::{self, Write},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use console::{Style, Term};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
-/// A colour that means something.
+/// A colour, by its meaning.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Colour {
-    /// What went well.
+    /// Success.
     Green,
-    /// What needs a look.
+    /// A warning.
     Yellow,
-    /// What went wrong.
+    /// A failure.
     Red,
-    /// What may be skipped by the eye.
+    /// Details.
     Dim,
-    /// What the eye should find.
+    /// What the reader looks for.
     Bold,
 }
 
-/// Where this program prints. Clones print to the same place.
+impl Colour {
+    fn style(self) -> Style {
+        match self {
+            Self::Green => Style::new().green(),
+            Self::Yellow => Style::new().yellow(),
+            Self::Red => Style::new().red(),
+            Self::Dim => Style::new().dim(),
+            Self::Bold => Style::new().bold(),
+        }
+    }
+}
+
+/// The terminal that this program prints to. Clones print to the same one.
 #[derive(Debug, Clone)]
 pub(crate) struct Terminal(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    /// Where people read: stdout, or stderr beside JSON.
+    term: Term,
     progress: MultiProgress,
-    json: bool,
-    interactive: bool,
-    coloured: bool,
+    is_json: bool,
+    is_interactive: bool,
+    is_coloured: bool,
 }
 
 impl Terminal {
-    /// With `json`, stdout is kept for [`Terminal::event`].
-    pub(crate) fn new(json: bool) -> Self {
-        let is_terminal = if json { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let target = if json { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::stdout() };
+    /// With `is_json`, stdout is reserved for [`Terminal::event`].
+    pub(crate) fn new(is_json: bool) -> Self {
+        let (term, target) = if is_json {
+            (Term::stderr(), ProgressDrawTarget::stderr())
+        } else {
+            (Term::stdout(), ProgressDrawTarget::stdout())
+        };
         Self(Arc::new(Inner {
+            is_json,
+            is_interactive: term.is_term() && !console::is_dumb(),
+            is_coloured: term.features().colors_supported(),
             progress: MultiProgress::with_draw_target(target),
-            json,
-            interactive: is_terminal && !dumb,
-            coloured: is_terminal && !dumb && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            term,
         }))
     }
 
-    /// One that shows no colours and no progress, whatever the tests run on.
+    /// A terminal without colours and progress, for tests that compare text.
     #[cfg(test)]
     pub(crate) fn plain() -> Self {
-        let progress = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
-        Self(Arc::new(Inner { progress, json: false, interactive: false, coloured: false }))
+        Self(Arc::new(Inner {
+            term: Term::stdout(),
+            progress: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
+            is_json: false,
+            is_interactive: false,
+            is_coloured: false,
+        }))
     }
 
     /// Whether a program reads stdout.
-    pub(crate) fn is_for_programs(&self) -> bool {
-        self.0.json
+    pub(crate) fn is_json(&self) -> bool {
+        self.0.is_json
     }
 
-    /// Whether programs that write for this terminal may use colours.
+    /// Whether the terminal shows colours.
     pub(crate) fn is_coloured(&self) -> bool {
-        self.0.coloured
+        self.0.is_coloured
     }
 
-    /// The text in a colour, if this terminal shows colours.
+    /// The text in a colour, if the terminal shows colours.
     pub(crate) fn paint(&self, colour: Colour, text: impl Display) -> String {
-        if !self.0.coloured {
-            return text.to_string();
-        }
-        let code = match colour {
-            Colour::Green => 32,
-            Colour::Yellow => 33,
-            Colour::Red => 31,
-            Colour::Dim => 2,
-            Colour::Bold => 1,
-        };
-        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        colour.style().apply_to(text).force_styling(self.0.is_coloured).to_string()
     }
 
-    /// Prints a line, or several, for people.
+    /// Prints one or several lines for people.
     pub(crate) fn line(&self, text: impl Display) {
-        self.0.progress.suspend(|| {
-            let _ = if self.0.json { writeln!(io::stderr(), "{text}") } else { writeln!(io::stdout(), "{text}") };
-        });
+        let _ = self.0.progress.suspend(|| self.0.term.write_line(&text.to_string()));
     }
 
-    /// Prints what needs a look.
+    /// Prints what succeeded.
+    pub(crate) fn success(&self, text: impl Display) {
+        self.line(format_args!("{} {text}", self.paint(Colour::Green, "✓")));
+    }
+
+    /// Prints what needs attention.
     pub(crate) fn warning(&self, text: impl Display) {
         self.line(format_args!("{} {text}", self.paint(Colour::Yellow, "!")));
     }
 
-    /// Prints why the program ends, on stderr, and for a program that reads events.
-    pub(crate) fn error(&self, text: impl Display) {
-        self.refusal(&text);
-        self.event(&serde_json::json!({"event": "failed", "message": text.to_string()}));
+    /// Prints why the program fails, always on stderr.
+    pub(crate) fn failure(&self, text: impl Display) {
+        let line = format!("{} {text}", self.paint(Colour::Red, "✗"));
+        let _ = self.0.progress.suspend(|| Term::stderr().write_line(&line));
     }
 
-    /// Prints why the program ends, on stderr alone.
-    pub(crate) fn refusal(&self, text: impl Display) {
-        let mark = self.paint(Colour::Red, "✗");
-        self.0.progress.suspend(|| {
-            let _ = writeln!(io::stderr(), "{mark} {text}");
-        });
-    }
-
-    /// Prints a line for a program, if one reads.
+    /// Prints one line of JSON on stdout, if a program reads it.
     pub(crate) fn event(&self, event: &Value) {
-        if self.0.json {
-            let mut stdout = io::stdout().lock();
-            let _ = writeln!(stdout, "{event}").and_then(|()| stdout.flush());
+        if self.0.is_json {
+            let _ = Term::stdout().write_line(&event.to_string());
         }
     }
 
-    /// Where documents go that were asked for.
+    /// Where a document is written that the user asked for.
     pub(crate) fn stdout(&self) -> impl Write {
         io::stdout().lock()
     }
 
-    /// Asks a person, and waits for a line.
+    /// Asks a question and waits for a line.
     pub(crate) fn ask(&self, question: &str) -> io::Result<String> {
-        let mut stdout = io::stdout().lock();
-        write!(stdout, "{question}").and_then(|()| stdout.flush())?;
+        self.0.term.write_str(question)?;
         let mut line = String::new();
         io::stdin().read_line(&mut line)?;
         Ok(line.trim().to_owned())
     }
 
-    /// Begins a step, to be shown while it takes its time.
+    /// Starts a step, with a spinner on an interactive terminal.
     pub(crate) fn step(&self, label: impl Into<Cow<'static, str>>) -> Step {
         let label = label.into();
-        let bar = self.0.interactive.then(|| {
+        let bar = self.0.is_interactive.then(|| {
             let style = ProgressStyle::with_template("{spinner:.cyan} {prefix} {msg:.dim} {elapsed:.dim}")
                 .unwrap_or_else(|_| ProgressStyle::default_spinner());
             let bar = self.0.progress.add(ProgressBar::new_spinner().with_style(style));
@@ -148,7 +156,12 @@ impl Terminal {
     }
 }
 
-/// A step that has begun. Dropped before its end, it leaves no line.
+/// The text without terminal escape sequences.
+pub(crate) fn without_colours(text: &str) -> Cow<'_, str> {
+    console::strip_ansi_codes(text)
+}
+
+/// A running step. Dropped before [`Step::done`], it leaves no line.
 #[derive(Debug)]
 pub(crate) struct Step {
     terminal: Terminal,
@@ -157,61 +170,26 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    /// Says that this step may take minutes, to a reader who sees no spinner.
+    /// Prints the label where there is no spinner, for a step that may take minutes.
     pub(crate) fn announce(&self) {
         if self.bar.is_none() {
             self.terminal.line(format_args!("… {}", self.label));
         }
     }
 
-    /// Shows how far the step is.
+    /// Shows the progress beside the spinner.
     pub(crate) fn progress(&self, text: String) {
         if let Some(bar) = &self.bar {
             bar.set_message(text);
         }
     }
 
-    /// Ends the step well.
+    /// Ends the step with success.
     pub(crate) fn done(self, text: impl Display) {
-        let mark = self.terminal.paint(Colour::Green, "✓");
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        self.terminal.line(format_args!("{mark} {text}"));
-    }
-}
-
-/// A step of which it is told how far it is, once it takes longer than one likes to wait in silence.
-#[derive(Debug)]
-pub(crate) struct Progress {
-    step: Step,
-    begun: Instant,
-    announced: bool,
-}
-
-impl Progress {
-    const SILENCE: Duration = Duration::from_secs(2);
-
-    /// Begins such a step.
-    pub(crate) fn new(terminal: &Terminal, label: &'static str) -> Self {
-        Self { step: terminal.step(label), begun: Instant::now(), announced: false }
-    }
-
-    /// Tells how far it is.
-    pub(crate) fn tell(&mut self, text: String) {
-        if self.begun.elapsed() < Self::SILENCE {
-            return;
-        }
-        if !self.announced {
-            self.step.announce();
-            self.announced = true;
-        }
-        self.step.progress(text);
-    }
-
-    /// Ends the step well.
-    pub(crate) fn done(self, text: impl Display) {
-        self.step.done(text);
+        self.terminal.success(text);
     }
 }
 
@@ -221,5 +199,49 @@ impl Drop for Step {
             bar.finish_and_clear();
             self.terminal.0.progress.remove(bar);
         }
+    }
+}
+
+/// A step that shows its progress only if it takes longer than two seconds.
+#[derive(Debug)]
+pub(crate) struct SlowStep {
+    step: Step,
+    started: Instant,
+    announced: bool,
+}
+
+impl SlowStep {
+    const QUIET: Duration = Duration::from_secs(2);
+
+    pub(crate) fn new(terminal: &Terminal, label: &'static str) -> Self {
+        Self { step: terminal.step(label), started: Instant::now(), announced: false }
+    }
+
+    /// Shows the progress, once the step is slow.
+    pub(crate) fn progress(&mut self, text: String) {
+        if self.started.elapsed() < Self::QUIET {
+            return;
+        }
+        if !self.announced {
+            self.step.announce();
+            self.announced = true;
+        }
+        self.step.progress(text);
+    }
+
+    /// Ends the step with success.
+    pub(crate) fn done(self, text: impl Display) {
+        self.step.done(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_stripped() {
+        assert_eq!(without_colours("\u{1b}[1m\u{1b}[31merror\u{1b}[0m: é\n"), "error: é\n");
+        assert_eq!(without_colours("plain"), "plain");
     }
 }

@@ -1,8 +1,10 @@
-//! `chat package`, with binaries that are there already: building them takes minutes.
+//! `chat package` with given binaries: building them takes minutes.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -14,7 +16,7 @@ Resources:
     Metadata: { BuildProperties: { Binary: greet } }
     Properties: { CodeUri: ., Handler: bootstrap }
 ";
-/// Opens an archive as others do, and prints what is in it.
+/// Reads an archive with another implementation, and prints its files.
 const UNZIP: &str = "
 import json, sys, zipfile
 archive = zipfile.ZipFile(sys.argv[1])
@@ -23,20 +25,20 @@ files = archive.infolist()
 print(json.dumps([[file.filename, oct(file.external_attr >> 16), archive.read(file).hex()] for file in files]))
 ";
 
-/// A workspace with one function, and a folder with its binary, which no processor could run.
-struct Place(TempDir);
+/// A workspace with one function and a folder with its binary.
+struct Workspace(TempDir);
 
-impl Place {
-    fn new(program: &[u8]) -> Self {
-        let place = Self(tempfile::tempdir().expect("a folder"));
-        place.write("template.yaml", TEMPLATE.as_bytes());
-        place.write(
+impl Workspace {
+    fn new(binary: &[u8]) -> Self {
+        let workspace = Self(tempfile::tempdir().expect("a folder"));
+        workspace.write("template.yaml", TEMPLATE.as_bytes());
+        workspace.write(
             "Cargo.toml",
             b"[package]\nname = \"greet\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n",
         );
-        place.write("src/main.rs", b"fn main() {}\n");
-        place.write("built/greet", program);
-        place
+        workspace.write("src/main.rs", b"fn main() {}\n");
+        workspace.write("built/greet", binary);
+        workspace
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -61,13 +63,13 @@ impl Place {
     }
 }
 
-/// The beginning of a program for x86-64, as far as anybody looks at it, and something behind it.
-fn program() -> Vec<u8> {
-    let mut program = b"\x7fELF".to_vec();
-    program.resize(18, 0);
-    program.push(0x3e);
-    program.extend(b"\x00 the rest of it".repeat(1000));
-    program
+/// A binary with the header of an x86-64 program, as far as `chat package` reads it.
+fn binary() -> Vec<u8> {
+    let mut binary = b"\x7fELF".to_vec();
+    binary.resize(18, 0);
+    binary.push(0x3e);
+    binary.extend(b"\x00 the rest of it".repeat(1000));
+    binary
 }
 
 fn unzip(archive: &Path) -> Value {
@@ -81,61 +83,61 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_package_holds_what_a_deploy_needs() {
-    let place = Place::new(&program());
-    let output = place.package(&["--architecture", "x86_64"]);
+fn package_contains_archives_and_a_template() {
+    let workspace = Workspace::new(&binary());
+    let output = workspace.package(&["--architecture", "x86_64"]);
     assert!(output.status.success(), "{output:?}");
 
-    let archive = place.path("package/greet.zip");
-    assert_eq!(unzip(&archive), json!([["bootstrap", "0o100755", hex(&program())]]));
+    let archive = workspace.path("package/greet.zip");
+    assert_eq!(unzip(&archive), json!([["bootstrap", "0o100755", hex(&binary())]]));
 
-    let template = fs::read(place.path("package/template.json")).expect("a template");
+    let template = fs::read(workspace.path("package/template.json")).expect("a template");
     let template: Value = serde_json::from_slice(&template).expect("JSON");
     assert_eq!(template["Resources"]["GreetFunction"]["Properties"]["CodeUri"], "greet.zip");
 
     let printed: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
-    let zipped = fs::metadata(&archive).expect("it is there").len();
-    assert!(zipped < program().len() as u64 / 10, "{zipped} bytes are not compressed");
+    let zipped = fs::metadata(&archive).expect("the archive exists").len();
+    assert!(zipped < binary().len() as u64 / 10, "the archive of {zipped} bytes is not compressed");
     let function = json!({
-        "name": "greet", "file": "package/greet.zip", "program_bytes": program().len(), "zipped_bytes": zipped,
+        "name": "greet", "file": "package/greet.zip", "binary_bytes": binary().len(), "zipped_bytes": zipped,
     });
     let expected = json!({ "architecture": "x86_64", "template": "package/template.json", "functions": [function] });
     assert_eq!(printed, expected);
 }
 
 #[test]
-fn the_same_program_gives_the_same_archive() {
-    let archive = |program: &[u8]| {
-        let place = Place::new(program);
-        assert!(place.package(&["--architecture", "x86_64"]).status.success());
-        fs::read(place.path("package/greet.zip")).expect("an archive")
+fn same_binary_gives_the_same_archive() {
+    let archive = |binary: &[u8]| {
+        let workspace = Workspace::new(binary);
+        assert!(workspace.package(&["--architecture", "x86_64"]).status.success());
+        fs::read(workspace.path("package/greet.zip")).expect("an archive")
     };
-    let (first, second) = (archive(&program()), archive(&program()));
-    assert_eq!(first, second, "a deploy would change what has not changed");
-    assert_ne!(first, archive(&[program(), b"!".to_vec()].concat()));
+    let (first, second) = (archive(&binary()), archive(&binary()));
+    assert_eq!(first, second, "deploying an unchanged function would change it");
+    assert_ne!(first, archive(&[binary(), b"!".to_vec()].concat()));
 }
 
 #[test]
-fn a_template_means_that_the_archives_are_its_own() {
-    let place = Place::new(&program());
-    assert!(place.package(&["--architecture", "x86_64"]).status.success());
-    place.write("built/greet", b"#!/bin/sh\n");
-    assert_eq!(place.package(&["--architecture", "x86_64"]).status.code(), Some(1));
-    assert!(!place.path("package/template.json").exists(), "it looks like a package");
+fn failed_package_has_no_template() {
+    let workspace = Workspace::new(&binary());
+    assert!(workspace.package(&["--architecture", "x86_64"]).status.success());
+    workspace.write("built/greet", b"#!/bin/sh\n");
+    assert_eq!(workspace.package(&["--architecture", "x86_64"]).status.code(), Some(1));
+    assert!(!workspace.path("package/template.json").exists(), "the folder looks like a complete package");
 }
 
 #[test]
-fn what_lambda_could_not_start_is_not_packed() {
-    for (program, architecture, says) in [
-        (program(), "arm64", "greet cannot be packed: it is built for x86_64, not arm64; grant --architecture x86_64"),
-        (b"#!/bin/sh\n".to_vec(), "x86_64", "greet cannot be packed: it is no program for Linux"),
+fn binary_that_lambda_could_not_start_is_refused() {
+    for (binary, architecture, expected) in [
+        (binary(), "arm64", "greet cannot be packaged: it is built for x86_64, not arm64: pass --architecture x86_64"),
+        (b"#!/bin/sh\n".to_vec(), "x86_64", "greet cannot be packaged: it is not a Linux program"),
     ] {
-        let place = Place::new(&program);
-        let output = place.package(&["--architecture", architecture]);
+        let workspace = Workspace::new(&binary);
+        let output = workspace.package(&["--architecture", architecture]);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         let printed: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
         let message = printed["error"]["message"].as_str().expect("text");
-        assert!(message.starts_with(says), "{message}");
-        assert!(!place.path("package/template.json").exists(), "it looks like a package");
+        assert!(message.starts_with(expected), "{message}");
+        assert!(!workspace.path("package/template.json").exists(), "the folder looks like a complete package");
     }
 }

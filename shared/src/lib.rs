@@ -11,8 +11,6 @@
 //! | [`generation`] | one assistant message, from the agent to connections and history |
 //! | [`maintenance`] | the sweeps of the scheduled function |
 //! | [`rest`], [`schedule`] | the other two edges |
-//!
-//! Nothing here knows which functions exist.
 
 pub mod agents;
 pub mod auth;

@@ -1,4 +1,4 @@
-//! Running a handler on a schedule as a Lambda function.
+//! The bootstrap of functions that run on a schedule.
 
 use std::{
     future::Future,
@@ -11,59 +11,69 @@ use serde_json::Value;
 use crate::{
     domain::error::{ApiError, Code},
     maintenance::StopTime,
-    runtime::catch_panic::catch_panic,
-    runtime::telemetry::{self, RequestEnd, RequestStart, Trace},
+    runtime::{
+        bootstrap::{self, Clients},
+        config::FunctionConfig,
+        panics::catch_panic,
+        telemetry::{self, RequestEnd, RequestStart, Trace},
+    },
 };
 
-/// What runs are logged under in the place of a route.
+/// Stands for the route in the log.
 const ROUTE: &str = "schedule";
 
-/// How long before its deadline a function begins nothing any more: a socket that does not read is waited for for half a
-/// minute, and a call on the tables may take ten seconds.
+/// How long before its deadline a run starts nothing new: a post to a socket that does not read takes up to 30 s, and a
+/// call of DynamoDB up to 10 s.
 const MARGIN: Duration = Duration::from_secs(45);
 
-/// How long a function goes on whose deadline nobody tells.
+/// How long a run takes that has no deadline.
 const WITHOUT_DEADLINE: Duration = Duration::from_secs(60);
 
 /// One run.
 #[derive(Clone, Debug)]
 pub struct ScheduledRun {
-    /// Lambda's id of the invocation, under which all is logged.
+    /// Lambda's id of the invocation, which every log line carries.
     pub request_id: String,
-    /// StopTime when the run may begin something.
+    /// From when on the run starts nothing new.
     pub until: StopTime,
 }
 
-/// Runs `handler` for every event until the process ends. Its error makes the invocation one that failed.
+/// Runs the function `crate_name`, which is `env!("CARGO_CRATE_NAME")`, until the process ends. Its application `A` is
+/// built once, by `app`, before the first event. A handler's error makes the invocation fail.
 ///
 /// # Errors
 ///
-/// When the runtime cannot be reached.
-pub async fn serve<H, F>(handler: H) -> Result<(), Error>
+/// When the environment is invalid, or the runtime cannot be reached.
+pub async fn run<C, A, H, F>(crate_name: &'static str, app: fn(C, &Clients) -> A, handler: H) -> Result<(), Error>
 where
-    H: Fn(ScheduledRun) -> F + Clone,
+    C: FunctionConfig,
+    A: Clone,
+    H: Fn(A, ScheduledRun) -> F,
     F: Future<Output = Result<(), ApiError>>,
 {
+    let (_, config) = bootstrap::start(crate_name)?;
+    let app = app(config, &Clients::load().await);
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let request_id = event.context.request_id.clone();
         let trace = event.context.xray_trace_id.as_deref().and_then(Trace::parse);
-        let asked = RequestStart { request_id: request_id.clone(), route: ROUTE.to_owned(), trace };
+        let start = RequestStart { request_id: request_id.clone(), route: ROUTE.to_owned(), trace };
         let until = StopTime::within(time_left(event.context.deadline()));
-        telemetry::log_request(asked, async {
-            let result = catch_panic(handler(ScheduledRun { request_id: request_id.clone(), until })).await;
+        telemetry::log_request(start, async {
+            let result =
+                catch_panic(handler(app.clone(), ScheduledRun { request_id: request_id.clone(), until })).await;
             let code = result.as_ref().err().map(ApiError::code);
             if let Err(error) = &result {
                 telemetry::log_cause(error, &request_id);
             }
-            let answered = RequestEnd { status: code.map_or(200, Code::status), code };
-            (result.map_err(|error| Error::from(error.code().as_str())), answered)
+            let end = RequestEnd { status: code.map_or(200, Code::status), code };
+            (result.map_err(|error| Error::from(error.code().as_str())), end)
         })
         .await
     }))
     .await
 }
 
-/// A deadline that has passed already is one that nobody set: the emulator sends 1970.
+/// The time until a run must start nothing new. A deadline in the past is an unset one: the local emulator sends 1970.
 fn time_left(deadline: SystemTime) -> Duration {
     match deadline.duration_since(SystemTime::now()) {
         Ok(left) => left.saturating_sub(MARGIN),
@@ -76,14 +86,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_ends_well_before_its_deadline() {
+    fn run_stops_well_before_its_deadline() {
         let left = time_left(SystemTime::now() + Duration::from_secs(240));
         assert!(left <= Duration::from_secs(195) && left > Duration::from_secs(190), "{left:?}");
         assert_eq!(time_left(SystemTime::now() + MARGIN / 2), Duration::ZERO);
     }
 
     #[test]
-    fn an_unset_deadline_is_none() {
+    fn deadline_in_the_past_is_unset() {
         assert_eq!(time_left(SystemTime::UNIX_EPOCH + Duration::from_secs(600)), WITHOUT_DEADLINE);
     }
 }

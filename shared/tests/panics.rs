@@ -7,7 +7,7 @@ use std::{
 
 use shared::{
     domain::error::Code,
-    runtime::{catch_panic::catch_panic, telemetry},
+    runtime::{panics::catch_panic, telemetry},
 };
 
 #[derive(Clone, Default)]

@@ -2,9 +2,12 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use shared::{
-    domain::{api_key::ApiKey, chat::ChatConfig, limits::Limits, time::Timestamp},
-    storage::{NewKey, NewTenant},
+use shared::domain::{
+    api_key::ApiKey,
+    chat::ChatConfig,
+    limits::Limits,
+    tenant::{NewKey, NewTenant},
+    time::Timestamp,
 };
 use tests::{Api, Stack, Tenant};
 

@@ -13,10 +13,11 @@ use reqwest::StatusCode;
 use shared::{
     domain::{
         api_key::ApiKey,
+        connection::{Connection, ConnectionGrant},
         id::{ChatId, ConnectionId, UserId},
         time::Timestamp,
     },
-    storage::{Connection, ConnectionGrant, Connections},
+    storage::ConnectionRepository,
     websocket::{Publisher, connection_slots::ConnectionSlots},
 };
 use tests::{Fault, FaultProxy, ManagementStub, Options, Stack, Tenant, eventually, management_client};
@@ -40,12 +41,12 @@ fn connection(tenant: &Tenant, number: usize, ago: i64) -> Connection {
 async fn take_all_but_one(tenant: &Tenant, ago: i64) {
     let connections = Stack::shared().connections();
     let opening: Vec<Connection> = (1..50).map(|number| connection(tenant, number, ago)).collect();
-    let slots = join_all(opening.iter().map(|connection| connections.lease(connection, 50))).await;
+    let slots = join_all(opening.iter().map(|connection| connections.slots().take(connection, 50))).await;
     assert!(slots.into_iter().all(|taken| taken.expect("DynamoDB responds")));
 }
 
 async fn taken_slots(tenant: &Tenant) -> usize {
-    Stack::shared().connections().leases(&tenant.id).await.expect("DynamoDB responds").len()
+    Stack::shared().connections().slots().list(&tenant.id).await.expect("DynamoDB responds").len()
 }
 
 /// A process that dies between slot and connection leaves such a slot, and so does TTL.
@@ -78,18 +79,18 @@ async fn slot_of_a_connection_older_than_two_hours_is_reclaimed() {
     let (tenant, connections) = (stack.tenant("two hours").await, stack.connections());
     // API Gateway ended it after two hours, and `$disconnect` never came.
     let old = connection(&tenant, 0, 2 * 60 * 60 * 1_000);
-    assert!(connections.lease(&old, 1).await.expect("DynamoDB responds"));
+    assert!(connections.slots().take(&old, 1).await.expect("DynamoDB responds"));
     connections.put(&old).await.expect("DynamoDB responds");
     // It does not know the socket, so it does not report it as gone.
     let management = ManagementStub::start(&[]).await;
     let slots = ConnectionSlots::new(connections.clone(), Publisher::new(management_client(&management.url)));
     let now = Timestamp::now();
     slots.take(&connection(&tenant, 1, 0), 1, now).await.expect("a slot is reclaimed");
-    assert!(connections.was_greeted(&old).await.expect("DynamoDB responds").is_none(), "the connection is removed");
+    assert!(connections.is_established(&old).await.expect("DynamoDB responds").is_none(), "the connection is removed");
 }
 
 /// The connections behind a proxy that loses the response to the first call of an operation; the SDK repeats the call.
-async fn with_lost_response(operation: &'static str) -> (Connections, Arc<AtomicBool>) {
+async fn with_lost_response(operation: &'static str) -> (ConnectionRepository, Arc<AtomicBool>) {
     let stack = Stack::shared();
     let lost = Arc::new(AtomicBool::new(false));
     let is_lost = lost.clone();
@@ -99,20 +100,20 @@ async fn with_lost_response(operation: &'static str) -> (Connections, Arc<Atomic
     })
     .await;
     let config = stack.dynamodb().config().to_builder().endpoint_url(&proxy.url).build();
-    (Connections::new(aws_sdk_dynamodb::Client::from_conf(config), "ConnectionsTable".to_owned()), lost)
+    (ConnectionRepository::new(aws_sdk_dynamodb::Client::from_conf(config), "ConnectionsTable".to_owned()), lost)
 }
 
 #[tokio::test]
 async fn slot_is_taken_once_if_the_response_is_lost() {
     let tenant = Stack::shared().tenant("repeated lease").await;
     let (connections, lost) = with_lost_response("UpdateItem").await;
-    assert!(connections.lease(&connection(&tenant, 1, 0), 2).await.expect("the second attempt"));
+    assert!(connections.slots().take(&connection(&tenant, 1, 0), 2).await.expect("the second attempt"));
     assert!(lost.load(Ordering::SeqCst));
     assert_eq!(taken_slots(&tenant).await, 1);
 
     let (connections, _) = with_lost_response("UpdateItem").await;
     assert!(
-        connections.lease(&connection(&tenant, 2, 0), 2).await.expect("the second attempt"),
+        connections.slots().take(&connection(&tenant, 2, 0), 2).await.expect("the second attempt"),
         "it has the last slot"
     );
 }
@@ -123,7 +124,7 @@ async fn slot_is_freed_once_if_the_response_is_lost() {
     let [one, two] = [1, 2].map(|number| connection(&tenant, number, 0));
     let (connections, lost) = with_lost_response("UpdateItem").await;
     for connection in [&one, &two] {
-        assert!(Stack::shared().connections().lease(connection, 2).await.expect("DynamoDB responds"));
+        assert!(Stack::shared().connections().slots().take(connection, 2).await.expect("DynamoDB responds"));
     }
     connections.end(&one).await.expect("the second attempt");
     assert!(lost.load(Ordering::SeqCst));
@@ -148,7 +149,7 @@ async fn gateway_killed_with_all_sockets_open_does_not_lock_the_tenant_out() {
     let tenant = stack.again(&tenant);
     // Slots younger than 12 s are not reclaimed.
     eventually("a socket opens again", async || tenant.connect_with(&query, &[]).await.is_ok()).await;
-    let leases = stack.connections().leases(&tenant.id).await.expect("DynamoDB responds").len();
+    let leases = stack.connections().slots().list(&tenant.id).await.expect("DynamoDB responds").len();
     assert!(leases <= 2, "{leases} slots after 50 lost sockets and one open one");
 }
 
@@ -159,7 +160,7 @@ async fn refused_connect_takes_no_slot() {
     let chat = tenant.chat("u").await;
     let wrong_user = format!("api_key={}&user_id=another-user&chat_id={chat}", tenant.key);
     assert_eq!(tenant.connect_with(&wrong_user, &[]).await.err(), Some(StatusCode::FORBIDDEN));
-    assert!(stack.connections().leases(&tenant.id).await.expect("DynamoDB responds").is_empty());
+    assert!(stack.connections().slots().list(&tenant.id).await.expect("DynamoDB responds").is_empty());
 }
 
 mod black_box {

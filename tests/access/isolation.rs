@@ -2,13 +2,11 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use shared::{
-    domain::{
-        api_key::ApiKey,
-        id::{ChatId, MessageId},
-        time::Timestamp,
-    },
-    storage::{NewKey, TenantStatus},
+use shared::domain::{
+    api_key::ApiKey,
+    id::{ChatId, MessageId},
+    tenant::{NewKey, TenantStatus},
+    time::Timestamp,
 };
 use tests::{Response, Stack, Tenant};
 

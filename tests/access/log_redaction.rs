@@ -161,7 +161,8 @@ async fn with_storage_errors(stack: &Stack, tenant: &Tenant, marks: &mut Marks, 
     let one = format!("/api/v1/chats/{chat}");
     proxy.inject("Query", 3, Fault::ServerError);
     marks.record(tenant.get(&one).await, 503);
-    for (sk, field, path) in [("m#0000000000", "status", format!("{one}/messages")), ("~profile", "title", one.clone())]
+    for (sk, field, path) in
+        [("message#0000000000", "status", format!("{one}/messages")), ("~profile", "title", one.clone())]
     {
         let unreadable = AttributeValue::M([(marks.of("stored"), AttributeValue::S(marks.of("stored")))].into());
         let unreadable = if field == "status" { AttributeValue::S(marks.of("stored")) } else { unreadable };

@@ -1,7 +1,7 @@
 //! Suspended tenants.
 
 use serde_json::json;
-use shared::storage::TenantStatus;
+use shared::domain::tenant::TenantStatus;
 use tests::Stack;
 
 /// The command line may not reach the socket; the recheck of the key closes it.

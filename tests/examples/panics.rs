@@ -1,18 +1,36 @@
-//! A function that panics after it has spawned work, for a test in resilience/after_response.rs.
+//! A function whose handler panics after it has started work, for the test of what becomes of that work.
 
 use std::{error::Error, time::Duration};
 
 use shared::{
     domain::{error::ApiError, id::ChatId, time::Timestamp},
-    runtime::{after_response, aws, config::Config},
+    runtime::{
+        after_response,
+        bootstrap::Clients,
+        config::{Environment, FunctionConfig, variables::MANAGEMENT_ENDPOINT},
+    },
     websocket::{self, Body, Event, Publisher, SocketEvent},
 };
 
+struct Config {
+    management_endpoint: String,
+}
+
+impl FunctionConfig for Config {
+    const FUNCTION: &'static str = "panics";
+
+    fn read(environment: &mut Environment) -> Option<Self> {
+        Some(Self { management_endpoint: environment.text(&MANAGEMENT_ENDPOINT)? })
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let config = Config::from_env();
-    let publisher = Publisher::new(aws::management_api(&aws::sdk_config().await, config.management_endpoint()?));
-    websocket::serve(&config, move |event| handle(publisher.clone(), event)).await
+    websocket::run(env!("CARGO_CRATE_NAME"), publisher, handle).await
+}
+
+async fn publisher(config: Config, clients: Clients) -> Result<Publisher, Box<dyn Error + Send + Sync>> {
+    Ok(Publisher::new(clients.management_api(config.management_endpoint)))
 }
 
 async fn handle(publisher: Publisher, event: SocketEvent) -> Result<(), ApiError> {
@@ -22,5 +40,5 @@ async fn handle(publisher: Publisher, event: SocketEvent) -> Result<(), ApiError
         let pong = Event { body: Body::Pong, chat_id: Some(&chat_id), timestamp: Timestamp::now() };
         publisher.post(&event.connection_id, &pong).await.expect("the test accepts the post");
     });
-    panic!("for the test");
+    panic!("as the test expects");
 }

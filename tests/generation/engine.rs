@@ -13,11 +13,13 @@ use shared::{
     auth::Authenticator,
     domain::{
         api_key::ApiKey,
+        connection::{Connection, ConnectionGrant},
         id::{ChatId, ConnectionId, UserId},
+        tenant::TenantStatus,
         time::Timestamp,
     },
     generation::{ChatConnections, GenerationContext, generate},
-    storage::{AppendResult, ChatPosition, Connection, ConnectionGrant, NewMessage, TenantStatus},
+    storage::{AppendResult, ChatPosition, NewMessage},
     websocket::Publisher,
 };
 use tests::{ManagementStub, Post, PostResult, SocketBehavior, Stack, Tenant};
@@ -47,10 +49,10 @@ impl ChatFixture {
                 chat_id: chat.clone(),
             };
             let mut connection = Connection::open(ConnectionId::from_gateway(id), grant, Timestamp::now());
-            assert!(stack.connections().lease(&connection, 50).await.expect("DynamoDB responds"));
+            assert!(stack.connections().slots().take(&connection, 50).await.expect("DynamoDB responds"));
             stack.connections().put(&connection).await.expect("DynamoDB responds");
-            stack.connections().note_greeted(&connection).await.expect("DynamoDB responds");
-            connection.greeted = true;
+            stack.connections().mark_established(&connection).await.expect("DynamoDB responds");
+            connection.established = true;
             connections.push(connection);
         }
         Self { tenant, chat, management, connections }
@@ -61,11 +63,11 @@ impl ChatFixture {
         let stack = Stack::shared();
         let now = Timestamp::now();
         let new = NewMessage { content: "Hello", client_id: None, model: "test" };
-        let appended = stack.chats().append(&self.tenant.id, &self.chat, ChatPosition::default(), new, now).await;
+        let appended = stack.messages().append(&self.tenant.id, &self.chat, ChatPosition::default(), new, now).await;
         let AppendResult::Stored(exchange) = appended.expect("DynamoDB responds") else { panic!("not stored") };
         let publisher = Publisher::new(tests::management_client(&self.management.url));
         let context = GenerationContext {
-            chats: stack.chats(),
+            generations: stack.generations(),
             sockets: ChatConnections { connections: stack.connections(), publisher },
             authenticator: Authenticator::new(stack.tenants()),
             connection: self.connections[0].clone(),
@@ -87,7 +89,7 @@ impl ChatFixture {
     }
 
     async fn slots(&self) -> usize {
-        Stack::shared().connections().leases(&self.tenant.id).await.expect("DynamoDB responds").len()
+        Stack::shared().connections().slots().list(&self.tenant.id).await.expect("DynamoDB responds").len()
     }
 }
 
@@ -194,7 +196,7 @@ async fn gone_socket_is_removed_with_its_slot_and_the_generation_continues() {
     let stored = chat.stored().await;
     assert_eq!((&stored["status"], &stored["content"]), (&json!("complete"), &json!(text(&chat.posts(1)))));
     assert_eq!(chat.slots().await, 1);
-    let stored = Stack::shared().connections().of_tenant(&chat.tenant.id).await.expect("DynamoDB responds");
+    let stored = Stack::shared().connections().list_by_tenant(&chat.tenant.id).await.expect("DynamoDB responds");
     assert_eq!(stored.len(), 1, "{stored:?}");
 }
 

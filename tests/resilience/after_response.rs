@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shared::{
-    domain::{
-        api_key::ApiKey,
-        id::{ChatId, ConnectionId, UserId},
-        time::Timestamp,
-    },
-    storage::{Connection, ConnectionGrant},
+use shared::domain::{
+    api_key::ApiKey,
+    connection::{Connection, ConnectionGrant},
+    id::{ChatId, ConnectionId, UserId},
+    time::Timestamp,
 };
 use tests::{LambdaRuntime, Stack, Tenant, eventually};
 
@@ -34,7 +32,7 @@ async fn connection(stack: &Stack, tenant: &Tenant, chat: &str, name: &str) -> S
     let id = ConnectionId::from_gateway(format!("{name}="));
     let connection = Connection::open(id, grant, Timestamp::now());
     stack.connections().put(&connection).await.expect("DynamoDB responds");
-    stack.connections().note_greeted(&connection).await.expect("DynamoDB responds");
+    stack.connections().mark_established(&connection).await.expect("DynamoDB responds");
     name.to_owned()
 }
 

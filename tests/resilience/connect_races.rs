@@ -9,10 +9,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use shared::{
-    domain::{api_key::ApiKey, id::ChatId, time::Timestamp},
-    storage::TenantStatus,
-};
+use shared::domain::{api_key::ApiKey, id::ChatId, tenant::TenantStatus, time::Timestamp};
 use tests::{Fault, FaultProxy, LambdaRuntime, ManagementStub, SocketBehavior, Stack, Tenant, eventually};
 
 const LONG: Duration = Duration::from_secs(30);
@@ -70,8 +67,8 @@ impl Connecting {
 /// Whether the tenant has neither a connection nor a slot.
 async fn is_clean(tenant: &Tenant) -> bool {
     let connections = Stack::shared().connections();
-    let stored = connections.of_tenant(&tenant.id).await.expect("DynamoDB responds");
-    stored.is_empty() && connections.leases(&tenant.id).await.expect("DynamoDB responds").is_empty()
+    let stored = connections.list_by_tenant(&tenant.id).await.expect("DynamoDB responds");
+    stored.is_empty() && connections.slots().list(&tenant.id).await.expect("DynamoDB responds").is_empty()
 }
 
 /// A change that makes the connection invalid.
@@ -183,7 +180,7 @@ async fn slot_stays_if_the_connection_may_be_stored() {
     .await;
     let connecting = Connecting::start(tenant, &chat, &proxy).await;
     assert_eq!(connecting.status().await, 503);
-    assert_eq!(stack.connections().leases(&connecting.tenant.id).await.expect("DynamoDB responds").len(), 1);
+    assert_eq!(stack.connections().slots().list(&connecting.tenant.id).await.expect("DynamoDB responds").len(), 1);
 }
 
 /// Connects; after the connection is stored, this many reads fail. Returns once an event of `kind` was posted; the function

@@ -11,16 +11,27 @@ use shared::{
         input::Fields,
         time::Timestamp,
     },
-    storage::{AppendResult, ChatPosition, Chats, CreateResult, IdempotencyRequest, NewMessage},
+    storage::{
+        AppendResult, ChatPosition, ChatRepository, CreateResult, IdempotencyRequest, MessageRepository, NewMessage,
+        UserRepository,
+    },
 };
 use tests::{Fault, FaultProxy, FaultyStack, Stack, Tenant, eventually};
 
-/// The repository behind a fault proxy.
-async fn behind_a_proxy() -> (FaultProxy, Chats) {
+/// A client of DynamoDB behind a fault proxy.
+async fn behind_a_proxy() -> (FaultProxy, Client) {
     let stack = Stack::shared();
     let proxy = FaultProxy::start(stack.dynamodb_endpoint()).await;
     let config = stack.dynamodb().config().to_builder().endpoint_url(&proxy.url).build();
-    (proxy, Chats::new(Client::from_conf(config), "ChatsTable".to_owned()))
+    (proxy, Client::from_conf(config))
+}
+
+fn chats(client: &Client) -> ChatRepository {
+    ChatRepository::new(client.clone(), "ChatsTable".to_owned())
+}
+
+fn messages(client: &Client) -> MessageRepository {
+    MessageRepository::new(client.clone(), "ChatsTable".to_owned())
 }
 
 fn new_chat() -> NewChat {
@@ -38,7 +49,8 @@ const MESSAGE: NewMessage<'static> = NewMessage { content: "x", client_id: None,
 #[tokio::test]
 async fn transaction_conflict_is_retried() {
     let tenant = Stack::shared().tenant("conflicts").await;
-    let (proxy, chats) = behind_a_proxy().await;
+    let (proxy, client) = behind_a_proxy().await;
+    let (chats, messages) = (chats(&client), messages(&client));
     let now = Timestamp::now();
 
     proxy.inject("TransactWriteItems", 4, Fault::TransactionConflict);
@@ -47,7 +59,7 @@ async fn transaction_conflict_is_retried() {
     assert_eq!((proxy.faults_left(), chats_of(&tenant).await), (0, (1, 1)));
 
     proxy.inject("TransactWriteItems", 4, Fault::TransactionConflict);
-    let appended = chats.append(&tenant.id, &chat.chat_id, ChatPosition::default(), MESSAGE, now).await;
+    let appended = messages.append(&tenant.id, &chat.chat_id, ChatPosition::default(), MESSAGE, now).await;
     assert!(matches!(appended, Ok(AppendResult::Stored(_))), "{appended:?}");
     let stored = tenant.get(&format!("/api/v1/chats/{}/messages", chat.chat_id)).await.body;
     assert_eq!((proxy.faults_left(), &stored["total"]), (0, &2.into()), "the message and the place of its answer");
@@ -66,7 +78,8 @@ async fn transaction_conflict_is_retried() {
 #[tokio::test]
 async fn fifth_transaction_conflict_is_an_error_and_writes_nothing() {
     let tenant = Stack::shared().tenant("five conflicts").await;
-    let (proxy, chats) = behind_a_proxy().await;
+    let (proxy, client) = behind_a_proxy().await;
+    let chats = chats(&client);
     proxy.inject("TransactWriteItems", 5, Fault::TransactionConflict);
     let created = chats.create(&tenant.id, new_chat(), None, Timestamp::now()).await;
     assert!(matches!(created, Err(shared::storage::StorageError::Contended { attempts: 5 })), "{created:?}");
@@ -76,7 +89,8 @@ async fn fifth_transaction_conflict_is_an_error_and_writes_nothing() {
 #[tokio::test]
 async fn transaction_with_a_lost_response_is_executed_once() {
     let tenant = Stack::shared().tenant("lost responses").await;
-    let (proxy, chats) = behind_a_proxy().await;
+    let (proxy, client) = behind_a_proxy().await;
+    let (chats, messages) = (chats(&client), messages(&client));
     let now = Timestamp::now();
 
     proxy.inject("TransactWriteItems", 2, Fault::LostResponse);
@@ -89,7 +103,7 @@ async fn transaction_with_a_lost_response_is_executed_once() {
     assert_eq!((proxy.faults_left(), chats_of(&tenant).await), (0, (2, 2)));
 
     proxy.inject("TransactWriteItems", 1, Fault::LostResponse);
-    let appended = chats.append(&tenant.id, &chat.chat_id, ChatPosition::default(), MESSAGE, now).await;
+    let appended = messages.append(&tenant.id, &chat.chat_id, ChatPosition::default(), MESSAGE, now).await;
     assert!(matches!(appended, Ok(AppendResult::Stored(_))), "{appended:?}");
     let stored = tenant.get(&format!("/api/v1/chats/{}/messages", chat.chat_id)).await.body;
     assert_eq!(stored["total"], 2);
@@ -105,7 +119,8 @@ async fn transaction_with_a_lost_response_is_executed_once() {
 #[tokio::test]
 async fn retry_after_a_lost_response_and_a_conflict_recognizes_its_own_write() {
     let tenant = Stack::shared().tenant("lost, then a conflict").await;
-    let (proxy, chats) = behind_a_proxy().await;
+    let (proxy, client) = behind_a_proxy().await;
+    let chats = chats(&client);
     let now = Timestamp::now();
     proxy.inject("TransactWriteItems", 1, Fault::LostResponse);
     proxy.inject("TransactWriteItems", 1, Fault::TransactionConflict);
@@ -121,7 +136,8 @@ async fn retry_after_a_lost_response_and_a_conflict_recognizes_its_own_write() {
 #[tokio::test]
 async fn transient_errors_are_retried() {
     let tenant = Stack::shared().tenant("transient errors").await;
-    let (proxy, chats) = behind_a_proxy().await;
+    let (proxy, client) = behind_a_proxy().await;
+    let chats = chats(&client);
     for fault in [Fault::LostRequest, Fault::ServerError, Fault::Throttled] {
         proxy.inject("TransactWriteItems", 1, fault);
         let created = chats.create(&tenant.id, new_chat(), None, Timestamp::now()).await;
@@ -184,11 +200,13 @@ async fn clients_see_results_and_no_faults() {
 #[tokio::test]
 async fn user_is_created_once_if_the_response_is_lost() {
     let tenant = Stack::shared().tenant("new once").await;
-    let (proxy, chats) = behind_a_proxy().await;
+    let (proxy, client) = behind_a_proxy().await;
+    let users = UserRepository::new(client, "ChatsTable".to_owned());
     let user = UserId::parse("u").expect("a user");
     let [first, second] = ["one=", "two="].map(ConnectionId::from_gateway);
     proxy.inject("UpdateItem", 1, Fault::LostResponse);
-    let is_created = async |socket| chats.greet(&tenant.id, &user, socket, Timestamp::now()).await.expect("it answers");
+    let is_created =
+        async |socket| users.record_connection(&tenant.id, &user, socket, Timestamp::now()).await.expect("it answers");
     assert!(is_created(&first).await, "it recognizes the write of its first attempt");
     assert!(!is_created(&second).await);
     assert_eq!(proxy.faults_left(), 0);

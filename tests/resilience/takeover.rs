@@ -22,9 +22,9 @@ async fn resume_or_cancel_takes_over_a_generation_whose_owner_is_gone() {
         let id = ChatId::parse(&chat).expect("an id");
         let long_ago = Timestamp::from_millis(Timestamp::now().as_millis() - 30_000);
         let new = NewMessage { content: "Hello", client_id: None, model: "test" };
-        let appended = stack.chats().append(&tenant.id, &id, ChatPosition::default(), new, long_ago).await;
+        let appended = stack.messages().append(&tenant.id, &id, ChatPosition::default(), new, long_ago).await;
         let AppendResult::Stored(exchange) = appended.expect("DynamoDB responds") else { panic!("not stored") };
-        let lease = stack.chats().lease(&tenant.id, &id, &exchange.generation);
+        let lease = stack.generations().lease(&tenant.id, &id, &exchange.generation);
         assert!(lease.save("The saved text", long_ago).await.expect("DynamoDB responds"));
 
         let (mut one, mut other) = (tenant.connect(&chat, "u").await, tenant.connect(&chat, "u").await);
@@ -55,9 +55,9 @@ async fn next_message_takes_over_expired_generations() {
     let long_ago = Timestamp::from_millis(Timestamp::now().as_millis() - 60_000);
     for _ in 0..4 {
         let new = NewMessage { content: "Hello", client_id: None, model: "test" };
-        let appended = stack.chats().append(&tenant.id, &id, ChatPosition::default(), new, long_ago).await;
+        let appended = stack.messages().append(&tenant.id, &id, ChatPosition::default(), new, long_ago).await;
         let AppendResult::Stored(exchange) = appended.expect("DynamoDB responds") else { panic!("not stored") };
-        let lease = stack.chats().lease(&tenant.id, &id, &exchange.generation);
+        let lease = stack.generations().lease(&tenant.id, &id, &exchange.generation);
         assert!(lease.save("The saved text", long_ago).await.expect("DynamoDB responds"));
     }
     let mut socket = tenant.connect(&chat, "u").await;

@@ -1,14 +1,12 @@
 //! `POST /api/v1/chats/{chat_id}/tickets`, and connecting with a ticket.
 
 use reqwest::StatusCode;
-use shared::{
-    domain::{
-        api_key::ApiKey,
-        id::{ChatId, UserId},
-        ticket::TicketText,
-        time::Timestamp,
-    },
-    storage::ConnectionGrant,
+use shared::domain::{
+    api_key::ApiKey,
+    connection::ConnectionGrant,
+    id::{ChatId, UserId},
+    ticket::TicketText,
+    time::Timestamp,
 };
 use tests::Stack;
 
@@ -24,7 +22,7 @@ async fn expired_ticket_is_refused() {
         user_id: UserId::parse("u").expect("a user"),
         chat_id: ChatId::parse(&chat).expect("a chat"),
     };
-    stack.connections().put_ticket(&expired, grant, Timestamp::now()).await.expect("DynamoDB responds");
+    stack.tickets().put(&expired, grant, Timestamp::now()).await.expect("DynamoDB responds");
     let query = format!("ticket={}", expired.reveal());
     assert_eq!(tenant.connect_with(&query, &[]).await.err(), Some(StatusCode::UNAUTHORIZED));
     assert_eq!(tenant.connect_with("ticket=tk_unknown", &[]).await.err(), Some(StatusCode::UNAUTHORIZED));

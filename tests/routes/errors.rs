@@ -3,10 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::{Method, header::CONTENT_TYPE};
 use serde_json::json;
-use shared::{
-    domain::{error::Code, limits::Limits},
-    storage::TenantStatus,
-};
+use shared::domain::{error::Code, limits::Limits, tenant::TenantStatus};
 use tests::{FaultProfile, FaultyStack, Stack, Tenant};
 
 use crate::error_snapshots::assert_response;

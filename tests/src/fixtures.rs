@@ -11,16 +11,19 @@ use shared::{
     domain::{
         api_key::{ApiKey, KeyHash},
         chat::{ChatConfig, NewChat},
+        connection::{Connection, ConnectionGrant},
+        generation::Outcome,
         id::{ChatId, ConnectionId, MessageId, TenantId, UserId},
         limits::Limits,
         message::{FinishReason, Status, Usage},
+        tenant::NewTenant,
         time::Timestamp,
     },
     generation::ChatConnections,
     maintenance::{Maintenance, Report, StopTime},
     storage::{
-        AppendResult, ChatPosition, Chats, Connection, ConnectionGrant, Connections, CreateResult, Exchange,
-        FinishResult, NewMessage, NewTenant, Outcome, Tenants,
+        AppendResult, ChatPosition, ChatRepository, ConnectionRepository, CreateResult, Exchange, FinishResult,
+        GenerationRepository, MessageRepository, NewMessage, TenantRepository, UserRepository,
     },
     websocket::Publisher,
 };
@@ -73,10 +76,11 @@ impl TableFixture {
         };
         let publisher = Publisher::new(management_client(&self.management.url));
         Maintenance {
-            tenants: Tenants::new(client.clone(), self.table("TenantsTable")),
-            chats: Chats::new(client.clone(), self.table("ChatsTable")),
+            tenants: TenantRepository::new(client.clone(), self.table("TenantsTable")),
+            chats: ChatRepository::new(client.clone(), self.table("ChatsTable")),
+            generations: GenerationRepository::new(client.clone(), self.table("ChatsTable")),
             sockets: ChatConnections {
-                connections: Connections::new(client, self.table("ConnectionsTable")),
+                connections: ConnectionRepository::new(client, self.table("ConnectionsTable")),
                 publisher,
             },
         }
@@ -93,19 +97,37 @@ impl TableFixture {
 
     /// The tenants table.
     #[must_use]
-    pub fn tenants(&self) -> Tenants {
+    pub fn tenants(&self) -> TenantRepository {
         self.maintenance(None).tenants
     }
 
     /// The chats table.
     #[must_use]
-    pub fn chats(&self) -> Chats {
+    pub fn chats(&self) -> ChatRepository {
         self.maintenance(None).chats
+    }
+
+    /// The messages of the chats table.
+    #[must_use]
+    pub fn messages(&self) -> MessageRepository {
+        MessageRepository::new(self.client.clone(), self.table("ChatsTable"))
+    }
+
+    /// The generations of the chats table.
+    #[must_use]
+    pub fn generations(&self) -> GenerationRepository {
+        self.maintenance(None).generations
+    }
+
+    /// The users of the chats table.
+    #[must_use]
+    pub fn users(&self) -> UserRepository {
+        UserRepository::new(self.client.clone(), self.table("ChatsTable"))
     }
 
     /// The connections table.
     #[must_use]
-    pub fn connections(&self) -> Connections {
+    pub fn connections(&self) -> ConnectionRepository {
         self.maintenance(None).sockets.connections
     }
 
@@ -143,12 +165,12 @@ impl TableFixture {
     /// Tries to store a message.
     pub async fn try_append(&self, tenant: &TenantFixture, chat: &ChatId, at: Timestamp) -> AppendResult {
         let new = NewMessage { content: "Hello", client_id: None, model: "test" };
-        self.chats().append(&tenant.id, chat, ChatPosition::default(), new, at).await.expect("DynamoDB responds")
+        self.messages().append(&tenant.id, chat, ChatPosition::default(), new, at).await.expect("DynamoDB responds")
     }
 
     /// Completes a generation.
     pub async fn complete(&self, tenant: &TenantFixture, chat: &ChatId, exchange: &Exchange, at: Timestamp) {
-        let lease = self.chats().lease(&tenant.id, chat, &exchange.generation);
+        let lease = self.generations().lease(&tenant.id, chat, &exchange.generation);
         let outcome = Outcome {
             content: "Hello to you".to_owned(),
             status: Status::Complete,
@@ -157,7 +179,7 @@ impl TableFixture {
             first_token_ms: None,
         };
         assert_eq!(lease.finish(&outcome, at).await.expect("DynamoDB responds"), FinishResult::Stored);
-        lease.tidy().await.expect("DynamoDB responds");
+        lease.clean_up().await.expect("DynamoDB responds");
     }
 
     /// Stores a message and its complete answer.
@@ -175,8 +197,8 @@ impl TableFixture {
             chat_id: chat.clone(),
         };
         let mut connection = Connection::open(ConnectionId::from_gateway(id), grant, at);
-        connection.greeted = true;
-        assert!(self.connections().lease(&connection, 50).await.expect("DynamoDB responds"));
+        connection.established = true;
+        assert!(self.connections().slots().take(&connection, 50).await.expect("DynamoDB responds"));
         self.connections().put(&connection).await.expect("DynamoDB responds");
         connection
     }
@@ -192,8 +214,14 @@ impl TableFixture {
 
     /// The keys of all items in a maintenance queue.
     pub async fn queued(&self, table: &str) -> BTreeSet<String> {
-        let items =
-            self.client.scan().table_name(self.table(table)).index_name("by_due").into_paginator().items().send();
+        let items = self
+            .client
+            .scan()
+            .table_name(self.table(table))
+            .index_name("by_maintenance")
+            .into_paginator()
+            .items()
+            .send();
         let items: Vec<_> = items.try_collect().await.expect("DynamoDB responds");
         items.iter().map(|item| item["pk"].as_s().expect("a text").clone()).collect()
     }

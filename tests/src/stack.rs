@@ -19,12 +19,17 @@ use shared::{
     domain::{
         api_key::ApiKey,
         chat::ChatConfig,
+        generation::Outcome,
         id::ChatId,
         limits::Limits,
         message::{FinishReason, Status, Usage},
+        tenant::NewTenant,
         time::Timestamp,
     },
-    storage::{AppendResult, ChatPosition, Chats, Connections, FinishResult, NewMessage, NewTenant, Outcome, Tenants},
+    storage::{
+        AppendResult, ChatPosition, ChatRepository, ConnectionRepository, FinishResult, GenerationRepository,
+        MessageRepository, NewMessage, TenantRepository, TicketRepository, UserRepository,
+    },
 };
 
 use crate::Tenant;
@@ -157,8 +162,10 @@ impl Stack {
     pub async fn make_due(&self, tenant: &Tenant) {
         let update = self.dynamodb().update_item().table_name("ConnectionsTable");
         let update = update.key("pk", AttributeValue::S(tenant.id.to_string()));
-        let update = update.key("sk", AttributeValue::S("~leases".to_owned()));
-        let update = update.update_expression("SET due = :now").condition_expression("attribute_exists(due)");
+        let update = update.key("sk", AttributeValue::S("~slots".to_owned()));
+        let update = update
+            .update_expression("SET maintenance_at = :now")
+            .condition_expression("attribute_exists(maintenance_at)");
         let update = update.expression_attribute_values(":now", AttributeValue::S(Timestamp::now().to_string()));
         // Without connections there is no entry to change.
         let _ = update.send().await;
@@ -251,23 +258,47 @@ impl Stack {
 
     /// The repository of tenants.
     #[must_use]
-    pub fn tenants(&self) -> Tenants {
-        Tenants::new(self.dynamodb(), "TenantsTable".to_owned())
+    pub fn tenants(&self) -> TenantRepository {
+        TenantRepository::new(self.dynamodb(), "TenantsTable".to_owned())
     }
 
     /// The repository of chats.
     #[must_use]
-    pub fn chats(&self) -> Chats {
-        Chats::new(self.dynamodb(), "ChatsTable".to_owned())
+    pub fn chats(&self) -> ChatRepository {
+        ChatRepository::new(self.dynamodb(), "ChatsTable".to_owned())
+    }
+
+    /// The repository of messages.
+    #[must_use]
+    pub fn messages(&self) -> MessageRepository {
+        MessageRepository::new(self.dynamodb(), "ChatsTable".to_owned())
+    }
+
+    /// The repository of generations.
+    #[must_use]
+    pub fn generations(&self) -> GenerationRepository {
+        GenerationRepository::new(self.dynamodb(), "ChatsTable".to_owned())
+    }
+
+    /// The repository of users.
+    #[must_use]
+    pub fn users(&self) -> UserRepository {
+        UserRepository::new(self.dynamodb(), "ChatsTable".to_owned())
+    }
+
+    /// The repository of tickets.
+    #[must_use]
+    pub fn tickets(&self) -> TicketRepository {
+        TicketRepository::new(self.dynamodb(), "ConnectionsTable".to_owned())
     }
 
     /// Stores a user message and its complete answer, without a socket.
     pub async fn exchange(&self, tenant: &Tenant, chat: &ChatId, content: &str) {
         let new = NewMessage { content, client_id: None, model: "echo" };
         let now = Timestamp::now();
-        let appended = self.chats().append(&tenant.id, chat, ChatPosition::default(), new, now).await;
+        let appended = self.messages().append(&tenant.id, chat, ChatPosition::default(), new, now).await;
         let AppendResult::Stored(exchange) = appended.expect("DynamoDB responds") else { panic!("not stored") };
-        let lease = self.chats().lease(&tenant.id, chat, &exchange.generation);
+        let lease = self.generations().lease(&tenant.id, chat, &exchange.generation);
         let outcome = Outcome {
             content: format!("You said: {content}"),
             status: Status::Complete,
@@ -276,13 +307,13 @@ impl Stack {
             first_token_ms: None,
         };
         assert_eq!(lease.finish(&outcome, now).await.expect("DynamoDB responds"), FinishResult::Stored);
-        lease.tidy().await.expect("DynamoDB responds");
+        lease.clean_up().await.expect("DynamoDB responds");
     }
 
     /// The repository of connections.
     #[must_use]
-    pub fn connections(&self) -> Connections {
-        Connections::new(self.dynamodb(), "ConnectionsTable".to_owned())
+    pub fn connections(&self) -> ConnectionRepository {
+        ConnectionRepository::new(self.dynamodb(), "ConnectionsTable".to_owned())
     }
 }
 

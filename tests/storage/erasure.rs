@@ -54,7 +54,7 @@ async fn items_with_each(texts: &[&str]) -> Vec<BTreeMap<String, Value>> {
         let scan = Stack::shared().dynamodb().scan().table_name(table).consistent_read(true);
         let items: Vec<_> = scan.into_paginator().items().send().try_collect().await.expect("DynamoDB responds");
         for mut item in items {
-            item.remove("due");
+            item.remove("maintenance_at");
             let item = plain(&AttributeValue::M(item));
             let (pk, json) = (item["pk"].as_str().expect("a key"), item.to_string());
             for (text, found) in texts.iter().zip(&mut found) {
@@ -176,7 +176,7 @@ async fn erasure_without_confirmation_is_refused() {
     for arguments in [&["tenant", "erase", tenant.id.as_str()][..], &["user", "erase", tenant.id.as_str(), "u"]] {
         let refused = run(arguments).await;
         assert_eq!(refused.status.code(), Some(1));
-        assert!(String::from_utf8_lossy(&refused.stderr).contains("grant --yes"), "{refused:?}");
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("pass --yes"), "{refused:?}");
     }
     assert_eq!(tenant.get(&format!("/api/v1/chats/{chat_id}")).await.status, StatusCode::OK);
 }

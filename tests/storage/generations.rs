@@ -7,12 +7,13 @@ use futures_util::future::join_all;
 use serde_json::json;
 use shared::{
     domain::{
+        generation::Outcome,
         id::ChatId,
         message::{FinishReason, Message, Status, Usage},
         time::Timestamp,
     },
     storage::{
-        AppendResult, ChatPosition, CommandPoll, Exchange, FinishResult, GenerationLease, NewMessage, Outcome, Takeover,
+        AppendResult, ChatPosition, Exchange, FinishResult, GenerationLease, NewMessage, PendingCommands, Takeover,
     },
 };
 use tests::{Stack, Tenant};
@@ -32,9 +33,9 @@ impl RunningChat {
         let tenant = stack.tenant(name).await;
         let chat = ChatId::parse(&tenant.chat("u").await).expect("an id");
         let new = NewMessage { content: "Hello", client_id: None, model: "test" };
-        let appended = stack.chats().append(&tenant.id, &chat, ChatPosition::default(), new, started).await;
+        let appended = stack.messages().append(&tenant.id, &chat, ChatPosition::default(), new, started).await;
         let AppendResult::Stored(exchange) = appended.expect("DynamoDB responds") else { panic!("not stored") };
-        let lease = stack.chats().lease(&tenant.id, &chat, &exchange.generation);
+        let lease = stack.generations().lease(&tenant.id, &chat, &exchange.generation);
         Self { tenant, chat, exchange, lease, started }
     }
 
@@ -48,13 +49,20 @@ impl RunningChat {
 
     async fn take_over(&self, status: Status, seconds: u64) -> Takeover {
         let id = &self.exchange.generation.message_id;
-        let chats = Stack::shared().chats();
-        chats.take_over(&self.tenant.id, &self.chat, id, status, self.after(seconds)).await.expect("DynamoDB responds")
+        let generations = Stack::shared().generations();
+        generations
+            .take_over(&self.tenant.id, &self.chat, id, status, self.after(seconds))
+            .await
+            .expect("DynamoDB responds")
     }
 
     async fn ended(&self, status: Status, seconds: u64) -> Message {
         match self.take_over(status, seconds).await {
-            Takeover::Ended { answer, .. } => answer.message,
+            Takeover::Ended(ended) => {
+                let cleaned = Stack::shared().generations().clean_up(&self.tenant.id, &self.chat, &ended).await;
+                cleaned.expect("DynamoDB responds");
+                ended.generation.message
+            }
             other => panic!("not taken over: {other:?}"),
         }
     }
@@ -96,7 +104,7 @@ async fn owner_without_its_lease_writes_nothing() {
     let listed = running.listed().await;
     assert_eq!((&listed["status"], &listed["content"]), (&json!("interrupted"), &json!("One two ")));
     let items = running.items().await;
-    assert!(items.iter().all(|sk| !sk.starts_with("a#")), "the chunks are folded: {items:?}");
+    assert!(items.iter().all(|sk| !sk.starts_with("chunk#")), "the chunks are folded: {items:?}");
 }
 
 #[tokio::test]
@@ -113,16 +121,20 @@ async fn one_of_simultaneous_takeovers_ends_the_generation() {
     let running = RunningChat::started_at("taken over", Timestamp::now()).await;
     assert!(running.save("So far", 1).await);
     let ended = join_all((0..8).map(|_| running.take_over(Status::Interrupted, 60))).await;
-    let mut winners = 0;
+    let generations = Stack::shared().generations();
+    let (mut winners, mut newly_ended) = (0, 0);
     for takeover in ended {
         // The others may find that no generation is running.
-        let Takeover::Ended { answer, record } = takeover else { continue };
-        assert_eq!((answer.message.status, answer.message.content.as_str()), (Status::Interrupted, "So far"));
+        let Takeover::Ended(ended) = takeover else { continue };
+        let message = &ended.generation.message;
+        assert_eq!((message.status, message.content.as_str()), (Status::Interrupted, "So far"));
+        newly_ended += usize::from(ended.newly_ended);
+        let record = generations.clean_up(&running.tenant.id, &running.chat, &ended).await.expect("DynamoDB responds");
         winners += usize::from(record.is_some());
     }
-    assert_eq!(winners, 1, "one of them posts the end");
-    let chats = Stack::shared().chats();
-    let running = chats.running(&running.tenant.id, &running.chat, &running.exchange.generation.message_id).await;
+    assert_eq!((newly_ended, winners), (1, 1), "one of them posts the end");
+    let running =
+        generations.find_running(&running.tenant.id, &running.chat, &running.exchange.generation.message_id).await;
     assert!(running.expect("DynamoDB responds").is_none());
 }
 
@@ -149,7 +161,7 @@ async fn takeover_removes_the_items_of_a_finished_generation() {
     assert!(matches!(soon, Takeover::StillOwned), "the owner may still remove them");
     let ended = running.ended(Status::Interrupted, 60).await;
     assert_eq!((ended.status, ended.content.as_str()), (Status::Complete, "So far, so good"));
-    assert_eq!(running.items().await, ["m#0000000000", "m#0000000001", "~profile", "~state"]);
+    assert_eq!(running.items().await, ["message#0000000000", "message#0000000001", "~profile", "~state"]);
 }
 
 #[tokio::test]
@@ -158,10 +170,10 @@ async fn generation_of_a_deleted_chat_stores_nothing() {
     assert!(running.save("One", 1).await);
     let chats = Stack::shared().chats();
     assert!(chats.delete(&running.tenant.id, &running.chat, Timestamp::now()).await.expect("DynamoDB responds"));
-    assert!(matches!(running.lease.poll_commands().await.expect("DynamoDB responds"), CommandPoll::Deleted));
+    assert!(matches!(running.lease.poll_commands().await.expect("DynamoDB responds"), PendingCommands::ChatDeleted));
     chats.purge(&running.tenant.id, &running.chat).await.expect("DynamoDB responds");
     assert!(!running.save("two", 2).await);
     assert_eq!(running.finish("One two").await, FinishResult::Lost);
-    running.lease.tidy().await.expect("no items are no error");
+    running.lease.clean_up().await.expect("no items are no error");
     assert_eq!(running.items().await, Vec::<String>::new());
 }

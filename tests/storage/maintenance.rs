@@ -15,10 +15,11 @@ use shared::{
         id::{ChatId, UserId},
         message::Status,
         pagination::{Order, PageRequest},
+        tenant::TenantStatus,
         time::Timestamp,
     },
     maintenance::{Report, StopTime},
-    storage::{RegenerateResult, TenantStatus},
+    storage::RegenerateResult,
 };
 use tests::{Fault, FaultProxy, LambdaRuntime, Stack, TableFixture, TenantFixture, eventually};
 use tokio::sync::Notify;
@@ -37,7 +38,7 @@ async fn statuses(
     now: Timestamp,
 ) -> Vec<(Status, String)> {
     let (messages, _) =
-        tables.chats().messages(&tenant.id, chat, PAGE, now).await.expect("DynamoDB responds").expect("a chat");
+        tables.messages().list(&tenant.id, chat, PAGE, now).await.expect("DynamoDB responds").expect("a chat");
     messages.into_iter().map(|message| (message.status, message.content)).collect()
 }
 
@@ -69,7 +70,7 @@ async fn generation_of_a_lost_owner_is_ended_without_a_client() {
     let (tenant, now) = (tables.tenant().await, Timestamp::now());
     let chat = tables.chat(&tenant, "u", now).await;
     let exchange = tables.append(&tenant, &chat, now).await;
-    let lease = tables.chats().lease(&tenant.id, &chat, &exchange.generation);
+    let lease = tables.generations().lease(&tenant.id, &chat, &exchange.generation);
     assert!(lease.save("The saved text", now).await.expect("DynamoDB responds"));
     tables.connection(&tenant, &chat, "two", Timestamp::now()).await;
 
@@ -81,7 +82,7 @@ async fn generation_of_a_lost_owner_is_ended_without_a_client() {
     let types: Vec<_> = tables.management.posts("two").into_iter().map(|post| post.event["type"].clone()).collect();
     assert_eq!(types, ["error", "message_stream_ended"]);
     assert!(tables.queued("ChatsTable").await.is_empty());
-    assert!(tables.chats().remains(&tenant.id, &chat).await.is_ok());
+    assert!(tables.chats().pending_work(&tenant.id, &chat).await.is_ok());
 }
 
 #[tokio::test]
@@ -90,7 +91,7 @@ async fn running_generation_is_kept_and_checked_again() {
     let (tenant, now) = (tables.tenant().await, Timestamp::now());
     let chat = tables.chat(&tenant, "u", now).await;
     let exchange = tables.append(&tenant, &chat, now).await;
-    let lease = tables.chats().lease(&tenant.id, &chat, &exchange.generation);
+    let lease = tables.generations().lease(&tenant.id, &chat, &exchange.generation);
     assert!(lease.renew(now.plus(16 * MINUTE)).await.expect("DynamoDB responds"));
 
     let report = tables.maintain(now.plus(16 * MINUTE)).await;
@@ -124,9 +125,9 @@ async fn interrupted_regeneration_is_ended() {
     tables.maintain(now.plus(16 * MINUTE)).await;
     assert!(tables.queued("ChatsTable").await.is_empty());
     let (messages, _) =
-        tables.chats().messages(&tenant.id, &chat, PAGE, now).await.expect("DynamoDB responds").expect("a chat");
-    let begun = tables.chats().regenerate(&tenant.id, &chat, &messages[1], "test", now).await;
-    assert!(matches!(begun.expect("DynamoDB responds"), RegenerateResult::Draft(_)));
+        tables.messages().list(&tenant.id, &chat, PAGE, now).await.expect("DynamoDB responds").expect("a chat");
+    let begun = tables.generations().regenerate(&tenant.id, &chat, &messages[1], "test", now).await;
+    assert!(matches!(begun.expect("DynamoDB responds"), RegenerateResult::Started(_)));
     assert_eq!(tables.maintain(now.plus(16 * MINUTE)).await.generations_taken_over, 1);
     let expected = [(Status::Complete, "Hello".to_owned()), (Status::Complete, "Hello to you".to_owned())];
     assert_eq!(statuses(&tables, &tenant, &chat, now).await, expected, "the old answer stays");
@@ -177,9 +178,9 @@ async fn idle_sockets_of_a_suspended_tenant_are_closed_and_no_others() {
     assert_eq!(tables.management.posts("idle")[0].event["error"]["code"], "CONNECTION_CLOSING");
     let closed = ["idle", "other tenant", "opening"].map(|id| tables.management.is_closed(id));
     assert_eq!(closed, [true, false, false], "an opening socket is checked by ws-connect");
-    assert_eq!(tables.connections().leases(&tenant.id).await.expect("DynamoDB responds").len(), 1);
+    assert_eq!(tables.connections().slots().list(&tenant.id).await.expect("DynamoDB responds").len(), 1);
     assert_eq!(tables.maintain(now.plus(15 * MINUTE)).await.connections_closed, 1);
-    assert_eq!(tables.connections().leases(&other.id).await.expect("DynamoDB responds").len(), 1);
+    assert_eq!(tables.connections().slots().list(&other.id).await.expect("DynamoDB responds").len(), 1);
     // The suspended tenant has no connection left, the other one has.
     tables.maintain(now.plus(30 * MINUTE)).await;
     assert_eq!(tables.queued("ConnectionsTable").await, BTreeSet::from([other.id.to_string()]));
@@ -204,7 +205,7 @@ async fn slots_of_lost_connections_are_freed() {
     let (tenant, now) = (tables.tenant().await, Timestamp::now());
     let chat = tables.chat(&tenant, "u", now).await;
     let lost = tables.connection(&tenant, &chat, "lost", now).await;
-    tables.connections().remove(&lost).await.expect("DynamoDB responds");
+    tables.connections().delete(&lost).await.expect("DynamoDB responds");
     tables.connection(&tenant, &chat, "long", now).await;
     tables.connection(&tenant, &chat, "short", now.plus(60 * MINUTE)).await;
 
@@ -220,7 +221,7 @@ async fn slots_of_lost_connections_are_freed() {
         (1, 0),
         "API Gateway ends every socket after two hours"
     );
-    let left = tables.connections().of_tenant(&tenant.id).await.expect("DynamoDB responds");
+    let left = tables.connections().list_by_tenant(&tenant.id).await.expect("DynamoDB responds");
     assert_eq!(left.iter().map(|connection| connection.connection_id.as_str()).collect::<Vec<_>>(), ["short"]);
     tables.maintain(now.plus(200 * MINUTE)).await;
     assert!(tables.queued("ConnectionsTable").await.is_empty());
@@ -284,11 +285,11 @@ async fn with_pending_work(tables: &TableFixture, now: Timestamp) -> (TenantFixt
     tables.exchange(&tenant, &chats[0], now).await;
     assert!(tables.chats().delete(&tenant.id, &chats[0], now).await.expect("DynamoDB responds"));
     let exchange = tables.append(&tenant, &chats[1], now).await;
-    let lease = tables.chats().lease(&tenant.id, &chats[1], &exchange.generation);
+    let lease = tables.generations().lease(&tenant.id, &chats[1], &exchange.generation);
     assert!(lease.save("So far", now).await.expect("DynamoDB responds"));
     tables.exchange(&tenant, &chats[2], old).await;
     let lost = tables.connection(&tenant, &chats[1], &format!("{}-lost", tenant.id), now).await;
-    tables.connections().remove(&lost).await.expect("DynamoDB responds");
+    tables.connections().delete(&lost).await.expect("DynamoDB responds");
     assert!(tables.tenants().set_retention(&tenant.id, Some(2), now).await.expect("DynamoDB responds"));
     (tenant, chats)
 }
@@ -301,8 +302,8 @@ async fn assert_done(tables: &TableFixture, tenant: &TenantFixture, chats: &[Cha
     let expected = [(Status::Complete, "Hello".to_owned()), (Status::Interrupted, "So far".to_owned())];
     assert_eq!(statuses(tables, tenant, &chats[1], now).await, expected);
     let user = UserId::parse("u").expect("a user");
-    assert_eq!(tables.chats().chat_count(&tenant.id, &user).await.expect("DynamoDB responds"), 1);
-    assert!(tables.connections().leases(&tenant.id).await.expect("DynamoDB responds").is_empty());
+    assert_eq!(tables.users().chat_count(&tenant.id, &user).await.expect("DynamoDB responds"), 1);
+    assert!(tables.connections().slots().list(&tenant.id).await.expect("DynamoDB responds").is_empty());
     assert!(!tables.queued("ChatsTable").await.iter().any(|key| key.contains(tenant.id.as_str())));
 }
 
@@ -414,7 +415,7 @@ async fn function_closes_an_idle_socket_of_a_suspended_tenant() {
     let sweeping = eventually("the slot is free", async || {
         stack.make_due(&tenant).await;
         stack.invoke("maintenance", &json!({ "detail-type": "Scheduled Event" })).await;
-        stack.connections().leases(&tenant.id).await.expect("DynamoDB responds").is_empty()
+        stack.connections().slots().list(&tenant.id).await.expect("DynamoDB responds").is_empty()
     });
     let (error, ()) = tokio::join!(socket.next_of("error"), sweeping);
     assert_eq!(error["error"]["code"], "CONNECTION_CLOSING");

@@ -8,18 +8,18 @@ use shared::{
     auth::{Authenticator, RECHECK_INTERVAL},
     domain::{
         api_key::ApiKey,
+        connection::{Connection, ConnectionGrant},
         error::Code,
+        generation::Outcome,
         id::{ChatId, ConnectionId, UserId},
         limits::{Limits, RateLimitBucket},
         message::{FinishReason, Status, Usage},
         pagination::{Order, PageRequest},
+        tenant::{NewKey, NewLimits},
         ticket::TicketText,
         time::Timestamp,
     },
-    storage::{
-        Admission, AppendResult, ChatPosition, Connection, ConnectionGrant, FinishResult, FrameAdmission, NewKey,
-        NewLimits, NewMessage, Outcome, Tenants,
-    },
+    storage::{Admission, AppendResult, ChatPosition, FinishResult, FrameAdmission, NewMessage, TenantRepository},
 };
 use tests::{FaultProxy, Stack, Tenant};
 
@@ -30,11 +30,12 @@ async fn simultaneous_messages_get_consecutive_seqs() {
     let stack = Stack::shared();
     let tenant = stack.tenant("race").await;
     let chat = ChatId::parse(&tenant.chat("u").await).expect("an id");
-    let chats = stack.chats();
+    let messages = stack.messages();
     // All four assume an empty chat; three conflict and retry.
-    let appended =
-        join_all((0..4).map(|_| chats.append(&tenant.id, &chat, ChatPosition::default(), MESSAGE, Timestamp::now())))
-            .await;
+    let appended = join_all(
+        (0..4).map(|_| messages.append(&tenant.id, &chat, ChatPosition::default(), MESSAGE, Timestamp::now())),
+    )
+    .await;
     let mut seqs: Vec<u32> = appended
         .into_iter()
         .map(|appended| match appended.expect("DynamoDB responds") {
@@ -46,8 +47,8 @@ async fn simultaneous_messages_get_consecutive_seqs() {
     assert_eq!(seqs, [0, 2, 4, 6]);
 
     let page = PageRequest { offset: 0, limit: 200, order: Order::Asc };
-    let (messages, total) = chats
-        .messages(&tenant.id, &chat, page, Timestamp::now())
+    let (messages, total) = messages
+        .list(&tenant.id, &chat, page, Timestamp::now())
         .await
         .expect("DynamoDB responds")
         .expect("the chat exists");
@@ -60,10 +61,10 @@ async fn generation_is_finished_once() {
     let stack = Stack::shared();
     let tenant = stack.tenant("finished once").await;
     let chat = ChatId::parse(&tenant.chat("u").await).expect("an id");
-    let chats = stack.chats();
+    let (messages, generations) = (stack.messages(), stack.generations());
     let now = Timestamp::now();
     let appended =
-        chats.append(&tenant.id, &chat, ChatPosition::default(), MESSAGE, now).await.expect("DynamoDB responds");
+        messages.append(&tenant.id, &chat, ChatPosition::default(), MESSAGE, now).await.expect("DynamoDB responds");
     let AppendResult::Stored(exchange) = appended else { panic!("not stored: {appended:?}") };
     let outcome = |content: &str| Outcome {
         content: content.to_owned(),
@@ -73,7 +74,7 @@ async fn generation_is_finished_once() {
         first_token_ms: None,
     };
     let (first, second) = (outcome("first"), outcome("second"));
-    let lease = chats.lease(&tenant.id, &chat, &exchange.generation);
+    let lease = generations.lease(&tenant.id, &chat, &exchange.generation);
     let later = now.plus(Duration::from_secs(1));
     assert_eq!(lease.finish(&first, now).await.expect("DynamoDB responds"), FinishResult::Stored);
     assert_eq!(
@@ -91,11 +92,11 @@ async fn message_for_a_deleted_chat_is_refused() {
     let stack = Stack::shared();
     let tenant = stack.tenant("gone").await;
     let chat = ChatId::parse(&tenant.chat("u").await).expect("an id");
-    let chats = stack.chats();
+    let (chats, messages) = (stack.chats(), stack.messages());
     let now = Timestamp::now();
     assert!(chats.delete(&tenant.id, &chat, now).await.expect("DynamoDB responds"));
     let append = async || {
-        chats.append(&tenant.id, &chat, ChatPosition::default(), MESSAGE, now).await.expect("DynamoDB responds")
+        messages.append(&tenant.id, &chat, ChatPosition::default(), MESSAGE, now).await.expect("DynamoDB responds")
     };
     assert!(matches!(append().await, AppendResult::NoChat));
     chats.purge(&tenant.id, &chat).await.expect("DynamoDB responds");
@@ -132,15 +133,15 @@ async fn simultaneous_connection_slots_stop_at_the_limit() {
     let tenant = stack.tenant("slot race").await;
     let (connections, now) = (stack.connections(), Timestamp::now());
     let opening: Vec<Connection> = (0..200).map(|number| connection(&tenant, &number.to_string(), now)).collect();
-    let slots = join_all(opening.iter().map(|connection| connections.lease(connection, 50))).await;
+    let slots = join_all(opening.iter().map(|connection| connections.slots().take(connection, 50))).await;
     let taken: Vec<bool> = slots.into_iter().map(|taken| taken.expect("DynamoDB responds")).collect();
     assert_eq!(taken.iter().filter(|taken| **taken).count(), 50);
-    assert_eq!(connections.leases(&tenant.id).await.expect("DynamoDB responds").len(), 50);
+    assert_eq!(connections.slots().list(&tenant.id).await.expect("DynamoDB responds").len(), 50);
 
     // A repetition has the same results.
-    let again = join_all(opening.iter().map(|connection| connections.lease(connection, 50))).await;
+    let again = join_all(opening.iter().map(|connection| connections.slots().take(connection, 50))).await;
     assert!(again.into_iter().map(|taken| taken.expect("DynamoDB responds")).eq(taken));
-    assert!(!connections.lease(&connection(&tenant, "none", now), 0).await.expect("DynamoDB responds"));
+    assert!(!connections.slots().take(&connection(&tenant, "none", now), 0).await.expect("DynamoDB responds"));
 }
 
 #[tokio::test]
@@ -149,7 +150,7 @@ async fn slot_freed_twice_is_one_free_slot() {
     let tenant = stack.tenant("freed twice").await;
     let (connections, now) = (stack.connections(), Timestamp::now());
     let [one, two, three, four] = ["1", "2", "3", "4"].map(|id| connection(&tenant, id, now));
-    let lease = async |connection| connections.lease(connection, 2).await.expect("DynamoDB responds");
+    let lease = async |connection| connections.slots().take(connection, 2).await.expect("DynamoDB responds");
     assert_eq!((lease(&one).await, lease(&two).await, lease(&three).await), (true, true, false));
     for _ in 0..2 {
         connections.end(&one).await.expect("DynamoDB responds");
@@ -161,10 +162,10 @@ async fn slot_freed_twice_is_one_free_slot() {
 async fn one_of_simultaneous_redemptions_of_a_ticket_succeeds() {
     let stack = Stack::shared();
     let tenant = stack.tenant("redeem race").await;
-    let (connections, now) = (stack.connections(), Timestamp::now());
+    let (tickets, now) = (stack.tickets(), Timestamp::now());
     let (ticket, grant) = (TicketText::generate(), connection(&tenant, "ticket", now).grant);
-    connections.put_ticket(&ticket, grant.clone(), now.plus(Duration::from_secs(60))).await.expect("DynamoDB responds");
-    let redeemed = join_all((0..50).map(|_| connections.redeem(&ticket, now))).await;
+    tickets.put(&ticket, grant.clone(), now.plus(Duration::from_secs(60))).await.expect("DynamoDB responds");
+    let redeemed = join_all((0..50).map(|_| tickets.redeem(&ticket, now))).await;
     let grants: Vec<ConnectionGrant> =
         redeemed.into_iter().filter_map(|redeemed| redeemed.expect("DynamoDB responds")).collect();
     assert_eq!(grants, [grant]);
@@ -178,19 +179,19 @@ async fn admitted_frame_shows_whether_the_first_event_was_sent() {
     let connection = connection(&tenant, "greeted", now);
     let greeted =
         async || match connections.admit_frame(&connection.connection_id, now).await.expect("DynamoDB responds") {
-            FrameAdmission::Allowed(connection) => Some(connection.greeted),
+            FrameAdmission::Allowed(connection) => Some(connection.established),
             FrameAdmission::RateLimited(_) | FrameAdmission::Unknown => None,
         };
     connections.put(&connection).await.expect("DynamoDB responds");
     assert_eq!(greeted().await, Some(false));
-    connections.note_greeted(&connection).await.expect("DynamoDB responds");
+    connections.mark_established(&connection).await.expect("DynamoDB responds");
     assert_eq!(greeted().await, Some(true));
-    assert_eq!(connections.was_greeted(&connection).await.expect("DynamoDB responds"), Some(true));
+    assert_eq!(connections.is_established(&connection).await.expect("DynamoDB responds"), Some(true));
 
     connections.end(&connection).await.expect("DynamoDB responds");
-    connections.note_greeted(&connection).await.expect("a removed connection is no error");
+    connections.mark_established(&connection).await.expect("a removed connection is no error");
     assert_eq!(greeted().await, None);
-    assert_eq!(connections.was_greeted(&connection).await.expect("DynamoDB responds"), None);
+    assert_eq!(connections.is_established(&connection).await.expect("DynamoDB responds"), None);
 }
 
 #[tokio::test]
@@ -230,7 +231,7 @@ async fn key_is_added_without_a_transaction() {
     let tenant = stack.tenant("plain writes").await;
     let proxy = FaultProxy::start_delayed(stack.dynamodb_endpoint()).await;
     let config = stack.dynamodb().config().to_builder().endpoint_url(&proxy.url).build();
-    let tenants = Tenants::new(aws_sdk_dynamodb::Client::from_conf(config), "TenantsTable".to_owned());
+    let tenants = TenantRepository::new(aws_sdk_dynamodb::Client::from_conf(config), "TenantsTable".to_owned());
     let key = ApiKey::new(&format!("second-{}", tenant.key)).hash();
     let added = tenants.add_key(&tenant.id, NewKey { key: &key, expires_at: None }, Timestamp::now()).await;
     assert!(added.expect("DynamoDB responds").is_some());
@@ -256,5 +257,5 @@ async fn half_added_key_can_be_added_again() {
     let added = add(&tenant.id).await.expect("it is added");
     assert!(add(&tenant.id).await.is_none(), "it exists");
     let access = tenants.access(&tenant.id).await.expect("DynamoDB responds").expect("a tenant");
-    assert!(access.open(&key, now).is_ok() && access.keys().any(|(_, record)| record.key_id == added.key_id));
+    assert!(access.check(&key, now).is_ok() && access.keys().any(|(_, record)| record.key_id == added.key_id));
 }

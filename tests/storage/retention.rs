@@ -27,7 +27,7 @@ async fn set_retention(tables: &TableFixture, tenant: &TenantFixture, days: Opti
 
 async fn count(tables: &TableFixture, tenant: &TenantFixture, user: &str) -> u32 {
     let user = UserId::parse(user).expect("a user");
-    tables.chats().chat_count(&tenant.id, &user).await.expect("DynamoDB responds")
+    tables.users().chat_count(&tenant.id, &user).await.expect("DynamoDB responds")
 }
 
 #[tokio::test]
@@ -143,9 +143,10 @@ async fn chat_with_a_running_regeneration_is_kept() {
     let chat = tables.chat(&tenant, "u", old).await;
     tables.exchange(&tenant, &chat, old).await;
     set_retention(&tables, &tenant, Some(30)).await;
-    let conversation = tables.chats().conversation(&tenant.id, &chat, 10, now).await.expect("DynamoDB responds");
+    let conversation = tables.messages().conversation(&tenant.id, &chat, 10, now).await.expect("DynamoDB responds");
     let answer = conversation.expect("a chat").recent.pop().expect("an answer");
-    let begun = tables.chats().regenerate(&tenant.id, &chat, &answer, "test", now).await.expect("DynamoDB responds");
-    assert!(matches!(begun, RegenerateResult::Draft(_)));
+    let begun =
+        tables.generations().regenerate(&tenant.id, &chat, &answer, "test", now).await.expect("DynamoDB responds");
+    assert!(matches!(begun, RegenerateResult::Started(_)));
     assert_eq!(tables.maintain(now.plus(DAY / 2400)).await.chats_expired, 0);
 }

@@ -10,13 +10,12 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 use shared::{
     domain::{
+        connection::ConnectionGrant,
         id::{ChatId, ConnectionId, MessageId, UserId},
         ticket::TicketText,
         time::Timestamp,
     },
-    storage::{
-        AppendResult, ChatPosition, ConnectionGrant, FrameAdmission, NewMessage, RegenerateResult, ResumeCommand,
-    },
+    storage::{AppendResult, ChatPosition, FrameAdmission, NewMessage, RegenerateResult, ResumeCommand},
 };
 use tests::{Socket, Stack, Tenant};
 
@@ -99,25 +98,30 @@ async fn store_everything(stack: &Stack, tenant: &Tenant) -> (Socket, Value) {
     socket.until_end().await;
     let ticket = tenant.post(&format!("/api/v1/chats/{chat}/tickets"), &json!({})).await.body;
 
-    let (chats, now) = (stack.chats(), Timestamp::now());
+    let (chats, messages, generations) = (stack.chats(), stack.messages(), stack.generations());
+    let now = Timestamp::now();
     let running = tenant.chat("u").await;
     let running = ChatId::parse(&running).expect("a chat id");
     let new = NewMessage { content: "Go on.", client_id: None, model: "echo" };
     let appended =
-        chats.append(&tenant.id, &running, ChatPosition::default(), new, now).await.expect("DynamoDB responds");
+        messages.append(&tenant.id, &running, ChatPosition::default(), new, now).await.expect("DynamoDB responds");
     let AppendResult::Stored(exchange) = appended else { panic!("not stored") };
     let answer = &exchange.generation.message_id;
-    chats.lease(&tenant.id, &running, &exchange.generation).save("You said: Go", now).await.expect("DynamoDB responds");
+    generations
+        .lease(&tenant.id, &running, &exchange.generation)
+        .save("You said: Go", now)
+        .await
+        .expect("DynamoDB responds");
     let gone = ConnectionId::from_gateway("gone");
-    assert!(chats.request_cancel(&tenant.id, &running, answer, &gone).await.expect("DynamoDB responds"));
+    assert!(generations.request_cancel(&tenant.id, &running, answer, &gone).await.expect("DynamoDB responds"));
     let resume = ResumeCommand::new(gone, 4);
-    assert!(chats.request_resume(&tenant.id, &running, answer, &resume).await.expect("DynamoDB responds"));
+    assert!(generations.request_resume(&tenant.id, &running, answer, &resume).await.expect("DynamoDB responds"));
 
     let drafted = ChatId::parse(&tenant.chat("u").await).expect("a chat id");
     stack.exchange(tenant, &drafted, "Again?").await;
     let old = answer_in(stack, tenant, &drafted).await;
-    let begun = chats.regenerate(&tenant.id, &drafted, &old, "echo", now).await.expect("DynamoDB responds");
-    let RegenerateResult::Draft(draft) = begun else { panic!("{begun:?}") };
+    let begun = generations.regenerate(&tenant.id, &drafted, &old, "echo", now).await.expect("DynamoDB responds");
+    let RegenerateResult::Started(draft) = begun else { panic!("{begun:?}") };
 
     let deleted = ChatId::parse(&tenant.chat("u").await).expect("a chat id");
     stack.exchange(tenant, &deleted, "Goodbye.").await;
@@ -135,7 +139,7 @@ async fn store_everything(stack: &Stack, tenant: &Tenant) -> (Socket, Value) {
 async fn answer_in(stack: &Stack, tenant: &Tenant, chat: &ChatId) -> shared::domain::message::Message {
     let messages = tenant.get(&format!("/api/v1/chats/{chat}/messages")).await.body;
     let id = MessageId::parse(messages["messages"][1]["message_id"].as_str().expect("an id")).expect("an id");
-    let answer = stack.chats().answer(&tenant.id, chat, &id, Timestamp::now()).await.expect("DynamoDB responds");
+    let answer = stack.generations().find(&tenant.id, chat, &id, Timestamp::now()).await.expect("DynamoDB responds");
     answer.expect("the answer exists").message
 }
 
@@ -279,7 +283,7 @@ async fn items_of_every_release_work_with_the_code_of_today() {
         assert_eq!((tenant_id, user_id), (tenant.id.clone(), UserId::parse("u").expect("a user")));
         assert_eq!(chat_id.as_str(), chat);
         let ticket = TicketText::new(text("ticket"));
-        let grant = stack.connections().redeem(&ticket, Timestamp::now()).await.expect("DynamoDB responds");
+        let grant = stack.tickets().redeem(&ticket, Timestamp::now()).await.expect("DynamoDB responds");
         assert_eq!(grant.expect("the ticket is valid").chat_id.as_str(), chat, "{version}");
         let mut socket = tenant.connect(chat, "u").await;
         socket.send(&ids["message"]).await;
@@ -292,11 +296,11 @@ async fn items_of_every_release_work_with_the_code_of_today() {
         assert_eq!((&answer["content"], &answer["status"]), (&json!("You said: Go"), &json!("streaming")), "{version}");
         let running = ChatId::parse(text("running")).expect("an id");
         let id = MessageId::parse(text("answer")).expect("an id");
-        let record = stack.chats().running(&tenant.id, &running, &id).await.expect("DynamoDB responds");
+        let record = stack.generations().find_running(&tenant.id, &running, &id).await.expect("DynamoDB responds");
         assert!(record.is_some(), "{version}");
         let drafted = ChatId::parse(text("drafted")).expect("an id");
         let draft = MessageId::parse(text("draft")).expect("an id");
-        let found = stack.chats().answer(&tenant.id, &drafted, &draft, Timestamp::now()).await;
+        let found = stack.generations().find(&tenant.id, &drafted, &draft, Timestamp::now()).await;
         assert!(found.expect("DynamoDB responds").expect("the draft").replaces.is_some(), "{version}");
         assert_eq!(tenant.get(&format!("/api/v1/chats/{}", text("deleted"))).await.code(), "CHAT_NOT_FOUND");
     }

@@ -1,11 +1,11 @@
-//! What API Gateway and CloudFront write down of a request: nothing that opens a door, nothing that says whose it was.
+//! Access logs: they hold no keys, no tickets and no ids.
 
 use serde_json::Value;
 
 use super::{Resource, resources, template, text, whole_template};
 
-/// Everything that may be logged. Not among them: the path, which holds ids, the query, which holds keys and tickets,
-/// and free text of API Gateway's, which may quote either.
+/// The variables that may be logged. Left out: the path, which holds ids; the query, which holds keys and tickets; and
+/// API Gateway's free text, which may quote either.
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html>
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-logging.html>
 const LOGGED: [&str; 9] = [
@@ -20,7 +20,7 @@ const LOGGED: [&str; 9] = [
     "status",
 ];
 
-/// The variables of a log format, `$context.` in front of each.
+/// The variables of a log format, each with its prefix `context.`.
 fn variables(format: &str) -> Vec<&str> {
     let ends = |text: &str| text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.')).unwrap_or(text.len());
     format.split('$').skip(1).map(|rest| &rest[..ends(rest)]).collect()
@@ -29,16 +29,16 @@ fn variables(format: &str) -> Vec<&str> {
 fn check(api: &Resource) {
     let format = text(api, "/AccessLogSettings/Format");
     let line: Value = serde_json::from_str(format)
-        .unwrap_or_else(|error| panic!("{} logs no JSON object a line ({error}): {format}", api.logical_id));
+        .unwrap_or_else(|error| panic!("{} logs no JSON objects ({error}): {format}", api.logical_id));
     assert!(line["route"] == "$context.routeKey" && line["status"] == "$context.status", "{line}");
     for variable in variables(format) {
         let name = variable.strip_prefix("context.").unwrap_or(variable);
-        assert!(LOGGED.contains(&name), "{} logs ${variable}, which may lease a key or an id", api.logical_id);
+        assert!(LOGGED.contains(&name), "{} logs ${variable}, which may hold a key or an id", api.logical_id);
     }
 }
 
 #[test]
-fn both_apis_log_routes_and_neither_paths_nor_queries() {
+fn both_apis_log_routes_but_no_paths_and_no_queries() {
     let template = whole_template();
     let http = resources(&template, "AWS::Serverless::HttpApi");
     let websocket = resources(&template, "AWS::Serverless::WebSocketApi");
@@ -47,7 +47,7 @@ fn both_apis_log_routes_and_neither_paths_nor_queries() {
 }
 
 #[test]
-fn without_its_role_the_websocket_api_has_no_log() {
+fn websocket_api_has_no_log_without_the_account_role() {
     let apis = resources(&template(), "AWS::Serverless::WebSocketApi");
     assert_eq!(apis[0].properties.get("AccessLogSettings"), None);
     assert!(resources(&template(), "AWS::ApiGateway::Account").is_empty());
@@ -58,6 +58,6 @@ fn execution_logs_are_off() {
     for api in resources(&whole_template(), "AWS::Serverless::WebSocketApi") {
         let settings = &api.properties["DefaultRouteSettings"];
         assert_eq!((&settings["LoggingLevel"], &settings["DataTraceEnabled"]), (&"OFF".into(), &false.into()));
-        assert_eq!(api.properties.get("RouteSettings"), None, "a route of its own settings may log");
+        assert_eq!(api.properties.get("RouteSettings"), None, "a route with its own settings may log");
     }
 }

@@ -1,4 +1,4 @@
-//! What pages of other origins may send and read.
+//! CORS: which origins may call the API, what their pages may send and read.
 
 use std::collections::BTreeSet;
 
@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use super::{ROOT, resources, template, whole_template};
 
-/// The values of a list of the CORS configuration.
+/// The values of one list of the CORS configuration.
 fn allowed(configuration: &Value, key: &str) -> BTreeSet<String> {
     let values = configuration[key].as_array().unwrap_or_else(|| panic!("{key} is a list"));
     values.iter().map(|value| value.as_str().expect("text").to_owned()).collect()
 }
 
-/// Calls `found` for each object of the document that is called `key`.
+/// Calls `found` for every value under the name `key`, at any depth.
 fn each<'a>(value: &'a Value, key: &str, found: &mut dyn FnMut(&'a Value)) {
     match value {
         Value::Object(map) => map.iter().for_each(|(name, value)| {
@@ -27,22 +27,22 @@ fn each<'a>(value: &'a Value, key: &str, found: &mut dyn FnMut(&'a Value)) {
 }
 
 #[test]
-fn nobody_but_the_given_origins_is_let_in() {
+fn only_the_given_origins_are_allowed() {
     let configuration = |apis: Vec<super::Resource>| apis[0].properties.get("CorsConfiguration").cloned();
     assert_eq!(configuration(resources(&template(), "AWS::Serverless::HttpApi")), None);
-    let given = configuration(resources(&whole_template(), "AWS::Serverless::HttpApi")).expect("it is there");
+    let given = configuration(resources(&whole_template(), "AWS::Serverless::HttpApi")).expect("a CORS configuration");
     assert_eq!(allowed(&given, "AllowOrigins"), ["https://app.example.com".to_owned()].into());
-    assert_eq!(given.get("AllowCredentials"), None, "keys are no cookies");
+    assert_eq!(given.get("AllowCredentials"), None, "API keys are headers, not cookies");
 }
 
 #[test]
-fn pages_may_send_and_read_what_the_document_names() {
+fn headers_and_methods_are_those_of_the_openapi_document() {
     let document = std::fs::read_to_string(format!("{ROOT}/docs/openapi.json")).expect("the document is readable");
     let document: Value = serde_json::from_str(&document).expect("the document is JSON");
     let api = resources(&whole_template(), "AWS::Serverless::HttpApi").remove(0);
     let cors = &api.properties["CorsConfiguration"];
 
-    // A body has a type, and a key is a security scheme and no parameter.
+    // The content type of a body is no parameter, and neither is the API key, which is a security scheme.
     let mut sent = BTreeSet::from(["content-type".to_owned()]);
     each(&document, "parameters", &mut |parameters| {
         let parameters = parameters.as_array().into_iter().flatten().filter(|parameter| parameter["in"] == "header");

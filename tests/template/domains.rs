@@ -1,4 +1,4 @@
-//! Domain names.
+//! Custom domain names.
 
 use super::{Resource, resource, resources, template_with, text};
 
@@ -11,7 +11,7 @@ fn distribution() -> Resource {
 }
 
 #[test]
-fn tickets_lead_to_the_domain_name_that_there_is() {
+fn tickets_lead_to_the_configured_domain() {
     let both = [WEBSOCKET, SHARED].concat();
     for (parameters, address) in [
         (&[][..], "wss://WebSocketApi.execute-api.us-east-1.amazonaws.com/live"),
@@ -20,9 +20,9 @@ fn tickets_lead_to_the_domain_name_that_there_is() {
         (&both, "wss://chat.example.com/ws/chat"),
     ] {
         let functions = template_with(parameters).functions().expect("functions are readable");
-        let tickets = functions.iter().find(|function| function.name == "create-ticket").expect("it is there");
+        let tickets = functions.iter().find(|function| function.name == "create-ticket").expect("the function exists");
         assert_eq!(tickets.environment["WEBSOCKET_URL"], address);
-        // Sockets are posted to where no domain name leads.
+        // No custom domain serves the management API.
         let endpoints: Vec<_> = functions.iter().filter_map(|f| f.environment.get("MANAGEMENT_ENDPOINT")).collect();
         assert!(!endpoints.is_empty());
         for endpoint in endpoints {
@@ -32,7 +32,7 @@ fn tickets_lead_to_the_domain_name_that_there_is() {
 }
 
 #[test]
-fn a_name_without_its_certificate_makes_nothing() {
+fn domain_without_its_certificate_adds_no_resources() {
     let template = template_with(&[WEBSOCKET[0], SHARED[0], ("RestDomainName", "api.example.com")]);
     for kind in ["AWS::ApiGatewayV2::DomainName", "AWS::CloudFront::Distribution", "AWS::Route53::RecordSet"] {
         assert!(resources(&template, kind).is_empty(), "{kind}");
@@ -40,9 +40,9 @@ fn a_name_without_its_certificate_makes_nothing() {
 }
 
 #[test]
-fn cloudfront_keeps_neither_answers_nor_errors_nor_logs() {
+fn cloudfront_caches_nothing_and_logs_nothing() {
     let config = &distribution().properties["DistributionConfig"];
-    assert_eq!(config.get("Logging"), None, "its logs lease the query");
+    assert_eq!(config.get("Logging"), None, "its logs would hold the query");
     let behaviors = config["CacheBehaviors"].as_array().expect("a list").iter();
     for behavior in behaviors.chain([&config["DefaultCacheBehavior"]]) {
         // CachingDisabled and AllViewerExceptHostHeader.
@@ -52,21 +52,21 @@ fn cloudfront_keeps_neither_answers_nor_errors_nor_logs() {
         assert_eq!(behavior["OriginRequestPolicyId"], "b689b0a8-53d0-40ab-baf2-68738e2966ac");
         assert_eq!(behavior["ViewerProtocolPolicy"], "https-only");
     }
-    // All errors that CloudFront may keep.
+    // Every error that CloudFront caches by default.
     // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/HTTPStatusCodes.html
     let errors = config["CustomErrorResponses"].as_array().expect("a list");
     for status in [400, 403, 404, 405, 414, 500, 501, 502, 503, 504] {
         let kept = errors.iter().find(|error| error["ErrorCode"] == status).map(|error| &error["ErrorCachingMinTTL"]);
-        assert_eq!(kept, Some(&0.into()), "{status} is kept");
+        assert_eq!(kept, Some(&0.into()), "{status} is cached");
     }
 }
 
 #[test]
-fn the_shared_host_leads_to_both_apis() {
+fn shared_domain_leads_to_both_apis() {
     let distribution = distribution();
     let origin = |id: &str| {
         let origins = distribution.properties["DistributionConfig"]["Origins"].as_array().expect("a list");
-        let origin = origins.iter().find(|origin| origin["Id"] == id).expect("the origin is there");
+        let origin = origins.iter().find(|origin| origin["Id"] == id).expect("the origin exists");
         origin["DomainName"].as_str().expect("text").to_owned()
     };
     let pointer = |end: &str| text(&distribution, &format!("/DistributionConfig{end}")).to_owned();
@@ -79,6 +79,6 @@ fn the_shared_host_leads_to_both_apis() {
 
     let template = template_with(&SHARED);
     let path = resource(&template, "AWS::CloudFront::Function", "SharedWebSocketPath");
-    let stage = template.websocket_api().expect("readable").expect("there is one").stage;
+    let stage = template.websocket_api().expect("readable").expect("a WebSocket API").stage;
     assert!(text(&path, "/FunctionCode").contains(&format!("request.uri = '/{stage}';")), "the path is the stage's");
 }

@@ -1,13 +1,13 @@
-//! What every function must say of itself.
+//! The properties that every function must have.
 
 use std::{collections::BTreeSet, time::Duration};
 
-use shared::runtime::deadline::BUDGET;
+use shared::runtime::deadline::RESPONSE_DEADLINE;
 
 use super::{FUNCTION, ROOT, resource, resources, text, whole_template};
 
 #[test]
-fn every_function_is_a_crate_and_the_other_way_round() {
+fn functions_and_crates_correspond() {
     let functions = whole_template().functions().expect("functions are readable");
     let named: BTreeSet<String> = functions.into_iter().map(|function| function.name).collect();
     let crates = std::fs::read_dir(format!("{ROOT}/functions")).expect("there are functions");
@@ -26,20 +26,20 @@ fn every_function_has_a_timeout_and_memory() {
     }
 }
 
-/// API Gateway waits so long for any function.
+/// How long API Gateway waits for an integration.
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
-const GATEWAY: Duration = Duration::from_secs(29);
+const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(29);
 
 #[test]
-fn a_request_is_answered_before_its_function_is_killed() {
+fn deadline_of_a_request_is_before_the_end_of_its_function() {
     for function in whole_template().functions().expect("functions are readable") {
-        let killed = function.timeout.min(GATEWAY);
-        assert!(killed >= BUDGET + Duration::from_secs(1), "{} has {killed:?}", function.name);
+        let killed = function.timeout.min(INTEGRATION_TIMEOUT);
+        assert!(killed >= RESPONSE_DEADLINE + Duration::from_secs(1), "{} has {killed:?}", function.name);
     }
 }
 
 #[test]
-fn every_function_writes_to_a_log_group_of_its_own() {
+fn every_function_has_its_own_log_group() {
     let template = whole_template();
     let mut taken = BTreeSet::new();
     for function in resources(&template, FUNCTION) {
@@ -53,28 +53,28 @@ fn every_function_writes_to_a_log_group_of_its_own() {
 }
 
 #[test]
-fn every_log_ends_some_day() {
+fn every_log_has_a_retention() {
     for group in resources(&whole_template(), "AWS::Logs::LogGroup") {
         let days = text(&group, "/RetentionInDays").parse::<u32>();
-        assert!(days.is_ok_and(|days| days > 0), "{} keeps its lines for ever", group.logical_id);
+        assert!(days.is_ok_and(|days| days > 0), "{} has no retention", group.logical_id);
     }
 }
 
 #[test]
-fn the_capacity_of_every_function_can_be_reserved() {
+fn concurrency_of_every_function_can_be_reserved() {
     for function in resources(&whole_template(), FUNCTION) {
         let reserved = text(&function, "/ReservedConcurrentExecutions").parse::<u32>();
-        assert!(reserved.is_ok_and(|reserved| reserved > 0), "{} shares whatever is given", function.logical_id);
+        assert!(reserved.is_ok_and(|reserved| reserved > 0), "{} has no reserved concurrency", function.logical_id);
     }
 }
 
 #[test]
-fn a_panic_does_not_end_a_deployed_function() {
+fn panic_unwinds_in_a_deployed_function() {
     let manifest = std::fs::read_to_string(format!("{ROOT}/Cargo.toml")).expect("the manifest is readable");
     let profile = manifest.split("[profile.release]").nth(1).expect("there is a release profile");
     let profile = profile.split("\n[").next().unwrap_or_default();
     assert!(
         profile.contains("panic = \"unwind\""),
-        "unless told, cargo-lambda builds with panic = \"abort\": {profile}"
+        "by default, cargo-lambda builds with panic = \"abort\": {profile}"
     );
 }

@@ -1,4 +1,4 @@
-//! What `template.yaml` says, held against the code, and against what nobody should be able to deploy.
+//! `template.yaml`, compared with the code, and checked for what must not be deployed.
 
 mod access_logs;
 mod cors;
@@ -17,8 +17,8 @@ use serde_json::Value;
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const FUNCTION: &str = "AWS::Serverless::Function";
 
-/// What brings in every part that a parameter leaves out.
-const EVERYTHING: [(&str, &str); 11] = [
+/// Parameters that bring in every optional part.
+const ALL_PARTS: [(&str, &str); 11] = [
     ("BedrockModel", "model"),
     ("ConnectConcurrency", "50"),
     ("CorsOrigins", "https://app.example.com"),
@@ -32,14 +32,14 @@ const EVERYTHING: [(&str, &str); 11] = [
     ("WebSocketDomainName", "ws.example.com"),
 ];
 
-/// The template as it is deployed by default.
+/// The template with its default parameters.
 fn template() -> Template {
     template_with(&[])
 }
 
-/// The template with all its optional parts.
+/// The template with all optional parts.
 fn whole_template() -> Template {
-    template_with(&EVERYTHING)
+    template_with(&ALL_PARTS)
 }
 
 fn template_with(parameters: &[(&str, &str)]) -> Template {
@@ -48,7 +48,7 @@ fn template_with(parameters: &[(&str, &str)]) -> Template {
 }
 
 fn resources(template: &Template, kind: &str) -> Vec<Resource> {
-    template.resources(kind).expect("every value has a local meaning")
+    template.resources(kind).expect("every value can be resolved")
 }
 
 fn resource(template: &Template, kind: &str, logical_id: &str) -> Resource {
@@ -56,12 +56,12 @@ fn resource(template: &Template, kind: &str, logical_id: &str) -> Resource {
     found.unwrap_or_else(|| panic!("the template has no {kind} {logical_id:?}"))
 }
 
-/// A string property, empty if it is not there.
+/// A string property; empty if it is missing.
 fn text<'a>(resource: &'a Resource, pointer: &str) -> &'a str {
     resource.properties.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The items of a list, or the one value that stands for a list of it.
+/// The items of a list. A single value stands for a list of one item.
 fn items(value: &Value) -> Vec<&Value> {
     match value {
         Value::Array(items) => items.iter().collect(),

@@ -1,4 +1,4 @@
-//! What the functions may do.
+//! IAM policies: each function may do what it needs, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,17 +9,17 @@ use super::{FUNCTION, Resource, items, resource, resources, text, whole_template
 const ROLE: &str = "AWS::IAM::Role";
 const POLICY: &str = "AWS::IAM::ManagedPolicy";
 
-/// Where a wildcard may stand: which action, what the resource must begin with, and what it may end in.
+/// Where a wildcard is allowed: an action, the prefix of its resource, and the end that holds the wildcard.
 const WILDCARDS: [(&str, &str, &str); 7] = [
-    // Connections have ids that are not known before they are open.
+    // Connection ids are not known in advance.
     (
         "execute-api:ManageConnections",
         "arn:aws:execute-api:us-east-1:000000000000:WebSocketApi/live/",
         "/@connections/*",
     ),
-    // Secrets Manager puts six characters of its own choice behind a name.
+    // Secrets Manager appends six random characters to a name.
     ("secretsmanager:GetSecretValue", "arn:aws:secretsmanager:us-east-1:000000000000:secret:secret", "-??????"),
-    // A chat names its model; an inference profile hands on to models of other regions.
+    // A chat names its model; an inference profile routes to models of other regions.
     ("bedrock:InvokeModelWithResponseStream", "arn:aws:bedrock:*::foundation-model", "/*"),
     ("bedrock:InvokeModelWithResponseStream", "arn:aws:bedrock:us-east-1:000000000000:inference-profile", "/*"),
     (
@@ -27,20 +27,20 @@ const WILDCARDS: [(&str, &str, &str); 7] = [
         "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile",
         "/*",
     ),
-    // X-Ray knows no resources for these.
+    // X-Ray has no resource types for these.
     // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html
     ("xray:PutTelemetryRecords", "", "*"),
     ("xray:PutTraceSegments", "", "*"),
 ];
 
-/// What a function's environment says that it reaches, and the action that it needs for that.
-const REACHED: [(&str, &str); 3] = [
+/// Variables that name a service, and the action that using it needs.
+const ACTIONS_BY_VARIABLE: [(&str, &str); 3] = [
     ("BEDROCK_MODEL", "bedrock:InvokeModelWithResponseStream"),
     ("MANAGEMENT_ENDPOINT", "execute-api:ManageConnections"),
     ("OPENAI_SECRET_NAME", "secretsmanager:GetSecretValue"),
 ];
 
-/// An action on a resource, and whose role allows it.
+/// An allowed action on a resource, and the role or policy that allows it.
 #[derive(Debug)]
 struct Grant {
     owner: String,
@@ -48,7 +48,7 @@ struct Grant {
     resource: String,
 }
 
-/// All that one resource's policies allow.
+/// Everything that the policies of one role, or one managed policy, allow.
 fn grants(owner: &Resource) -> Vec<Grant> {
     let policies = items(&owner.properties["Policies"]).into_iter().map(|policy| &policy["PolicyDocument"]);
     let own = owner.properties.get("PolicyDocument");
@@ -56,7 +56,7 @@ fn grants(owner: &Resource) -> Vec<Grant> {
     let mut grants = Vec::new();
     for statement in statements {
         let keys: Vec<&String> = statement.as_object().expect("a statement is an object").keys().collect();
-        assert_eq!(keys, ["Action", "Effect", "Resource"], "{} allows what is not named", owner.logical_id);
+        assert_eq!(keys, ["Action", "Effect", "Resource"], "{} has a statement with other keys", owner.logical_id);
         assert_eq!(statement["Effect"], "Allow", "{}", owner.logical_id);
         for action in items(&statement["Action"]) {
             for resource in items(&statement["Resource"]) {
@@ -68,7 +68,7 @@ fn grants(owner: &Resource) -> Vec<Grant> {
     grants
 }
 
-/// The role of a function, which no other function has.
+/// The role of a function.
 fn role(template: &Template, function: &Resource) -> Resource {
     let arn = text(function, "/Role");
     assert!(
@@ -79,7 +79,7 @@ fn role(template: &Template, function: &Resource) -> Resource {
     resource(template, ROLE, arn.rsplit(':').next().unwrap_or_default())
 }
 
-/// The functions with their grants.
+/// Every function with what it may do.
 fn functions(template: &Template) -> Vec<(Resource, Vec<Grant>)> {
     let with_grants = |function: Resource| {
         let grants = grants(&role(template, &function));
@@ -89,7 +89,7 @@ fn functions(template: &Template) -> Vec<(Resource, Vec<Grant>)> {
 }
 
 #[test]
-fn no_policy_is_open() {
+fn wildcards_stand_only_where_they_must() {
     let template = whole_template();
     let owners = resources(&template, ROLE).into_iter().chain(resources(&template, POLICY));
     let grants: Vec<Grant> = owners.flat_map(|owner| grants(&owner)).collect();
@@ -105,7 +105,7 @@ fn no_policy_is_open() {
 }
 
 #[test]
-fn policies_of_others_are_few() {
+fn managed_policies_of_aws_are_few() {
     let mut attached = BTreeMap::new();
     for role in resources(&whole_template(), ROLE) {
         for policy in items(&role.properties["ManagedPolicyArns"]) {
@@ -113,29 +113,25 @@ fn policies_of_others_are_few() {
             attached.entry(name).or_insert_with(BTreeSet::new).insert(role.logical_id.clone());
         }
     }
-    let theirs = attached.remove("AmazonAPIGatewayPushToCloudWatchLogs");
-    assert_eq!(theirs, Some(["ApiGatewayRole".to_owned()].into()), "API Gateway asks for this one");
-    assert_eq!(
-        attached.keys().collect::<Vec<_>>(),
-        ["TracingPolicy"],
-        "what is not in this template is not checked here"
-    );
+    let by_aws = attached.remove("AmazonAPIGatewayPushToCloudWatchLogs");
+    assert_eq!(by_aws, Some(["ApiGatewayRole".to_owned()].into()), "API Gateway requires it");
+    assert_eq!(attached.keys().collect::<Vec<_>>(), ["TracingPolicy"], "policies outside the template are not checked");
 }
 
 #[test]
-fn every_function_has_a_role_of_its_own() {
+fn every_function_has_its_own_role() {
     let template = whole_template();
     let mut taken = BTreeSet::new();
     for function in resources(&template, FUNCTION) {
         let role = role(&template, &function);
-        assert!(taken.insert(role.logical_id.clone()), "{} has two functions", role.logical_id);
+        assert!(taken.insert(role.logical_id.clone()), "{} is used by two functions", role.logical_id);
         let trusted = &role.properties["AssumeRolePolicyDocument"]["Statement"]["Principal"];
         assert_eq!(*trusted, serde_json::json!({ "Service": "lambda.amazonaws.com" }), "{}", role.logical_id);
     }
 }
 
 #[test]
-fn a_function_writes_to_its_own_log_alone() {
+fn function_writes_only_to_its_own_log() {
     for (function, grants) in functions(&whole_template()) {
         let logs = text(&function, "/LoggingConfig/LogGroup");
         let written: BTreeSet<_> = grants
@@ -149,34 +145,34 @@ fn a_function_writes_to_its_own_log_alone() {
 }
 
 #[test]
-fn a_function_may_use_the_tables_that_it_is_told_of_and_no_other() {
+fn function_may_use_the_tables_of_its_environment_and_no_others() {
     for (function, grants) in functions(&whole_template()) {
         let variables = function.properties["Environment"]["Variables"].as_object().expect("variables");
-        let told = variables.iter().filter(|(name, _)| name.ends_with("_TABLE"));
-        let told: BTreeSet<&str> = told.filter_map(|(_, table)| table.as_str()).collect();
+        let named = variables.iter().filter(|(name, _)| name.ends_with("_TABLE"));
+        let named: BTreeSet<&str> = named.filter_map(|(_, table)| table.as_str()).collect();
         let allowed: BTreeSet<&str> = grants
             .iter()
             .filter(|grant| grant.action.starts_with("dynamodb:"))
             .map(|grant| grant.resource.split('/').nth(1).unwrap_or_default())
             .collect();
-        assert_eq!(allowed, told, "{}", function.logical_id);
+        assert_eq!(allowed, named, "{}", function.logical_id);
     }
 }
 
 #[test]
-fn a_function_may_reach_what_it_is_told_of_and_nothing_else() {
+fn function_may_use_the_services_of_its_environment_and_no_others() {
     for (function, grants) in functions(&whole_template()) {
         let variables = function.properties["Environment"]["Variables"].as_object().expect("variables");
-        let told = REACHED.iter().filter(|(name, _)| variables.contains_key(*name));
-        let mut told: BTreeSet<&str> = told.map(|(_, action)| *action).collect();
-        // Lambda itself tells of failed runs, in the function's name.
+        let named = ACTIONS_BY_VARIABLE.iter().filter(|(name, _)| variables.contains_key(*name));
+        let mut named: BTreeSet<&str> = named.map(|(_, action)| *action).collect();
+        // Lambda sends failed runs to the queue with the function's role.
         if function.properties.pointer("/EventInvokeConfig/DestinationConfig/OnFailure/Destination").is_some() {
-            told.insert("sqs:SendMessage");
+            named.insert("sqs:SendMessage");
         }
         let everywhere = ["dynamodb:", "logs:"];
         let allowed = grants.iter().map(|grant| grant.action.as_str());
         let allowed: BTreeSet<&str> =
             allowed.filter(|action| !everywhere.iter().any(|service| action.starts_with(service))).collect();
-        assert_eq!(allowed, told, "{}", function.logical_id);
+        assert_eq!(allowed, named, "{}", function.logical_id);
     }
 }

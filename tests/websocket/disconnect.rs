@@ -18,7 +18,7 @@ async fn closed_socket_leaves_no_items_and_frees_its_slot() {
     let of_tenant = || tenant.id.to_string();
     // The tenant has the connection and the item of its slots.
     assert_eq!((items(id.clone()).await, items(of_tenant()).await), (1, 2));
-    let leases = async || stack.connections().leases(&tenant.id).await.expect("DynamoDB responds").len();
+    let leases = async || stack.connections().slots().list(&tenant.id).await.expect("DynamoDB responds").len();
     assert_eq!(leases().await, 1);
 
     socket.close().await;

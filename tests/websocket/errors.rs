@@ -4,8 +4,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use shared::{
     agents::{AgentError, Delta, Failure},
-    domain::{error::Code, id::MessageId},
-    storage::TenantStatus,
+    domain::{error::Code, id::MessageId, tenant::TenantStatus},
 };
 use tests::{SocketBehavior, Stack};
 

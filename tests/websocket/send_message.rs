@@ -15,11 +15,12 @@ async fn simultaneous_messages_with_one_client_message_id_are_stored_once() {
     let stack = Stack::shared();
     let tenant = stack.tenant("client id race").await;
     let chat = ChatId::parse(&tenant.chat("u").await).expect("an id");
-    let chats = stack.chats();
+    let messages = stack.messages();
     let id = ClientMessageId::parse("c1").expect("an id");
     let now = Timestamp::now();
     let new = NewMessage { content: "x", client_id: Some(&id), model: "echo" };
-    let appended = join_all((0..5).map(|_| chats.append(&tenant.id, &chat, ChatPosition::default(), new, now))).await;
+    let appended =
+        join_all((0..5).map(|_| messages.append(&tenant.id, &chat, ChatPosition::default(), new, now))).await;
     let stored = appended
         .into_iter()
         .filter(|appended| matches!(appended.as_ref().expect("DynamoDB responds"), AppendResult::Stored(_)));

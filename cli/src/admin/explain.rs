@@ -1,53 +1,51 @@
-//! What went wrong, and what to do about it.
+//! Adds to an error what the operator can do about it.
 
-use std::error::Error;
-
-use anyhow::{Error as Anyhow, anyhow};
+use anyhow::{Error, anyhow};
 use shared::storage::StorageError;
 
-use super::place::Place;
+use super::{
+    cause::{chain, root_cause},
+    deployment::Deployment,
+    failure::PartialFailure,
+};
 
-impl Place {
-    /// Says of an error of the tables what an operator can do; leaves others as they are.
-    pub(super) fn explain(&self, error: Anyhow) -> Anyhow {
-        let store = match error.downcast::<StorageError>() {
-            Ok(store) => store,
-            Err(other) => return other,
-        };
-        let root = root(&store);
-        let is_missing = chain(&store).any(|cause| cause.to_string().contains("ResourceNotFoundException"));
-        match (&self.stack, &store) {
-            (None, _) if is_missing => anyhow!(
-                "the DynamoDB at {} has no such tables; `cargo chat dev` makes them, or grant the endpoint that it shows \
-                 with --dynamodb-endpoint",
-                self.dynamodb
-            ),
-            (Some((stack, region)), _) if is_missing => {
-                anyhow!("the tables of the stack {stack} are gone from {region}; was it deleted, or deployed anew?")
-            }
-            (None, StorageError::Unavailable(_)) => anyhow!(
-                "no DynamoDB answers at {} ({root}); is `cargo chat dev` running? ConnectionGrant its --dynamodb-endpoint if it \
-                 is on another port, or --stack for one on AWS",
-                self.dynamodb
-            ),
-            (Some((_, region)), StorageError::Unavailable(_)) => {
-                anyhow!("{store} in {region}: {root}; check the credentials of the profile, and the network")
-            }
-            (Some((stack, _)), StorageError::Refused(_)) => {
-                anyhow!("{store}: {root}; check that the profile may read and write the tables of the stack {stack}")
-            }
-            _ => anyhow!("{store}: {root}"),
-        }
+/// Explains an error of the tables. Other errors stay as they are.
+pub(super) fn explain(error: Error, deployment: &Deployment) -> Error {
+    match error.downcast() {
+        Ok(PartialFailure { done, error }) => PartialFailure { done, error: explain_storage(error, deployment) }.into(),
+        Err(error) => explain_storage(error, deployment),
     }
 }
 
-/// An error and what is behind it.
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    let next = |error: &&'a (dyn Error + 'static)| (*error).source();
-    std::iter::successors(Some(error), next)
-}
-
-/// What is behind all else.
-pub(super) fn root(error: &(dyn Error + 'static)) -> String {
-    chain(error).last().map(ToString::to_string).unwrap_or_default()
+fn explain_storage(error: Error, deployment: &Deployment) -> Error {
+    let storage = match error.downcast::<StorageError>() {
+        Ok(storage) => storage,
+        Err(other) => return other,
+    };
+    let root = root_cause(&storage);
+    let is_missing = chain(&storage).any(|cause| cause.to_string().contains("ResourceNotFoundException"));
+    match (&deployment.stack, &storage) {
+        (None, _) if is_missing => anyhow!(
+            "the DynamoDB at {} does not have the tables: start `cargo chat dev`, which creates them, or pass the address \
+             that it prints with --dynamodb-endpoint",
+            deployment.dynamodb
+        ),
+        (Some((stack, region)), _) if is_missing => {
+            anyhow!(
+                "the tables of the stack {stack} do not exist in {region}: check whether it was deleted or replaced"
+            )
+        }
+        (None, StorageError::Unavailable(_)) => anyhow!(
+            "failed to reach DynamoDB at {} ({root}): start `cargo chat dev`; if it runs on another port, pass its \
+             --dynamodb-endpoint; for a stack on AWS, pass --stack",
+            deployment.dynamodb
+        ),
+        (Some((_, region)), StorageError::Unavailable(_)) => {
+            anyhow!("{storage} in {region}: {root}; check the credentials of the profile, and the network")
+        }
+        (Some((stack, _)), StorageError::Refused(_)) => {
+            anyhow!("{storage}: {root}; check that the profile may read and write the tables of the stack {stack}")
+        }
+        _ => anyhow!("{storage}: {root}"),
+    }
 }

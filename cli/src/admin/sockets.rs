@@ -1,84 +1,101 @@
-//! Ending the sockets of those who may not have one any more.
+//! Closes the sockets of tenants and keys that have lost their access.
 //!
-//! The gate is shut before. Whatever is noted and does not open it any more has to go, whoever shut it and when: sockets
-//! of a suspended tenant, of revoked keys, of keys that have expired. So it can be run again until nothing is left. No new
-//! socket comes in but one that was let through a moment earlier and is just being opened; that one finds out itself, and
-//! a second look makes sure.
+//! Access is denied before. Each sweep closes every socket without access, whatever denied it and when: the tenant is
+//! suspended, its key is revoked or has expired. So a command can be repeated until no socket is left. Only a socket
+//! whose `$connect` was authorized a moment earlier can still appear, hence a second sweep; it also rechecks its access.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
+use anyhow::{Result, anyhow};
 use aws_sdk_apigatewaymanagement::operation::get_connection::GetConnectionError;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
-use shared::domain::id::{ConnectionId, MessageId, TenantId};
-use shared::domain::time::Timestamp;
-use shared::storage::{AccessDenied, Connection, StorageError, TenantAccess};
-use shared::websocket::Publisher;
-use tokio::time::Instant;
+use shared::{
+    domain::{
+        connection::Connection,
+        id::{ConnectionId, MessageId, TenantId},
+        tenant::{AccessDenied, TenantAccess},
+        time::Timestamp,
+    },
+    storage::StorageError,
+    websocket::Publisher,
+};
+use tokio::time::{Instant, sleep};
 
-use super::explain::root;
-use super::{Admin, values};
+use super::{cause::root_cause, failure::PartialFailure, parse, session::AdminSession};
 use crate::terminal::Step;
 
-/// How long until the next look: as long as a socket may take from `$connect` to the moment that it can be closed.
-const NEXT_LOOK: Duration = Duration::from_secs(2);
-/// How many looks there are at least.
-const LOOKS: u32 = 2;
-/// How long one look at all sockets may take, if there is no more time than that.
-const LONGEST_LOOK: Duration = Duration::from_secs(15);
-/// How many sockets are looked at at once.
-const AT_ONCE: usize = 16;
+/// The pause between sweeps: as long as a socket may take from `$connect` until it can be closed.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
+const MIN_SWEEPS: u32 = 2;
+/// How long a sweep may take, even past the deadline.
+const MAX_SWEEP: Duration = Duration::from_secs(15);
+/// How many sockets are checked concurrently.
+const CONCURRENCY: usize = 16;
 
-/// How long to go on.
+/// The flag for how long to retry.
 #[derive(Debug, Clone, Copy, clap::Args)]
-pub(crate) struct Patience {
-    /// How long to keep trying to close sockets that stay open
-    #[arg(long, value_name = "SPAN", value_parser = values::age, default_value = "1m")]
+pub(super) struct CloseDeadline {
+    /// How long to retry closing sockets that stay open
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration, default_value = "1m")]
     keep_trying: Duration,
 }
 
 /// What became of the sockets.
 #[derive(Debug, Default)]
-pub(crate) struct Closing {
-    /// Those that were met open.
-    met: BTreeSet<String>,
-    /// Those that are open still, or may be.
+pub(super) struct SocketReport {
+    /// The ids of all sockets that were found open.
+    found: BTreeSet<String>,
+    /// The ids of those that are or may still be open.
     left: BTreeSet<String>,
-    /// Why.
+    /// Why they are, or why the sockets could not be listed.
     problem: Option<String>,
 }
 
-impl Closing {
-    /// For programs.
-    pub(crate) fn to_json(&self) -> Value {
+/// The state of a socket.
+enum SocketState {
+    Open(Connection),
+    Gone,
+    /// The management API did not tell.
+    Unknown(Connection, String),
+}
+
+impl SocketReport {
+    /// Whether all sockets are closed.
+    pub(super) fn is_complete(&self) -> bool {
+        self.left.is_empty() && self.problem.is_none()
+    }
+
+    fn closed(&self) -> usize {
+        self.found.difference(&self.left).count()
+    }
+
+    fn to_json(&self) -> Value {
         json!({"closed": self.closed(), "left": self.left.len(), "problem": self.problem})
     }
 
-    /// What is left to be done; none when all is.
-    pub(super) fn unfinished(&self) -> Option<String> {
-        if self.is_done() {
+    /// The failure for people; `None` if all sockets are closed.
+    fn failure(&self) -> Option<String> {
+        if self.is_complete() {
             return None;
         }
         let left = match self.left.len() {
-            0 => "sockets may be open still".to_owned(),
-            1 => "1 socket is open still, or may be".to_owned(),
-            left => format!("{left} sockets are open still, or may be"),
+            0 => "sockets may still be open".to_owned(),
+            1 => "1 socket is or may still be open".to_owned(),
+            left => format!("{left} sockets are or may still be open"),
         };
         let problem = self.problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
-        Some(format!(
-            "the access is denied, but {left}{problem}; run this again, or they are closed when they next speak"
-        ))
+        Some(format!("access is denied, but {left}{problem}; run this again, or they are closed at their next frame"))
     }
 
-    /// Takes note of what could not be seen; returns the sockets that are open.
-    fn note(&mut self, looks: Vec<Look>) -> Vec<Connection> {
+    /// Records the sockets of unknown state. Returns those that are open.
+    fn add(&mut self, states: Vec<SocketState>) -> Vec<Connection> {
         let mut open = Vec::new();
-        for look in looks {
-            match look {
-                Look::Gone => {}
-                Look::Open(socket) => open.push(socket),
-                Look::Unclear(socket, problem) => {
+        for state in states {
+            match state {
+                SocketState::Gone => {}
+                SocketState::Open(socket) => open.push(socket),
+                SocketState::Unknown(socket, problem) => {
                     self.left.insert(id(&socket));
                     self.problem = Some(problem);
                 }
@@ -86,105 +103,103 @@ impl Closing {
         }
         open
     }
-
-    /// Whether all are closed.
-    pub(crate) fn is_done(&self) -> bool {
-        self.left.is_empty() && self.problem.is_none()
-    }
-
-    fn closed(&self) -> usize {
-        self.met.difference(&self.left).count()
-    }
 }
 
-/// A socket, looked at.
-enum Look {
-    Open(Connection),
-    Gone,
-    Unclear(Connection, String),
-}
-
-impl Admin {
-    /// Closes the sockets of a tenant that do not open its gate any more. Never fails: the gate is shut already, and what
-    /// stays open now is closed when it next speaks.
-    pub(crate) async fn close_sockets(&self, tenant: &TenantId, patience: Patience) -> Closing {
+impl AdminSession {
+    /// Closes the sockets of a tenant that have lost their access. Never fails: access is denied already, and a socket that
+    /// stays open is closed at its next frame.
+    pub(super) async fn close_sockets(&self, tenant: &TenantId, deadline: CloseDeadline) -> SocketReport {
         let step = self.terminal.step("Closing sockets");
-        let ends = Instant::now() + patience.keep_trying;
-        let mut closing = Closing::default();
-        for look in 1.. {
-            self.close_once(tenant, &mut closing, ends.max(Instant::now() + LONGEST_LOOK)).await;
-            if look >= LOOKS && (closing.is_done() || Instant::now() + NEXT_LOOK > ends) {
+        let deadline = Instant::now() + deadline.keep_trying;
+        let mut report = SocketReport::default();
+        for sweep in 1.. {
+            self.sweep(tenant, &mut report, deadline.max(Instant::now() + MAX_SWEEP)).await;
+            if sweep >= MIN_SWEEPS && (report.is_complete() || Instant::now() + SWEEP_INTERVAL > deadline) {
                 break;
             }
-            report(&step, &closing, look);
-            tokio::time::sleep(NEXT_LOOK).await;
+            show_progress(&step, &report, sweep);
+            sleep(SWEEP_INTERVAL).await;
         }
-        if closing.is_done() {
-            step.done(match closing.closed() {
+        if report.is_complete() {
+            step.done(match report.closed() {
                 0 => "No sockets were open".to_owned(),
                 1 => "Closed 1 socket".to_owned(),
                 closed => format!("Closed {closed} sockets"),
             });
         }
-        closing
+        report
     }
 
-    /// Looks at all sockets once and closes those that are open.
-    async fn close_once(&self, tenant: &TenantId, closing: &mut Closing, ends: Instant) {
-        closing.problem = None;
-        let (noted, reason) = match self.denied_connections(tenant).await {
+    /// Ends a command that closed sockets: prints its result as JSON, or fails if sockets are left.
+    pub(super) fn finish(&self, mut event: Value, report: &SocketReport) -> Result<()> {
+        event["sockets"] = report.to_json();
+        if let Some(failure) = report.failure() {
+            return Err(PartialFailure { done: event, error: anyhow!(failure) }.into());
+        }
+        self.terminal.event(&event);
+        Ok(())
+    }
+
+    /// Checks all sockets without access once, and closes those that are open.
+    async fn sweep(&self, tenant: &TenantId, report: &mut SocketReport, deadline: Instant) {
+        report.problem = None;
+        let (denied, reason) = match self.denied_connections(tenant).await {
             Ok(found) => found,
             Err(error) => {
-                closing.problem = Some(format!("failed to read the connections of the tenant: {}", root(&error)));
+                report.problem = Some(format!("failed to read the connections of the tenant: {}", root_cause(&error)));
                 return;
             }
         };
-        closing.left.clear();
-        let open = closing.note(self.look(noted, ends).await);
-        closing.met.extend(open.iter().map(id));
+        report.left.clear();
+        let open = report.add(self.states(denied, deadline).await);
+        report.found.extend(open.iter().map(id));
         let request_id = MessageId::generate().as_str().replacen("msg_", "chat-cli-", 1);
         Publisher::new(self.management.clone()).close_all(&open, &reason.closing(), &request_id).await;
-        let still_open = closing.note(self.look(open, ends).await);
-        closing.left.extend(still_open.iter().map(id));
+        let still_open = report.add(self.states(open, deadline).await);
+        report.left.extend(still_open.iter().map(id));
     }
 
-    /// The sockets that do not open their tenant's gate any more, and why.
+    /// The connections of a tenant that have lost their access, and why.
     async fn denied_connections(&self, tenant: &TenantId) -> Result<(Vec<Connection>, AccessDenied), StorageError> {
-        let (access, noted) = tokio::try_join!(self.tenants.access(tenant), self.connections.of_tenant(tenant))?;
-        Ok(TenantAccess::denied_connections(access.as_ref(), &noted, Timestamp::now()))
+        let (access, connections) =
+            tokio::try_join!(self.tenants.access(tenant), self.connections.list_by_tenant(tenant))?;
+        Ok(TenantAccess::denied_connections(access.as_ref(), &connections, Timestamp::now()))
     }
 
-    async fn look(&self, sockets: Vec<Connection>, ends: Instant) -> Vec<Look> {
-        let looks = stream::iter(sockets).map(async |socket| {
-            // One that does not answer takes a while, and there may be a thousand.
-            if Instant::now() > ends {
-                return Look::Unclear(socket, "there was no time left to look at all sockets".to_owned());
+    async fn states(&self, sockets: Vec<Connection>, deadline: Instant) -> Vec<SocketState> {
+        let states = stream::iter(sockets).map(async |socket| {
+            // A request may time out, and a tenant may have a thousand sockets.
+            if Instant::now() > deadline {
+                return SocketState::Unknown(socket, "there was no time to check all sockets".to_owned());
             }
             match self.is_open(&socket.connection_id).await {
-                Ok(true) => Look::Open(socket),
-                Ok(false) => Look::Gone,
-                Err(problem) => Look::Unclear(socket, problem),
+                Ok(true) => SocketState::Open(socket),
+                Ok(false) => SocketState::Gone,
+                Err(problem) => SocketState::Unknown(socket, problem),
             }
         });
-        looks.buffer_unordered(AT_ONCE).collect().await
+        states.buffer_unordered(CONCURRENCY).collect().await
     }
 
     async fn is_open(&self, socket: &ConnectionId) -> Result<bool, String> {
         match self.management.get_connection().connection_id(socket.as_str()).send().await {
             Ok(_) => Ok(true),
             Err(error) if error.as_service_error().is_some_and(GetConnectionError::is_gone_exception) => Ok(false),
-            Err(error) => Err(format!("sockets cannot be closed through {} ({})", self.place.management, root(&error))),
+            Err(error) => {
+                let (endpoint, cause) = (&self.deployment.management, root_cause(&error));
+                Err(format!("failed to close sockets through {endpoint} ({cause})"))
+            }
         }
     }
 }
 
-/// Says how far it is, to those who wait longer than usual.
-fn report(step: &Step, closing: &Closing, look: u32) {
-    if look == LOOKS {
+/// Shows the progress to an operator who waits longer than usual.
+fn show_progress(step: &Step, report: &SocketReport, sweep: u32) {
+    if sweep == MIN_SWEEPS {
         step.announce();
     }
-    if look >= LOOKS {
-        step.progress(format!("{} closed, {} left", closing.closed(), closing.left.len()));
+    if sweep >= MIN_SWEEPS {
+        step.progress(format!("{} closed, {} left", report.closed(), report.left.len()));
     }
 }
 

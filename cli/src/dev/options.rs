@@ -7,74 +7,74 @@ use super::agent::Agent;
 /// The flags of `chat dev`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
-    /// Port of the API, REST and WebSocket together; 0 is any free one
+    /// Port of the API, for both REST and WebSocket; 0 chooses a free one
     #[arg(long, value_name = "PORT", default_value_t = 8000, help_heading = "Addresses")]
-    pub(crate) port: u16,
+    pub(super) port: u16,
 
-    /// Port of DynamoDB Local; 0 is any free one
+    /// Port of DynamoDB Local; 0 chooses a free one
     #[arg(long, value_name = "PORT", default_value_t = 8001, help_heading = "Addresses")]
-    pub(crate) dynamodb_port: u16,
+    pub(super) dynamodb_port: u16,
 
-    /// Port of the Lambda Invoke API; 0 is any free one
+    /// Port of the Lambda Invoke API; 0 chooses a free one
     #[arg(long, value_name = "PORT", default_value_t = 0, help_heading = "Addresses")]
-    pub(crate) invoke_port: u16,
+    pub(super) invoke_port: u16,
 
-    /// Who answers in chats that do not say who [default: the template's choice, echo]
+    /// The agent of chats that name none [default: the template's, echo]
     #[arg(long, value_name = "NAME", help_heading = "Agent")]
-    pub(crate) agent: Option<Agent>,
+    pub(super) agent: Option<Agent>,
 
-    /// Where the agent openai asks, such as http://127.0.0.1:11434/v1 [default: OpenAI]; OPENAI_API_KEY is its key
+    /// Base URL of the agent openai, such as http://127.0.0.1:11434/v1 [default: OpenAI's]; its key is in OPENAI_API_KEY
     #[arg(long, value_name = "URL", help_heading = "Agent")]
-    pub(crate) openai_base_url: Option<String>,
+    pub(super) openai_base_url: Option<String>,
 
-    /// The model that the agent openai asks for in chats that do not name one
+    /// The model of the agent openai in chats that name none
     #[arg(long, value_name = "NAME", help_heading = "Agent")]
-    pub(crate) model: Option<String>,
+    pub(super) model: Option<String>,
 
-    /// Use a DynamoDB that runs already, such as http://localhost:8042, instead of starting one
+    /// Use a running DynamoDB, such as http://localhost:8042, instead of starting one
     #[arg(long, value_name = "URL", conflicts_with_all = ["in_memory", "reset"], help_heading = "Data")]
-    pub(crate) dynamodb_endpoint: Option<String>,
+    pub(super) dynamodb_endpoint: Option<String>,
 
-    /// Keep nothing: data lives in memory and ends with the stack
+    /// Keep data in memory, until the stack stops
     #[arg(long, conflicts_with = "reset", help_heading = "Data")]
-    pub(crate) in_memory: bool,
+    pub(super) in_memory: bool,
 
     /// Delete the data of earlier runs first
     #[arg(long, help_heading = "Data")]
-    pub(crate) reset: bool,
+    pub(super) reset: bool,
 
-    /// Do not rebuild on changes: run the built functions, and start again one that dies
+    /// Build the functions once instead of on every change, and restart a function that exits
     #[arg(long, help_heading = "Functions")]
-    pub(crate) no_reload: bool,
+    pub(super) no_reload: bool,
 
-    /// With --no-reload: run so many processes of each function, as Lambda does when requests come at the same time
+    /// With --no-reload: the number of processes of each function, as Lambda starts for concurrent requests
     #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "no_reload", help_heading = "Functions",
           value_parser = clap::value_parser!(u8).range(1..=16))]
-    pub(crate) processes: u8,
+    pub(super) processes: u8,
 
     /// Build with optimisations
     #[arg(long, help_heading = "Functions")]
-    pub(crate) release: bool,
+    pub(super) release: bool,
 
-    /// A parameter of the template, instead of its default; may be repeated
+    /// Set a parameter of the template; can be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = parameter, help_heading = "Functions")]
-    pub(crate) parameter: Vec<(String, String)>,
+    pub(super) parameter: Vec<(String, String)>,
 
-    /// The SAM template; the workspace is the folder that it lies in [default: the nearest one upwards]
+    /// The SAM template in the root of the workspace [default: the nearest in this folder or above]
     #[arg(long, value_name = "PATH", help_heading = "Functions")]
-    pub(crate) template: Option<PathBuf>,
+    pub(super) template: Option<PathBuf>,
 
-    /// One JSON object a line on stdout; what people read goes to stderr
+    /// Print one JSON object a line on stdout, and everything for people on stderr
     #[arg(long, help_heading = "For programs")]
-    pub(crate) json: bool,
+    pub(super) json: bool,
 
-    /// Where the functions find @connections, such as a proxy in front of this stack's [default: at the API's own port]
+    /// The management API (@connections) of the functions, such as a proxy in front of the stack's [default: --port's]
     #[arg(long, value_name = "URL", help_heading = "For programs")]
-    pub(crate) management_endpoint: Option<String>,
+    pub(super) management_endpoint: Option<String>,
 
     /// Stop when stdin is closed
     #[arg(long, help_heading = "For programs")]
-    pub(crate) stop_on_stdin_eof: bool,
+    pub(super) stop_on_stdin_eof: bool,
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {
@@ -89,7 +89,7 @@ mod tests {
     use super::parameter;
 
     #[test]
-    fn a_parameter_is_split_at_its_first_equals_sign() {
+    fn parameter_is_split_at_its_first_equals_sign() {
         assert_eq!(parameter("A=b=c"), Ok(("A".to_owned(), "b=c".to_owned())));
         assert!(parameter("A").is_err());
         assert!(parameter("=b").is_err());

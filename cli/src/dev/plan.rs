@@ -1,41 +1,38 @@
-//! What is to be started, and everything that can be known to be wrong before the slow steps.
+//! What to start, with every check that is possible before the slow steps.
 
 use anyhow::{Context, Result, bail};
 use gateway::template::{Function, Resource, Template};
 
-use super::agent;
-use super::dynamodb;
-use super::environment;
-use super::options::Options;
-use super::ports::Port;
-use super::state::State;
-use super::workspace::Workspace;
+use super::{
+    dynamodb, environment, options::Options, parameters::template_parameters, ports::Port, run_folder::RunFolder,
+};
+use crate::cargo::Workspace;
 
-/// The flag that asks for another port of the API.
+/// The flag for the port of the API.
 pub(super) const PORT_FLAG: &str = "--port";
-/// The flag that asks for another port of the Invoke API.
+/// The flag for the port of the Invoke API.
 pub(super) const INVOKE_PORT_FLAG: &str = "--invoke-port";
 
-/// A stack that nothing speaks against, so far.
+/// A stack that passed all checks.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) options: Options,
     pub(super) workspace: Workspace,
-    pub(super) state: State,
+    pub(super) run_folder: RunFolder,
     pub(super) template: Template,
     pub(super) functions: Vec<Function>,
     pub(super) tables: Vec<Resource>,
 }
 
 impl Plan {
-    pub(super) async fn make(options: Options) -> Result<Self> {
-        let parameters = agent::parameters(&options)?;
+    pub(super) async fn new(options: Options) -> Result<Self> {
+        let parameters = template_parameters(&options)?;
         let workspace = Workspace::find(options.template.as_deref()).await?;
         let template = Template::load(&workspace.template, &parameters)
-            .with_context(|| format!("failed to read {}", workspace.shown(&workspace.template)))?;
+            .with_context(|| format!("failed to read {}", workspace.relative(&workspace.template)))?;
         let functions = template.functions()?;
         if functions.is_empty() {
-            bail!("{} has no functions", workspace.shown(&workspace.template));
+            bail!("{} contains no functions", workspace.relative(&workspace.template));
         }
         workspace.require_binaries(functions.iter().map(|function| function.name.as_str()))?;
         if !options.no_reload {
@@ -45,15 +42,15 @@ impl Plan {
 
         Port::choose(options.port, PORT_FLAG)?;
         Port::choose(options.invoke_port, INVOKE_PORT_FLAG)?;
-        let passing = options.in_memory || options.dynamodb_endpoint.is_some();
+        let is_temporary = options.in_memory || options.dynamodb_endpoint.is_some();
         if options.dynamodb_endpoint.is_none() {
             Port::choose(options.dynamodb_port, dynamodb::PORT_FLAG)?;
         }
-        let state = if passing {
-            State::passing(&workspace.target)?
+        let run_folder = if is_temporary {
+            RunFolder::temporary(&workspace.target)?
         } else {
-            State::lasting(&workspace.target, options.reset)?
+            RunFolder::persistent(&workspace.target, options.reset)?
         };
-        Ok(Self { options, workspace, state, template, functions, tables })
+        Ok(Self { options, workspace, run_folder, template, functions, tables })
     }
 }

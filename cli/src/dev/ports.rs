@@ -1,7 +1,9 @@
-//! Ports: found free, or said to be taken before anything slow begins.
+//! TCP ports of the stack.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, anyhow, bail};
 
@@ -9,19 +11,19 @@ use anyhow::{Context, Result, anyhow, bail};
 #[derive(Debug)]
 pub(super) struct Port {
     pub(super) number: u16,
-    /// The UDP port of the same number, which nothing here uses: between the choice of a TCP port and the moment that a
-    /// slow starter such as Java listens on it, it keeps other stacks from choosing the same one.
+    /// The UDP port of the same number, which nothing uses. It keeps other stacks from choosing the same number until a
+    /// slow server such as Java listens on the TCP port.
     _reserved: Option<UdpSocket>,
 }
 
 impl Port {
-    /// The wanted port, or any free one for 0. `flag` is how another one is asked for.
+    /// The wanted port, or any free port for 0. `flag` is the flag for another port, for the error message.
     pub(super) fn choose(wanted: u16, flag: &str) -> Result<Self> {
         if wanted != 0 {
             return if is_free(wanted) {
                 Ok(Self { number: wanted, _reserved: None })
             } else {
-                Err(taken(wanted, flag))
+                Err(in_use(wanted, flag))
             };
         }
         for _ in 0..100 {
@@ -36,9 +38,9 @@ impl Port {
         bail!("failed to find a free port")
     }
 
-    /// Whether something listens on it by now.
-    pub(super) fn answers(&self) -> bool {
-        answers(self.number)
+    /// Whether a program listens on it.
+    pub(super) fn is_listening(&self) -> bool {
+        is_listening(self.number)
     }
 }
 
@@ -46,29 +48,29 @@ fn address(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
-fn answers(port: u16) -> bool {
+fn is_listening(port: u16) -> bool {
     TcpStream::connect_timeout(&address(port), Duration::from_millis(500)).is_ok()
 }
 
-/// Some systems let a program listen on 127.0.0.1 beside another one on all addresses, hence three tries.
+/// Tries a connection and both addresses: some systems let one program listen on 127.0.0.1 beside another on 0.0.0.0.
 fn is_free(port: u16) -> bool {
-    !answers(port)
+    !is_listening(port)
         && TcpListener::bind(address(port)).is_ok()
         && TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
 }
 
-/// What to tell someone whose port is taken.
-pub(super) fn taken(port: u16, flag: &str) -> anyhow::Error {
+/// The error for a port that another program uses.
+pub(super) fn in_use(port: u16, flag: &str) -> anyhow::Error {
     anyhow!(message(port, flag, owner(port).as_deref()))
 }
 
 fn message(port: u16, flag: &str, owner: Option<&str>) -> String {
     let by = owner.map(|owner| format!(" by {owner}")).unwrap_or_default();
     let other = port.checked_add(10).unwrap_or(port - 10);
-    format!("port {port} is taken{by}; stop that, or grant {flag} {other}")
+    format!("port {port} is in use{by}: stop that program, or pass {flag} {other}")
 }
 
-/// The process that listens on a port, such as `java (process 12)`, where `/proc` tells.
+/// The process that listens on a port, such as `java (process 12)`. Needs `/proc`.
 fn owner(port: u16) -> Option<String> {
     let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
@@ -76,13 +78,13 @@ fn owner(port: u16) -> Option<String> {
         .find_map(|table| listening_inode(&table, port))?;
     let socket = format!("socket:[{inode}]");
     for entry in std::fs::read_dir("/proc").ok()?.flatten() {
-        let holds = |folder: std::fs::ReadDir| {
+        let has_socket = |folder: std::fs::ReadDir| {
             folder
                 .flatten()
                 .any(|fd| std::fs::read_link(fd.path()).is_ok_and(|link| link.as_os_str() == socket.as_str()))
         };
         let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        if std::fs::read_dir(entry.path().join("fd")).is_ok_and(holds) {
+        if std::fs::read_dir(entry.path().join("fd")).is_ok_and(has_socket) {
             let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
             return Some(format!("{} (process {id})", name.trim()));
         }
@@ -106,31 +108,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_taken_port_says_what_to_do() {
+    fn port_in_use_names_its_owner_and_another_port() {
         let listener = TcpListener::bind(address(0)).expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let error = Port::choose(port, "--port").expect_err("taken").to_string();
-        assert!(error.starts_with(&format!("port {port} is taken")), "{error}");
-        assert!(error.ends_with(&format!("grant --port {}", port.checked_add(10).unwrap_or(port - 10))), "{error}");
+        let error = Port::choose(port, "--port").expect_err("in use").to_string();
+        assert!(error.starts_with(&format!("port {port} is in use")), "{error}");
+        assert!(error.ends_with(&format!("pass --port {}", port.checked_add(10).unwrap_or(port - 10))), "{error}");
         if cfg!(target_os = "linux") {
             assert!(error.contains(&format!("(process {})", std::process::id())), "{error}");
         }
     }
 
     #[test]
-    fn any_port_is_not_given_twice() {
+    fn free_ports_are_chosen_only_once() {
         let ports: Vec<Port> = (0..50).map(|_| Port::choose(0, "--port").expect("a port")).collect();
         let numbers: std::collections::HashSet<u16> = ports.iter().map(|port| port.number).collect();
         assert_eq!(numbers.len(), ports.len());
     }
 
     #[test]
-    fn the_message_does_without_the_owner() {
-        assert_eq!(message(8000, "--port", None), "port 8000 is taken; stop that, or grant --port 8010");
-        assert_eq!(message(65535, "--port", None), "port 65535 is taken; stop that, or grant --port 65525");
+    fn message_without_an_owner_is_complete() {
+        assert_eq!(message(8000, "--port", None), "port 8000 is in use: stop that program, or pass --port 8010");
+        assert_eq!(message(65535, "--port", None), "port 65535 is in use: stop that program, or pass --port 65525");
         assert_eq!(
             message(8001, "--dynamodb-port", Some("java (process 7)")),
-            "port 8001 is taken by java (process 7); stop that, or grant --dynamodb-port 8011"
+            "port 8001 is in use by java (process 7): stop that program, or pass --dynamodb-port 8011"
         );
     }
 }

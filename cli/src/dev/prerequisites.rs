@@ -1,19 +1,18 @@
-//! What must be on the machine already.
+//! The programs that must be installed.
 //!
-//! Only what this start needs is asked for: Node and Python fetch tools, so they are not missed once those are there.
+//! Only what this start needs is checked: npm and Python fetch tools, and are not needed once those are installed.
 
 use anyhow::{Result, bail};
 use tokio::try_join;
 
-use super::workspace::cargo;
-use crate::process::first_line;
-use crate::terminal::Terminal;
+use crate::{cargo::cargo, process::first_line, terminal::Terminal};
 
-const JAVA: u32 = 17;
+/// The oldest version that runs DynamoDB Local.
+const MIN_JAVA: u32 = 17;
 
 /// What this start needs beside Rust.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Needs {
+pub(super) struct Required {
     /// To run DynamoDB Local.
     pub(super) java: bool,
     /// To fetch DynamoDB Local.
@@ -22,14 +21,14 @@ pub(super) struct Needs {
     pub(super) python: bool,
 }
 
-/// Checks for what is needed, and says what was found.
-pub(super) async fn check(needs: Needs, terminal: &Terminal) -> Result<()> {
+/// Checks that the required programs are installed, and prints their versions.
+pub(super) async fn check(required: Required, terminal: &Terminal) -> Result<()> {
     let step = terminal.step("Checking what is installed");
     let found = try_join!(
         async { rust().await.map(Some) },
-        async { if needs.java { java().await.map(Some) } else { Ok(None) } },
-        async { if needs.npm { npm().await.map(Some) } else { Ok(None) } },
-        async { if needs.python { python().await.map(Some) } else { Ok(None) } },
+        async { if required.java { java().await.map(Some) } else { Ok(None) } },
+        async { if required.npm { npm().await.map(Some) } else { Ok(None) } },
+        async { if required.python { python().await.map(Some) } else { Ok(None) } },
     )?;
     let (rust, java, npm, python) = found;
     let found: Vec<String> = [rust, java, npm, python].into_iter().flatten().collect();
@@ -39,7 +38,7 @@ pub(super) async fn check(needs: Needs, terminal: &Terminal) -> Result<()> {
 
 async fn rust() -> Result<String> {
     let Some(line) = first_line(&cargo().to_string_lossy(), &["--version"]).await else {
-        bail!("cargo is missing; install Rust from https://rustup.rs");
+        bail!("cargo is not installed: install Rust from https://rustup.rs");
     };
     Ok(line.split(" (").next().unwrap_or(&line).to_owned())
 }
@@ -47,22 +46,22 @@ async fn rust() -> Result<String> {
 async fn java() -> Result<String> {
     let Some(version) = first_line("java", &["-version"]).await.as_deref().and_then(quoted).map(str::to_owned) else {
         bail!(
-            "java is missing, and DynamoDB Local runs on it; install Java {JAVA} or newer (Debian and Ubuntu: apt \
-             install openjdk-17-jre-headless, macOS: brew install openjdk), or grant --dynamodb-endpoint URL"
+            "java, which runs DynamoDB Local, is not installed: install Java {MIN_JAVA} or newer (Debian and Ubuntu: apt \
+             install openjdk-17-jre-headless, macOS: brew install openjdk), or pass --dynamodb-endpoint URL"
         );
     };
     match java_major(&version) {
-        Some(major) if major >= JAVA => Ok(format!("java {version}")),
-        _ => bail!("java {version} is too old for DynamoDB Local; install Java {JAVA} or newer"),
+        Some(major) if major >= MIN_JAVA => Ok(format!("java {version}")),
+        _ => bail!("java {version} is too old for DynamoDB Local: install Java {MIN_JAVA} or newer"),
     }
 }
 
 async fn npm() -> Result<String> {
-    match try_lines([("node", "--version"), ("npm", "--version")]).await {
+    match versions([("node", "--version"), ("npm", "--version")]).await {
         Ok([node, npm]) => Ok(format!("node {}, npm {npm}", node.trim_start_matches('v'))),
         Err(missing) => bail!(
-            "{missing} is missing, and fetches DynamoDB Local; install Node.js with npm from https://nodejs.org, or \
-             grant --dynamodb-endpoint URL"
+            "{missing}, which fetches DynamoDB Local, is not installed: install Node.js with npm from https://nodejs.org, \
+             or pass --dynamodb-endpoint URL"
         ),
     }
 }
@@ -70,17 +69,17 @@ async fn npm() -> Result<String> {
 async fn python() -> Result<String> {
     let Some(version) = first_line("python3", &["--version"]).await else {
         bail!(
-            "python3 is missing; it fetches cargo-lambda, and runs the model of --agent local-llm; install Python 3 with \
-             venv and pip"
+            "python3, which fetches cargo-lambda and runs the model of --agent local-llm, is not installed: install \
+             Python 3 with venv and pip"
         );
     };
     if first_line("python3", &["-c", "import venv, ensurepip"]).await.is_none() {
-        bail!("python3 has no venv or pip; install them (Debian and Ubuntu: apt install python3-venv)");
+        bail!("python3 lacks venv or pip: install them (Debian and Ubuntu: apt install python3-venv)");
     }
     Ok(version.to_lowercase())
 }
 
-async fn try_lines<const N: usize>(programs: [(&'static str, &str); N]) -> Result<[String; N], &'static str> {
+async fn versions<const N: usize>(programs: [(&'static str, &str); N]) -> Result<[String; N], &'static str> {
     let mut lines = std::array::from_fn(|_| String::new());
     for (line, (program, argument)) in lines.iter_mut().zip(programs) {
         *line = first_line(program, &[argument]).await.ok_or(program)?;
@@ -93,7 +92,7 @@ fn quoted(line: &str) -> Option<&str> {
     line.split('"').nth(1)
 }
 
-/// Java 8 and older call themselves 1.8.
+/// Java 8 and older have versions such as 1.8.
 fn java_major(version: &str) -> Option<u32> {
     let mut parts = version.split(['.', '-', '+', '_']).map_while(|part| part.parse().ok());
     match parts.next()? {
@@ -107,13 +106,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_of_java_is_found() {
+    fn java_version_is_read_from_its_output() {
         assert_eq!(quoted(r#"openjdk version "17.0.15" 2025-04-15"#), Some("17.0.15"));
         assert_eq!(quoted("The operation couldn't be completed. Unable to locate a Java Runtime."), None);
     }
 
     #[test]
-    fn majors_of_all_ages_are_read() {
+    fn major_version_is_read_from_all_formats() {
         for (version, major) in [("17.0.15", 17), ("21", 21), ("1.8.0_402", 8), ("25-ea", 25), ("22.0.1+8", 22)] {
             assert_eq!(java_major(version), Some(major), "{version}");
         }

@@ -1,11 +1,10 @@
-//! What is said once the stack is ready.
+//! What is printed once the stack is ready.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::json;
 
-use super::demo;
+use super::demo_tenant::API_KEY;
 use crate::terminal::{Colour, Terminal};
 
 /// The path of the WebSocket API.
@@ -17,7 +16,7 @@ pub(super) struct Ready {
     pub(super) port: u16,
     pub(super) invoke_port: u16,
     pub(super) dynamodb_endpoint: String,
-    /// Who answers, for people.
+    /// The default agent, for people.
     pub(super) agent: String,
     /// Where the data is, for people.
     pub(super) data: String,
@@ -26,19 +25,19 @@ pub(super) struct Ready {
     /// The absolute path of the logs.
     pub(super) logs_path: String,
     pub(super) tables: Vec<String>,
-    /// Process ids of the functions, where they are ours.
+    /// Process ids of the functions, unless the emulator runs them.
     pub(super) functions: Option<BTreeMap<String, i32>>,
     pub(super) took: Duration,
 }
 
 impl Ready {
-    /// Tells people and programs.
+    /// Prints it for people, and as an event for programs.
     pub(super) fn announce(&self, terminal: &Terminal) {
         let bold = |text: &str| terminal.paint(Colour::Bold, text);
         let dim = |text: &str| terminal.paint(Colour::Dim, text);
         let reload = match self.functions {
-            None => "save a source file, and its functions are rebuilt",
-            Some(_) => "no reload",
+            None => "rebuilt when you save a source file",
+            Some(_) => "not rebuilt on changes",
         };
         terminal.line(format_args!(
             "\n{title} {took}\n\n  \
@@ -67,7 +66,7 @@ impl Ready {
             "management_endpoint": format!("http://127.0.0.1:{}", self.port),
             "invoke_endpoint": format!("http://127.0.0.1:{}", self.invoke_port),
             "dynamodb_endpoint": self.dynamodb_endpoint,
-            "api_key": demo::API_KEY,
+            "api_key": API_KEY,
             "tables": self.tables,
             "functions": self.functions,
             "logs": self.logs_path,
@@ -76,10 +75,10 @@ impl Ready {
     }
 }
 
-/// The three steps of the documentation, with nothing but the port filled in.
+/// The three steps of the README, with this stack's port.
 fn quick_start(port: u16, terminal: &Terminal) -> String {
     let step = |text: &str| terminal.paint(Colour::Bold, text);
-    let key = demo::API_KEY;
+    let key = API_KEY;
     format!(
         r#"{first}
 
@@ -103,9 +102,9 @@ ws.send(JSON.stringify({{
 {end}
 "#,
         first = step("1. Create a chat"),
-        second = step("2. Connect to its WebSocket, in a browser's console or in `node` (22 or newer)"),
-        third = step("3. Send a message, in the same place"),
-        end = terminal.paint(Colour::Dim, "Ctrl-C stops everything. Requests:"),
+        second = step("2. Connect to it over WebSocket, in a browser's console or in `node` (22 or newer)"),
+        third = step("3. Send a message, in the same console"),
+        end = terminal.paint(Colour::Dim, "Ctrl-C stops the stack. Requests:"),
     )
 }
 
@@ -114,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_quick_start_has_the_port_in_both_addresses() {
+    fn quick_start_has_the_port_in_both_addresses() {
         let text = quick_start(8010, &Terminal::new(true));
         assert!(text.contains(r#"curl -X POST "http://localhost:8010/api/v1/chats/" \"#), "{text}");
         assert!(

@@ -1,21 +1,24 @@
-//! The request log: what the gateway traces, one short line a request.
+//! The request log: one line for each request that the gateway traces.
 
-use std::collections::BTreeMap;
-use std::fmt::Debug;
+use std::{collections::BTreeMap, fmt::Debug};
 
-use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Metadata, Subscriber};
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::{Context, SubscriberExt};
-use tracing_subscriber::util::SubscriberInitExt;
+use tracing::{
+    Event, Level, Metadata, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    Layer,
+    layer::{Context, SubscriberExt},
+    util::SubscriberInitExt,
+};
 
 use crate::terminal::{Colour, Terminal};
 
 const TARGET: &str = "gateway";
 
-/// Begins to print the gateway's requests, and what other libraries find wrong.
-pub(super) fn init(terminal: Terminal) {
-    // Fails only where a subscriber is there already, whose log it then is.
+/// Starts to print requests of the gateway, and errors of libraries.
+pub(super) fn start(terminal: Terminal) {
+    // Fails only if another subscriber is installed, which then gets the events.
     let _ = tracing_subscriber::registry().with(RequestLog { terminal }).try_init();
 }
 
@@ -26,7 +29,7 @@ struct RequestLog {
 impl<S: Subscriber> Layer<S> for RequestLog {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         let from_gateway = metadata.target().starts_with(TARGET);
-        // What libraries warn of while the stack starts and stops says nothing to a developer of it.
+        // Libraries also warn of the connection failures that are normal while a stack starts and stops.
         *metadata.level() <= if from_gateway { Level::INFO } else { Level::ERROR }
     }
 
@@ -34,7 +37,7 @@ impl<S: Subscriber> Layer<S> for RequestLog {
         let mut fields = Fields::default();
         event.record(&mut fields);
         if fields.is_post_to_socket() {
-            // One that finds its socket gone is nothing to worry about, and warming up makes some.
+            // Not logged: a post to a closed socket is normal, and the warm-up sends some.
         } else if fields.is_request() {
             self.terminal.line(fields.request(&self.terminal));
         } else if *event.metadata().level() <= Level::WARN {
@@ -107,13 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_one_short_line() {
+    fn rest_request_is_one_line() {
         let fields = [("method", "POST"), ("path", "/api/v1/chats/"), ("status", "201"), ("duration_ms", "12")];
         assert_eq!(line(&fields), "201 POST /api/v1/chats/ 12 ms");
     }
 
     #[test]
-    fn a_message_goes_by_its_route() {
+    fn websocket_request_shows_its_route() {
         let fields = [("route", "$default"), ("function", "ws-message"), ("duration_ms", "3"), ("error", "late")];
         assert_eq!(line(&fields), "--- WS $default ws-message 3 ms late");
     }

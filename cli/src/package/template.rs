@@ -1,4 +1,4 @@
-//! The template of a package: the same, but for where the code of the functions is.
+//! The template of a package: the workspace's template with each function's `CodeUri` set to its archive.
 
 use anyhow::{Context, Result, bail};
 use gateway::template::Template;
@@ -6,37 +6,38 @@ use serde_json::{Value, json};
 
 use super::architecture::Architecture;
 
-/// A template whose functions are archives beside it.
+/// A template whose functions refer to archives beside it.
 #[derive(Debug)]
 pub(super) struct Packaged {
     pub(super) json: Value,
-    /// The names of its functions, which are those of their binaries.
+    /// The names of the functions, which are also those of their binaries.
     pub(super) functions: Vec<String>,
 }
 
-/// The name of the archive of a function.
+/// The file name of a function's archive.
 pub(super) fn archive_name(function: &str) -> String {
     format!("{function}.zip")
 }
 
-/// Leads the functions of a template to their archives, and lets it be deployed for this processor alone.
+/// Sets each function's `CodeUri`, and allows only the architecture that the binaries were built for.
 pub(super) fn packaged(yaml: &str, architecture: Architecture) -> Result<Packaged> {
     let mut json = Template::json(yaml)?;
     let mut functions = Vec::new();
-    let resources = json.get_mut("Resources").and_then(Value::as_object_mut).context("it has no Resources")?;
+    let resources =
+        json.get_mut("Resources").and_then(Value::as_object_mut).context("the template has no Resources")?;
     for (logical_id, resource) in resources {
         if resource["Type"] != "AWS::Serverless::Function" {
             continue;
         }
         let Some(binary) = resource.pointer("/Metadata/BuildProperties/Binary").and_then(Value::as_str) else {
-            bail!("{logical_id} does not say which binary it is; give it Metadata.BuildProperties.Binary");
+            bail!("{logical_id} names no binary: add Metadata.BuildProperties.Binary");
         };
         let binary = binary.to_owned();
         resource["Properties"]["CodeUri"] = json!(archive_name(&binary));
         functions.push(binary);
     }
     if functions.is_empty() {
-        bail!("it has no functions");
+        bail!("the template has no functions");
     }
     if let Some(parameter) = json.pointer_mut("/Parameters/Architecture") {
         parameter["Default"] = json!(architecture.name());
@@ -62,7 +63,7 @@ Resources:
 ";
 
     #[test]
-    fn only_code_and_processor_change() {
+    fn only_code_uri_and_architecture_change() {
         let packaged = packaged(YAML, Architecture::X86_64).expect("a template");
         assert_eq!(packaged.functions, ["greet"]);
         let binary = json!({ "BuildProperties": { "Binary": "greet" } });
@@ -88,7 +89,7 @@ Resources:
     }
 
     #[test]
-    fn a_function_without_a_binary_is_named() {
+    fn function_without_a_binary_is_reported() {
         let error = packaged(&YAML.replace("Binary", "Handler"), Architecture::Arm64).expect_err("no binary");
         assert!(error.to_string().contains("GreetFunction"), "{error}");
     }

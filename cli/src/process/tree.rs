@@ -1,21 +1,23 @@
-//! Processes and what they started.
+//! Process trees.
 
-use std::collections::{HashMap, HashSet};
-use std::time::{Duration, Instant};
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-/// How long a tree may take to end by itself before it is killed.
+/// How long a tree may take to exit after SIGTERM before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// A process, told apart from a later one with the same id by the time it was started.
+/// A process. Its start time distinguishes it from a later process with the same id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Process {
     id: i32,
     started: String,
 }
 
-/// One line of the process table.
+/// A row of the process table.
 #[derive(Debug)]
 struct Row {
     process: Process,
@@ -23,8 +25,8 @@ struct Row {
     zombie: bool,
 }
 
-/// Ends process groups, by the ids of their leaders, and all that those processes started. Returns when nothing of it
-/// is left. Blocks for up to [`GRACE`] and a little.
+/// Stops process groups, given the ids of their leaders, and all descendants. Returns when none is left. Blocks for up
+/// to [`GRACE`] and two seconds.
 pub(super) fn stop(leaders: &[i32]) {
     if leaders.is_empty() {
         return;
@@ -40,7 +42,7 @@ pub(super) fn stop(leaders: &[i32]) {
     }
 }
 
-/// Waits until all of `tree` has ended; returns what has not. What appears below it meanwhile belongs to it.
+/// Waits until all of `tree` has exited, and returns what has not. Descendants that start meanwhile join the tree.
 fn wait(tree: &mut HashSet<Process>, leaders: &[i32], limit: Duration) -> HashSet<Process> {
     let end = Instant::now() + limit;
     loop {
@@ -52,7 +54,7 @@ fn wait(tree: &mut HashSet<Process>, leaders: &[i32], limit: Duration) -> HashSe
     }
 }
 
-/// Adds to `tree` the leaders and everything that descends from it or from them. Returns those alive.
+/// Adds the leaders and all descendants to `tree`. Returns the processes that are alive.
 fn extend(tree: &mut HashSet<Process>, leaders: &[i32]) -> HashSet<Process> {
     let rows = rows();
     let mut children: HashMap<i32, Vec<&Row>> = HashMap::new();
@@ -76,7 +78,7 @@ fn extend(tree: &mut HashSet<Process>, leaders: &[i32]) -> HashSet<Process> {
     alive
 }
 
-/// Failures are those of processes that ended just now.
+/// Ignores failures: the process has exited.
 fn signal(leaders: &[i32], processes: &HashSet<Process>, signal: Signal) {
     for group in leaders.iter().filter_map(|id| Pid::from_raw(*id)) {
         let _ = kill_process_group(group, signal);
@@ -86,7 +88,7 @@ fn signal(leaders: &[i32], processes: &HashSet<Process>, signal: Signal) {
     }
 }
 
-/// The process table, from where it is cheapest: `/proc`, or `ps` where there is none.
+/// The process table, from `/proc` or, where that is missing, from `ps`.
 fn rows() -> Vec<Row> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return rows_of_ps() };
     let rows: Vec<Row> = entries
@@ -98,7 +100,7 @@ fn rows() -> Vec<Row> {
     if rows.is_empty() { rows_of_ps() } else { rows }
 }
 
-/// `id (name) state parent … started …`; the name may hold spaces and parentheses.
+/// Parses `id (name) state parent … started …`. The name may contain spaces and parentheses.
 fn row_of_stat(stat: &str) -> Option<Row> {
     let (before, after) = stat.rsplit_once(')')?;
     let id = before.split_once(' ')?.0.parse().ok()?;
@@ -133,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_proc_is_read_whatever_the_name_of_the_program() {
+    fn proc_stat_line_with_parentheses_in_the_name_is_parsed() {
         let stat = "42 (a) b) S 7 42 42 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 9001 1 1";
         let row = row_of_stat(stat).expect("a row");
         assert_eq!((row.process.id, row.parent, row.zombie), (42, 7, false));
@@ -141,14 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_ps_is_read() {
+    fn ps_line_is_parsed() {
         let row = row_of_ps("  42     7 Z+   Mon Nov 23 04:13:56 2026").expect("a row");
         assert_eq!((row.process.id, row.parent, row.zombie), (42, 7, true));
         assert_eq!(row.process.started, "Mon Nov 23 04:13:56 2026");
     }
 
     #[test]
-    fn grandchildren_end_too_even_when_they_ignore_the_first_signal() {
+    fn grandchildren_that_ignore_sigterm_are_killed() {
         let script = "sh -c 'trap \"\" TERM; sleep 60 & wait; sleep 60' & wait";
         let mut child = Command::new("sh").args(["-c", script]).process_group(0).spawn().expect("sh starts");
         let leader = i32::try_from(child.id()).expect("an id");

@@ -1,4 +1,4 @@
-//! A stack on AWS: its tables are found through CloudFormation, whose part a small server plays here.
+//! A stack on AWS, whose tables are found through CloudFormation. A small server stands in for CloudFormation.
 
 use std::process::Output;
 
@@ -11,7 +11,7 @@ const TENANTS: &str = "prod-TenantsTable-1ABC";
 const CHATS: &str = "prod-ChatsTable-1ABC";
 const CONNECTIONS: &str = "prod-ConnectionsTable-1ABC";
 
-/// Runs a command on a stack.
+/// Runs a command on a stack on AWS.
 fn on_aws(arguments: &[&str], cloudformation: &str) -> Output {
     let mut command = chat();
     command.args(arguments).args(["--json", "--region", "eu-west-1"]);
@@ -46,16 +46,16 @@ fn cloudformation() -> String {
             assert!(is("LogicalResourceId", "WebSocketApi"), "{body}");
             "a1b2c3"
         };
-        let answer = format!(
+        let response = format!(
             "<DescribeStackResourceResponse><DescribeStackResourceResult><StackResourceDetail>\
              <PhysicalResourceId>{id}</PhysicalResourceId></StackResourceDetail></DescribeStackResourceResult>\
              </DescribeStackResourceResponse>"
         );
-        (200, answer)
+        (200, response)
     })
 }
 
-/// Makes a table with this key.
+/// Creates a table with this key.
 async fn table(name: &str, attributes: &[&str]) {
     let mut create = dynamodb().create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
     for (attribute, kind) in attributes.iter().zip([KeyType::Hash, KeyType::Range]) {
@@ -64,47 +64,47 @@ async fn table(name: &str, attributes: &[&str]) {
         let definition = AttributeDefinition::builder().attribute_name(*attribute).attribute_type(kind).build();
         create = create.key_schema(key.expect("complete")).attribute_definitions(definition.expect("complete"));
     }
-    create.send().await.expect("the table is made");
+    create.send().await.expect("the table is created");
 }
 
 #[tokio::test]
-async fn the_tables_of_a_stack_have_names_of_their_own() {
+async fn tables_of_a_stack_are_found_by_their_logical_ids() {
     let cloudformation = cloudformation();
     let list = ["tenant", "list", "--stack", "prod"];
-    let gone = message(result(&on_aws(&list, &cloudformation)));
-    assert!(gone.starts_with("the tables of the stack prod are gone from eu-west-1"), "{gone}");
+    let missing = message(result(&on_aws(&list, &cloudformation)));
+    assert!(missing.starts_with("the tables of the stack prod do not exist in eu-west-1"), "{missing}");
 
     table(TENANTS, &["pk"]).await;
     table(CONNECTIONS, &["pk", "sk"]).await;
-    result(&on_aws(&["tenant", "create", "Far", "--stack", "prod"], &cloudformation)).expect("made");
+    result(&on_aws(&["tenant", "create", "Far", "--stack", "prod"], &cloudformation)).expect("created");
     let listed = result(&on_aws(&list, &cloudformation)).expect("listed");
     assert_eq!((listed["tenants"].as_array().map(Vec::len), &listed["tenants"][0]["name"]), (Some(1), &"Far".into()));
 
-    // There is no such table yet; the one of this machine is not meant.
+    // The stack has no such table; the local table with that logical id is not used.
     let export = ["user", "export", "Far", "u", "--stack", "prod"];
-    let gone = message(result(&on_aws(&export, &cloudformation)));
-    assert!(gone.starts_with("the tables of the stack prod are gone from eu-west-1"), "{gone}");
+    let missing = message(result(&on_aws(&export, &cloudformation)));
+    assert!(missing.starts_with("the tables of the stack prod do not exist in eu-west-1"), "{missing}");
 
-    // What was erased before that is told all the same.
+    // The failure reports what was erased before it.
     for (arguments, users) in
         [(&["user", "erase", "Far", "u"][..], json!(null)), (&["tenant", "erase", "Far"], json!(0))]
     {
         let arguments = [arguments, &["--yes", "--stack", "prod"]].concat();
-        let failed = result(&on_aws(&arguments, &cloudformation)).expect_err("a table is gone");
+        let failed = result(&on_aws(&arguments, &cloudformation)).expect_err("a table is missing");
         assert_eq!((&failed["erased"], &failed["chats"], &failed["users"]), (&json!(false), &json!(0), &users));
         let message = failed["error"]["message"].as_str().expect("a message");
-        assert!(message.starts_with("the tables of the stack prod are gone from eu-west-1"), "{message}");
+        assert!(message.starts_with("the tables of the stack prod do not exist in eu-west-1"), "{message}");
     }
 }
 
 #[test]
-fn a_stack_that_is_not_there() {
-    let refusal = message(result(&on_aws(&["tenant", "list", "--stack", "x"], &cloudformation())));
-    assert!(refusal.contains("of the stack x in eu-west-1: Stack 'x' does not exist; check --stack"), "{refusal}");
+fn unknown_stack_is_reported() {
+    let failure = message(result(&on_aws(&["tenant", "list", "--stack", "x"], &cloudformation())));
+    assert!(failure.contains("of the stack x in eu-west-1: Stack 'x' does not exist; check --stack"), "{failure}");
 }
 
 #[test]
-fn one_place_at_a_time() {
+fn stack_and_dynamodb_endpoint_are_exclusive() {
     let arguments = ["tenant", "--stack", "prod", "list", "--dynamodb-endpoint", "http://127.0.0.1:1"];
     let output = chat().args(arguments).output().expect("chat starts");
     assert_eq!(output.status.code(), Some(1), "{output:?}");

@@ -1,25 +1,27 @@
-//! The program, and what it works on.
+//! Runs `chat` on a DynamoDB Local of its own.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    sync::OnceLock,
+};
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use serde_json::Value;
-use shared::storage::{Connections, Tenants};
+use shared::storage::{ConnectionRepository, TenantRepository};
 
 const CHAT: &str = env!("CARGO_BIN_EXE_chat");
 
 /// A DynamoDB Local with the tables of the template.
 struct Database {
     endpoint: String,
-    /// Its stdin closes with this process, and then it ends.
+    /// It exits when its stdin closes, which is when this process exits.
     _process: Child,
 }
 
-/// Where the DynamoDB Local of this process is. The first test starts it; each makes tenants of its own in it.
+/// The address of this process's DynamoDB Local. The first test starts it; each test creates its own tenants.
 pub(crate) fn dynamodb_endpoint() -> &'static str {
     static DATABASE: OnceLock<Database> = OnceLock::new();
     let database = DATABASE.get_or_init(|| {
@@ -38,7 +40,8 @@ pub(crate) fn dynamodb_endpoint() -> &'static str {
         let stdout = process.stdout.take().expect("stdout is piped");
         BufReader::new(stdout).read_line(&mut line).expect("a line");
         let ready: Value = serde_json::from_str(&line).expect("one JSON object");
-        let endpoint = ready["dynamodb_endpoint"].as_str().unwrap_or_else(|| panic!("it does not start: {ready}"));
+        let endpoint =
+            ready["dynamodb_endpoint"].as_str().unwrap_or_else(|| panic!("DynamoDB Local does not start: {ready}"));
         Database { endpoint: endpoint.to_owned(), _process: process }
     });
     &database.endpoint
@@ -55,17 +58,17 @@ pub(crate) fn dynamodb() -> aws_sdk_dynamodb::Client {
     aws_sdk_dynamodb::Client::from_conf(config)
 }
 
-/// The tenants, as the functions see them.
-pub(crate) fn tenants() -> Tenants {
-    Tenants::new(dynamodb(), "TenantsTable".to_owned())
+/// The tenants table.
+pub(crate) fn tenants() -> TenantRepository {
+    TenantRepository::new(dynamodb(), "TenantsTable".to_owned())
 }
 
-/// The connections, as the functions see them.
-pub(crate) fn connections() -> Connections {
-    Connections::new(dynamodb(), "ConnectionsTable".to_owned())
+/// The connections table.
+pub(crate) fn connections() -> ConnectionRepository {
+    ConnectionRepository::new(dynamodb(), "ConnectionsTable".to_owned())
 }
 
-/// `chat`, before its arguments, with nothing of the developer's AWS about it.
+/// `chat`, before its arguments, without the AWS variables of the developer's shell.
 pub(crate) fn chat() -> Command {
     let mut command = Command::new(CHAT);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"AWS_")) {
@@ -75,14 +78,14 @@ pub(crate) fn chat() -> Command {
     command
 }
 
-/// Runs a command on the tables of this process.
+/// Runs a command on the local tables.
 pub(crate) fn run(arguments: &[&str]) -> Output {
     let mut command = chat();
     command.args(arguments).args(["--dynamodb-endpoint", dynamodb_endpoint()]);
     command.output().expect("chat starts")
 }
 
-/// Runs a command that succeeds, with something on its stdin, and returns what it prints for programs.
+/// Runs a command with this stdin. Returns the JSON that it prints, as `Err` if it fails.
 pub(crate) fn json_with(arguments: &[&str], stdin: &str) -> Result<Value, Value> {
     let mut command = chat();
     command.args(arguments).args(["--json", "--dynamodb-endpoint", dynamodb_endpoint()]).stdin(Stdio::piped());
@@ -93,23 +96,23 @@ pub(crate) fn json_with(arguments: &[&str], stdin: &str) -> Result<Value, Value>
     result(&process.wait_with_output().expect("chat ends"))
 }
 
-/// Runs a command that succeeds, and returns what it prints for programs.
+/// Runs a command that succeeds. Returns the JSON that it prints.
 pub(crate) fn json(arguments: &[&str]) -> Value {
     json_with(arguments, "").unwrap_or_else(|error| panic!("{arguments:?} fails: {error}"))
 }
 
-/// Runs a command that fails, and returns why.
-pub(crate) fn refusal(arguments: &[&str]) -> String {
+/// Runs a command that fails. Returns its error message.
+pub(crate) fn failure(arguments: &[&str]) -> String {
     message(json_with(arguments, ""))
 }
 
-/// Why a command failed.
+/// The error message of a command that failed.
 pub(crate) fn message(result: Result<Value, Value>) -> String {
     let error = result.expect_err("it fails");
     error["error"]["message"].as_str().expect("a message").to_owned()
 }
 
-/// The object that a command printed, by whether it succeeded.
+/// The JSON that a command printed, as `Err` if it failed.
 pub(crate) fn result(output: &Output) -> Result<Value, Value> {
     let stdout = String::from_utf8_lossy(&output.stdout);
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -130,20 +133,21 @@ pub(crate) fn unique(name: &str) -> String {
     format!("{name} {}", shared::domain::id::MessageId::generate())
 }
 
-/// Answers HTTP requests on an address of its own until this process ends: `answer` gets the first line and the body.
-pub(crate) fn serve(answer: impl Fn(&str, &str) -> (u16, String) + Send + 'static) -> String {
+/// Starts an HTTP server that runs until this process exits. `handler` gets the request line and the body, and returns
+/// status and body. Returns the server's address.
+pub(crate) fn serve(handler: impl Fn(&str, &str) -> (u16, String) + Send + 'static) -> String {
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
     let address = listener.local_addr().expect("an address");
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            // A client that goes away in the middle is its own business.
-            let _ = respond(stream, &answer);
+            // A client may disconnect at any time.
+            let _ = respond(stream, &handler);
         }
     });
     format!("http://{address}")
 }
 
-fn respond(mut stream: TcpStream, answer: &impl Fn(&str, &str) -> (u16, String)) -> std::io::Result<()> {
+fn respond(mut stream: TcpStream, handler: &impl Fn(&str, &str) -> (u16, String)) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut request = String::new();
     reader.read_line(&mut request)?;
@@ -158,7 +162,7 @@ fn respond(mut stream: TcpStream, answer: &impl Fn(&str, &str) -> (u16, String))
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    let (status, text) = answer(request.trim_end(), &String::from_utf8_lossy(&body));
+    let (status, text) = handler(request.trim_end(), &String::from_utf8_lossy(&body));
     write!(
         stream,
         "HTTP/1.1 {status} X\r\nconnection: close\r\nx-amzn-errortype: {}\r\ncontent-length: {}\r\n\r\n{text}",

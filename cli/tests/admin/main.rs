@@ -1,4 +1,4 @@
-//! `chat tenant`, `chat key` and `chat user`, as the program that people run, on a real DynamoDB Local.
+//! `chat tenant`, `chat key` and `chat user`: runs the program on a real DynamoDB Local.
 
 mod aws;
 mod harness;

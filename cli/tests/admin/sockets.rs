@@ -1,47 +1,53 @@
-//! The sockets of those who may not have one any more.
+//! Closing the sockets of tenants and keys that have lost their access.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use serde_json::{Value, json};
-use shared::domain::api_key::ApiKey;
-use shared::domain::id::{ChatId, ConnectionId, UserId};
-use shared::domain::time::Timestamp;
-use shared::storage::{Connection, ConnectionGrant};
+use shared::domain::{
+    api_key::ApiKey,
+    connection::{Connection, ConnectionGrant},
+    id::{ChatId, ConnectionId, UserId},
+    time::Timestamp,
+};
 
-use crate::harness::{connections, json, json_with, refusal, serve, tenants, unique};
+use crate::harness::{connections, failure, json, json_with, serve, tenants, unique};
 
-/// What API Gateway knows: which sockets are open, and what was posted to them.
+/// Sockets by connection id, each with the events that were posted to it.
 type Sockets = Arc<Mutex<BTreeMap<String, Vec<Value>>>>;
 
-/// A management API with these open sockets.
+/// A management API with these open sockets. Returns its address, the open and the closed sockets.
 fn management_api(open: &[&str]) -> (String, Sockets, Sockets) {
-    management_api_that(open, |_, _| None)
+    failing_management_api(open, |_, _| None)
 }
 
-/// A management API with these open sockets, which answers as `refuses` says where that says something.
-fn management_api_that(
+/// A management API that responds with the status that `fails` returns for a method and connection id, if any.
+fn failing_management_api(
     open: &[&str],
-    refuses: impl Fn(&str, &str) -> Option<u16> + Send + 'static,
+    fails: impl Fn(&str, &str) -> Option<u16> + Send + 'static,
 ) -> (String, Sockets, Sockets) {
     let sockets: Sockets = Arc::new(Mutex::new(open.iter().map(|id| ((*id).to_owned(), Vec::new())).collect()));
     let closed = Sockets::default();
-    let (live, gone) = (Arc::clone(&sockets), Arc::clone(&closed));
+    let (served, removed) = (Arc::clone(&sockets), Arc::clone(&closed));
     let endpoint = serve(move |request, body| {
         let mut words = request.split_whitespace();
         let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let id = path.strip_prefix("/@connections/").expect("a socket is meant");
-        if let Some(status) = refuses(method, id) {
+        let id = path.strip_prefix("/@connections/").expect("the path of a connection");
+        if let Some(status) = fails(method, id) {
             return (status, String::new());
         }
-        let mut live = live.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(posts) = live.get_mut(id) else { return (410, String::new()) };
+        let mut open = served.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(posts) = open.get_mut(id) else { return (410, String::new()) };
         match method {
             "POST" => posts.push(serde_json::from_str(body).expect("JSON")),
             "DELETE" => {
-                let posts = live.remove(id).unwrap_or_default();
-                gone.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), posts);
+                let posts = open.remove(id).unwrap_or_default();
+                removed.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), posts);
                 return (204, String::new());
             }
             _ => {}
@@ -51,10 +57,10 @@ fn management_api_that(
     (endpoint, sockets, closed)
 }
 
-/// Notes a socket of a tenant, opened by a key.
-async fn note(tenant: &Value, key: &Value, id: &str) {
+/// Stores a connection of a tenant, opened with a key.
+async fn connect(tenant: &Value, key: &Value, id: &str) {
     let tenant_id = tenant["tenant_id"].as_str().expect("an id");
-    let tenant_id = tenants().find(tenant_id).await.expect("the table answers").expect("there").tenant_id;
+    let tenant_id = tenants().find(tenant_id).await.expect("the table responds").expect("the tenant exists").tenant_id;
     let grant = ConnectionGrant {
         tenant_id,
         key: ApiKey::new(key["api_key"].as_str().expect("a key")).hash(),
@@ -62,7 +68,7 @@ async fn note(tenant: &Value, key: &Value, id: &str) {
         chat_id: ChatId::generate(),
     };
     let connection = Connection::open(ConnectionId::from_gateway(id), grant, Timestamp::now());
-    connections().put(&connection).await.expect("the table answers");
+    connections().put(&connection).await.expect("the table responds");
 }
 
 fn ids(sockets: &Sockets) -> Vec<String> {
@@ -70,14 +76,14 @@ fn ids(sockets: &Sockets) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_revoked_key_takes_its_sockets_with_it() {
+async fn revoking_a_key_closes_its_sockets() {
     let tenant = json(&["tenant", "create", &unique("Revoked")]);
     let id = tenant["tenant_id"].as_str().expect("an id");
     let other = json(&["key", "create", id]);
-    note(&tenant, &tenant, "one").await;
-    note(&tenant, &tenant, "two").await;
-    note(&tenant, &tenant, "lost").await;
-    note(&tenant, &other, "other").await;
+    connect(&tenant, &tenant, "one").await;
+    connect(&tenant, &tenant, "two").await;
+    connect(&tenant, &tenant, "lost").await;
+    connect(&tenant, &other, "other").await;
     let (endpoint, open, closed) = management_api(&["one", "two", "other"]);
 
     let key = tenant["key_id"].as_str().expect("an id");
@@ -85,16 +91,16 @@ async fn a_revoked_key_takes_its_sockets_with_it() {
     assert_eq!(revoked["sockets"], json!({"closed": 2, "left": 0, "problem": null}));
     assert_eq!(ids(&open), ["other"]);
     assert_eq!(ids(&closed), ["one", "two"]);
-    let said = closed.lock().unwrap_or_else(PoisonError::into_inner)["one"].clone();
-    assert_eq!((&said[0]["type"], &said[0]["error"]["code"]), (&json!("error"), &json!("CONNECTION_CLOSING")));
-    assert!(said[0]["error"]["details"]["suggestion"].is_string(), "{said:?}");
+    let posts = closed.lock().unwrap_or_else(PoisonError::into_inner)["one"].clone();
+    assert_eq!((&posts[0]["type"], &posts[0]["error"]["code"]), (&json!("error"), &json!("CONNECTION_CLOSING")));
+    assert!(posts[0]["error"]["details"]["suggestion"].is_string(), "{posts:?}");
 }
 
 #[tokio::test]
-async fn a_suspended_tenant_has_no_sockets() {
+async fn suspending_a_tenant_closes_its_sockets() {
     let tenant = json(&["tenant", "create", &unique("Suspended")]);
-    note(&tenant, &tenant, "a").await;
-    note(&tenant, &tenant, "b").await;
+    connect(&tenant, &tenant, "a").await;
+    connect(&tenant, &tenant, "b").await;
     let (endpoint, open, _) = management_api(&["a", "b"]);
     let id = tenant["tenant_id"].as_str().expect("an id");
     let suspended = json(&["tenant", "suspend", id, "--management-endpoint", &endpoint]);
@@ -103,32 +109,32 @@ async fn a_suspended_tenant_has_no_sockets() {
 }
 
 #[tokio::test]
-async fn a_socket_that_cannot_be_looked_at_holds_up_no_other() {
-    let tenant = json(&["tenant", "create", &unique("Limping")]);
-    note(&tenant, &tenant, "limping-a").await;
-    note(&tenant, &tenant, "limping-b").await;
-    note(&tenant, &tenant, "limping-c").await;
-    let (endpoint, open, _) = management_api_that(&["limping-a", "limping-b", "limping-c"], |method, id| {
-        (method == "GET" && id == "limping-b").then_some(429)
+async fn socket_of_unknown_state_does_not_delay_the_others() {
+    let tenant = json(&["tenant", "create", &unique("Throttled")]);
+    connect(&tenant, &tenant, "throttled-a").await;
+    connect(&tenant, &tenant, "throttled-b").await;
+    connect(&tenant, &tenant, "throttled-c").await;
+    let (endpoint, open, _) = failing_management_api(&["throttled-a", "throttled-b", "throttled-c"], |method, id| {
+        (method == "GET" && id == "throttled-b").then_some(429)
     });
     let id = tenant["tenant_id"].as_str().expect("an id");
     let suspend = ["tenant", "suspend", id, "--management-endpoint", &endpoint, "--keep-trying", "0"];
     let failed = json_with(&suspend, "").expect_err("one is left");
     assert_eq!((&failed["sockets"]["closed"], &failed["sockets"]["left"]), (&json!(2), &json!(1)), "{failed}");
-    assert_eq!(ids(&open), ["limping-b"]);
-    assert_eq!(failed["status"], "suspended", "what was done is told all the same");
+    assert_eq!(ids(&open), ["throttled-b"]);
+    assert_eq!(failed["status"], "suspended", "the failure reports what was done");
     let message = failed["error"]["message"].as_str().expect("a message");
-    assert!(message.starts_with("the access is denied, but 1 socket is open still, or may be: "), "{message}");
+    assert!(message.starts_with("access is denied, but 1 socket is or may still be open: "), "{message}");
     assert!(message.contains("run this again"), "{message}");
 }
 
 #[tokio::test]
-async fn it_is_tried_until_all_are_closed() {
-    let tenant = json(&["tenant", "create", &unique("Stubborn")]);
-    note(&tenant, &tenant, "stubborn").await;
-    let refusals = AtomicUsize::new(0);
-    let (endpoint, open, _) = management_api_that(&["stubborn"], move |method, _| {
-        (method == "DELETE" && refusals.fetch_add(1, Ordering::SeqCst) < 3).then_some(429)
+async fn closing_is_retried_until_all_are_closed() {
+    let tenant = json(&["tenant", "create", &unique("Retried")]);
+    connect(&tenant, &tenant, "retried").await;
+    let attempts = AtomicUsize::new(0);
+    let (endpoint, open, _) = failing_management_api(&["retried"], move |method, _| {
+        (method == "DELETE" && attempts.fetch_add(1, Ordering::SeqCst) < 3).then_some(429)
     });
     let id = tenant["tenant_id"].as_str().expect("an id");
     let suspended = json(&["tenant", "suspend", id, "--management-endpoint", &endpoint]);
@@ -137,16 +143,16 @@ async fn it_is_tried_until_all_are_closed() {
 }
 
 #[tokio::test]
-async fn sockets_of_keys_that_are_over_go_whoever_sweeps() {
+async fn revoking_a_key_again_closes_sockets_of_all_invalid_keys() {
     let tenant = json(&["tenant", "create", &unique("Swept")]);
     let id = tenant["tenant_id"].as_str().expect("an id");
     let (expired, live) = (json(&["key", "create", id]), json(&["key", "create", id]));
-    note(&tenant, &tenant, "swept-revoked").await;
-    note(&tenant, &expired, "swept-expired").await;
-    note(&tenant, &live, "swept-live").await;
-    let tenant_id = tenants().find(id).await.expect("the table answers").expect("there").tenant_id;
+    connect(&tenant, &tenant, "swept-revoked").await;
+    connect(&tenant, &expired, "swept-expired").await;
+    connect(&tenant, &live, "swept-live").await;
+    let tenant_id = tenants().find(id).await.expect("the table responds").expect("the tenant exists").tenant_id;
     let hash = ApiKey::new(expired["api_key"].as_str().expect("a key")).hash();
-    assert!(tenants().set_key_expiry(&tenant_id, &hash, Timestamp::now()).await.expect("the table answers"));
+    assert!(tenants().set_key_expiry(&tenant_id, &hash, Timestamp::now()).await.expect("the table responds"));
 
     let key = tenant["key_id"].as_str().expect("an id");
     let unreachable = ["key", "revoke", id, key, "--management-endpoint", "http://127.0.0.1:1", "--keep-trying", "0"];
@@ -160,31 +166,31 @@ async fn sockets_of_keys_that_are_over_go_whoever_sweeps() {
 }
 
 #[tokio::test]
-async fn a_tenant_whose_sockets_stay_open_is_not_erased_yet() {
-    let tenant = json(&["tenant", "create", &unique("Clinging")]);
-    note(&tenant, &tenant, "clinging").await;
+async fn tenant_with_open_sockets_is_not_erased() {
+    let tenant = json(&["tenant", "create", &unique("Connected")]);
+    connect(&tenant, &tenant, "connected").await;
     let id = tenant["tenant_id"].as_str().expect("an id");
     let erase = |endpoint: &str| {
         json_with(&["tenant", "erase", id, "--yes", "--keep-trying", "0", "--management-endpoint", endpoint], "")
     };
-    let failed = erase("http://127.0.0.1:1").expect_err("it may be open");
+    let failed = erase("http://127.0.0.1:1").expect_err("a socket may be open");
     assert_eq!((&failed["erased"], &failed["sockets"]["left"]), (&json!(false), &json!(1)), "{failed}");
     assert_eq!(json(&["tenant", "show", id])["status"], "suspended");
 
-    let (endpoint, open, _) = management_api(&["clinging"]);
-    let erased = erase(&endpoint).expect("nothing is in the way any more");
+    let (endpoint, open, _) = management_api(&["connected"]);
+    let erased = erase(&endpoint).expect("all sockets are closed");
     assert_eq!((&erased["erased"], ids(&open).len()), (&json!(true), 0), "{erased}");
-    assert!(refusal(&["tenant", "show", id]).starts_with("there is no tenant"));
+    assert!(failure(&["tenant", "show", id]).starts_with("there is no tenant"));
 }
 
 #[tokio::test]
-async fn without_a_management_api_the_gate_is_shut_all_the_same() {
+async fn tenant_is_suspended_even_if_the_management_api_is_unreachable() {
     let tenant = json(&["tenant", "create", &unique("Unreachable")]);
-    note(&tenant, &tenant, "unreachable").await;
+    connect(&tenant, &tenant, "unreachable").await;
     let id = tenant["tenant_id"].as_str().expect("an id");
     let suspend = ["tenant", "suspend", id, "--management-endpoint", "http://127.0.0.1:1", "--keep-trying", "0"];
-    let failed = json_with(&suspend, "").expect_err("it may be open");
+    let failed = json_with(&suspend, "").expect_err("a socket may be open");
     assert_eq!(failed["status"], "suspended");
     let problem = failed["sockets"]["problem"].as_str().expect("a problem");
-    assert!(problem.starts_with("sockets cannot be closed through http://127.0.0.1:1 ("), "{problem}");
+    assert!(problem.starts_with("failed to close sockets through http://127.0.0.1:1 ("), "{problem}");
 }

@@ -2,60 +2,60 @@
 
 use serde_json::json;
 
-use crate::harness::{chat, json, json_with, message, refusal, result, run, serve, unique};
+use crate::harness::{chat, failure, json, json_with, message, result, run, serve, unique};
 
 #[test]
-fn a_new_tenant_has_a_key_and_the_usual_limits() {
+fn new_tenant_has_a_key_and_the_default_limits() {
     let name = unique("Acme");
-    let made = json(&["tenant", "create", &name]);
-    assert_eq!(made["name"], name.as_str());
-    assert_eq!(made["limits"], json!({"rest_per_minute": 100, "tickets_per_minute": 600, "connections": 50}));
-    assert_eq!(made["status"], "active");
-    assert_eq!(made["connections"], 0);
-    assert_eq!(made["defaults"], json!({"agent": null, "model": null, "temperature": null, "max_tokens": null}));
-    assert!(made["api_key"].as_str().is_some_and(|key| key.starts_with("ck_live_")));
-    assert_eq!(made["key_id"], made["keys"][0]["key_id"]);
+    let created = json(&["tenant", "create", &name]);
+    assert_eq!(created["name"], name.as_str());
+    assert_eq!(created["limits"], json!({"rest_per_minute": 100, "tickets_per_minute": 600, "connections": 50}));
+    assert_eq!(created["status"], "active");
+    assert_eq!(created["connections"], 0);
+    assert_eq!(created["defaults"], json!({"agent": null, "model": null, "temperature": null, "max_tokens": null}));
+    assert!(created["api_key"].as_str().is_some_and(|key| key.starts_with("ck_live_")));
+    assert_eq!(created["key_id"], created["keys"][0]["key_id"]);
 
     let mut shown = json(&["tenant", "show", &name]);
-    assert_eq!(shown, json(&["tenant", "show", made["tenant_id"].as_str().expect("an id")]), "by name as by id");
-    shown["api_key"] = made["api_key"].clone();
-    shown["key_id"] = made["key_id"].clone();
-    assert_eq!(shown, made, "all but the key is shown again");
+    assert_eq!(shown, json(&["tenant", "show", created["tenant_id"].as_str().expect("an id")]), "by name and by id");
+    shown["api_key"] = created["api_key"].clone();
+    shown["key_id"] = created["key_id"].clone();
+    assert_eq!(shown, created, "only the key is not shown again");
 
     let listed = json(&["tenant", "list"]);
     let listed = listed["tenants"].as_array().expect("a list");
-    assert!(listed.iter().any(|tenant| tenant["tenant_id"] == made["tenant_id"]));
+    assert!(listed.iter().any(|tenant| tenant["tenant_id"] == created["tenant_id"]));
     assert!(!json(&["tenant", "list"]).to_string().contains("ck_live_"));
 }
 
 #[test]
-fn a_tenant_may_be_made_as_wanted() {
+fn tenant_is_created_with_the_given_limits_and_defaults() {
     let name = unique("Wanted");
     let limits = ["--rest-per-minute", "7", "--tickets-per-minute", "0", "--connections", "1000"];
     let defaults = ["--agent", "echo", "--model", "echo@20", "--temperature", "0.5", "--max-tokens", "99"];
-    let made = json(&[&["tenant", "create", &name, "--environment", "test"], &limits[..], &defaults].concat());
-    assert!(made["api_key"].as_str().is_some_and(|key| key.starts_with("ck_test_")));
-    assert_eq!(made["limits"], json!({"rest_per_minute": 7, "tickets_per_minute": 0, "connections": 1000}));
+    let created = json(&[&["tenant", "create", &name, "--environment", "test"], &limits[..], &defaults].concat());
+    assert!(created["api_key"].as_str().is_some_and(|key| key.starts_with("ck_test_")));
+    assert_eq!(created["limits"], json!({"rest_per_minute": 7, "tickets_per_minute": 0, "connections": 1000}));
     let expected = json!({"agent": "echo", "model": "echo@20", "temperature": 0.5, "max_tokens": 99});
-    assert_eq!(made["defaults"], expected);
+    assert_eq!(created["defaults"], expected);
 }
 
 #[test]
-fn limits_change_one_by_one() {
+fn limits_change_independently() {
     let name = unique("Limits");
     json(&["tenant", "create", &name, "--rest-per-minute", "7"]);
     let changed = json(&["tenant", "set-limits", &name, "--connections", "3"]);
     assert_eq!(changed["limits"], json!({"rest_per_minute": 7, "tickets_per_minute": 600, "connections": 3}));
     assert_eq!(json(&["tenant", "show", &name]), changed);
-    assert!(refusal(&["tenant", "set-limits", &name]).starts_with("there is nothing to change"));
+    assert!(failure(&["tenant", "set-limits", &name]).starts_with("there is nothing to change"));
 }
 
 #[test]
-fn arguments_out_of_bounds_are_wrong_arguments() {
+fn arguments_out_of_bounds_exit_with_code_2() {
     for arguments in [
         &["tenant", "set-limits", "x", "--connections", "1001"][..],
         &["tenant", "create", "x", "--rest-per-minute", "-1"],
-        &["tenant", "create", "x", "--agent", "nobody"],
+        &["tenant", "create", "x", "--agent", "unknown"],
         &["tenant", "create", "x", "--max-tokens", "0"],
         &["tenant", "create", "x", "--environment", "Live"],
         &["tenant", "create", ""],
@@ -72,7 +72,7 @@ fn arguments_out_of_bounds_are_wrong_arguments() {
 }
 
 #[test]
-fn a_tenant_is_suspended_and_resumed() {
+fn tenant_is_suspended_and_resumed() {
     let name = unique("Suspended");
     json(&["tenant", "create", &name]);
     let suspended = json(&["tenant", "suspend", &name]);
@@ -82,12 +82,12 @@ fn a_tenant_is_suspended_and_resumed() {
 }
 
 #[test]
-fn chats_are_kept_as_long_as_their_tenant_wants() {
+fn retention_is_set_changed_and_removed() {
     let name = unique("Retention");
     let kept = |arguments: &[&str]| json(arguments)["retention_days"].clone();
     assert_eq!(kept(&["tenant", "create", &name]), json!(null));
     assert_eq!(kept(&["tenant", "set-limits", &name, "--retention-days", "90"]), 90);
-    assert_eq!(kept(&["tenant", "set-limits", &name, "--connections", "7"]), 90, "other limits leave it as it is");
+    assert_eq!(kept(&["tenant", "set-limits", &name, "--connections", "7"]), 90, "other limits do not change it");
     let text = String::from_utf8(run(&["tenant", "show", &name]).stdout).expect("UTF-8");
     assert!(text.contains("Chats kept") && text.contains("90 days after their last message"), "{text}");
     for none in ["0", "none"] {
@@ -98,57 +98,57 @@ fn chats_are_kept_as_long_as_their_tenant_wants() {
 }
 
 #[test]
-fn a_key_that_was_made_is_told_whatever_fails_then() {
-    let makes_tenants_alone = serve(|_, body| {
+fn new_key_is_printed_even_if_a_later_step_fails() {
+    let only_creates_tenants = serve(|_, body| {
         if body.contains("TransactItems") {
             return (200, "{}".to_owned());
         }
         (400, json!({"__type": "com.amazon.coral.service#AccessDeniedException"}).to_string())
     });
     let create = ["tenant", "create", "Half", "--retention-days", "7", "--json"];
-    let output = chat().args(create).args(["--dynamodb-endpoint", &makes_tenants_alone]).output();
+    let output = chat().args(create).args(["--dynamodb-endpoint", &only_creates_tenants]).output();
     let failed = result(&output.expect("chat starts")).expect_err("the retention is not set");
     assert!(failed["api_key"].as_str().is_some_and(|key| key.starts_with("ck_live_")), "{failed}");
     assert!(failed["tenant_id"].is_string(), "{failed}");
-    assert!(message(Err(failed)).starts_with("the tenant is there, but its chats may be kept for ever: "));
+    assert!(message(Err(failed)).starts_with("the tenant was created, but its retention may not be set: "));
 }
 
 #[test]
-fn a_name_that_two_have_is_none() {
+fn ambiguous_name_lists_the_ids() {
     let name = unique("Twin");
     let ids = [0, 1].map(|_| json(&["tenant", "create", &name])["tenant_id"].clone());
-    let refusal = refusal(&["tenant", "suspend", &name]);
-    assert!(ids.iter().all(|id| refusal.contains(id.as_str().expect("an id"))), "{refusal}");
+    let failure = failure(&["tenant", "suspend", &name]);
+    assert!(ids.iter().all(|id| failure.contains(id.as_str().expect("an id"))), "{failure}");
 }
 
 #[test]
-fn a_tenant_that_is_not_there() {
-    let refusal = refusal(&["tenant", "show", "nobody"]);
-    assert_eq!(refusal, "there is no tenant \"nobody\"; `cargo chat tenant list` shows those that there are");
+fn unknown_tenant_is_reported() {
+    let failure = failure(&["tenant", "show", "unknown"]);
+    assert_eq!(failure, "there is no tenant \"unknown\": list the tenants with `cargo chat tenant list`");
 }
 
 #[test]
-fn a_database_that_is_not_there() {
+fn unreachable_database_is_reported() {
     let output = chat().args(["tenant", "list", "--json", "--dynamodb-endpoint", "http://127.0.0.1:1"]).output();
-    let refusal = message(result(&output.expect("chat starts")));
-    assert!(refusal.starts_with("no DynamoDB answers at http://127.0.0.1:1 ("), "{refusal}");
-    assert!(refusal.contains("is `cargo chat dev` running?"), "{refusal}");
+    let failure = message(result(&output.expect("chat starts")));
+    assert!(failure.starts_with("failed to reach DynamoDB at http://127.0.0.1:1 ("), "{failure}");
+    assert!(failure.contains("start `cargo chat dev`"), "{failure}");
 }
 
 #[test]
-fn people_see_the_key_once_and_no_json() {
+fn people_see_the_key_and_no_json() {
     let name = unique("People");
-    let made = run(&["tenant", "create", &name]);
-    let text = String::from_utf8(made.stdout).expect("UTF-8");
-    assert!(text.starts_with(&format!("✓ Made the tenant {name}\n\n  ck_live_")), "{text}");
-    assert!(text.contains("This key is shown once"), "{text}");
+    let created = run(&["tenant", "create", &name]);
+    let text = String::from_utf8(created.stdout).expect("UTF-8");
+    assert!(text.starts_with(&format!("✓ Created the tenant {name}\n\n  ck_live_")), "{text}");
+    assert!(text.contains("This key is shown only now"), "{text}");
     let list = String::from_utf8(run(&["tenant", "list"]).stdout).expect("UTF-8");
     assert!(list.starts_with("TENANT ") && list.contains(&name), "{list}");
-    assert!(made.stderr.is_empty());
+    assert!(created.stderr.is_empty());
 }
 
 #[test]
-fn programs_find_the_key_on_stdout_alone() {
+fn key_is_printed_only_on_stdout_for_programs() {
     let name = unique("Programs");
     let output = run(&["tenant", "create", &name, "--json"]);
     assert!(!String::from_utf8_lossy(&output.stderr).contains("ck_live_"));

@@ -1,14 +1,16 @@
 //! `chat user`.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+};
 
 use serde_json::{Value, json};
 
 use crate::harness::{json, unique};
 
 #[test]
-fn nobody_else_reads_an_export_whatever_was_there() {
+fn export_is_readable_only_by_its_owner_even_over_an_existing_file() {
     let tenant = json(&["tenant", "create", &unique("Exporting")]);
     let id = tenant["tenant_id"].as_str().expect("an id");
     let folder = tempfile::tempdir().expect("a folder");
@@ -16,7 +18,7 @@ fn nobody_else_reads_an_export_whatever_was_there() {
     fs::write(&other, "other").expect("written");
     let export = || {
         json(&["user", "export", id, "u", "--output", file.to_str().expect("UTF-8")]);
-        let about = fs::symlink_metadata(&file).expect("it is there");
+        let about = fs::symlink_metadata(&file).expect("the export exists");
         assert!(about.is_file(), "{about:?}");
         assert_eq!(about.permissions().mode() & 0o777, 0o600);
         let document: Value = serde_json::from_slice(&fs::read(&file).expect("readable")).expect("JSON");

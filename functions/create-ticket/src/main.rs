@@ -1,36 +1,12 @@
-//! `POST /api/v1/chats/{chat_id}/tickets`: makes a pass for one connection.
+//! `POST /api/v1/chats/{chat_id}/tickets`: creates a ticket, which opens one connection.
 
 mod handler;
 
 use lambda_http::Error;
-use shared::{
-    auth::Authenticator,
-    domain::limits::RateLimitBucket,
-    rest,
-    runtime::{aws, config::Config, telemetry},
-    storage::{Chats, Connections, Tenants},
-};
-
-use crate::handler::App;
+use shared::{domain::limits::RateLimitBucket, rest, rest::RestFunction};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let config = Config::from_env();
-    telemetry::init(&config, env!("CARGO_CRATE_NAME"));
-    let dynamodb = aws::dynamodb(&aws::sdk_config().await);
-    let authenticator = Authenticator::new(Tenants::new(dynamodb.clone(), config.tenants_table()?));
-    let app = App {
-        chats: Chats::new(dynamodb.clone(), config.chats_table()?),
-        connections: Connections::new(dynamodb, config.connections_table()?),
-        websocket_url: config.websocket_url()?,
-    };
-    let reader = app.clone();
-    rest::serve_reading(
-        &config,
-        authenticator,
-        RateLimitBucket::Tickets,
-        move |tenant, request| handler::owner(reader.clone(), tenant, rest::chat_id(request)),
-        move |tenant, request, owner| handler::handle(app.clone(), tenant, request, owner),
-    )
-    .await
+    let function = RestFunction::new(env!("CARGO_CRATE_NAME"), handler::App::from_config);
+    function.counted_in(RateLimitBucket::Tickets).run_with_read(rest::chat_id, handler::owner, handler::handle).await
 }

@@ -10,32 +10,37 @@ use shared::{
         time::Timestamp,
     },
     rest::{self, Request, Response},
-    runtime::{after_response, retry::retry_for, telemetry},
-    storage::{Chats, Connections},
+    runtime::{after_response, bootstrap::Clients, config::DeleteChatConfig, retry::retry_for, telemetry},
+    storage::{ChatRepository, ConnectionRepository},
     websocket::Publisher,
 };
 
-/// How long it is tried to leave nothing behind, while DynamoDB does not answer.
-const CLEARING: Duration = Duration::from_secs(60);
+/// How long the purge is retried while DynamoDB is unavailable. After that it is left to maintenance.
+const PURGE_RETRY: Duration = Duration::from_secs(60);
 
-/// What the function works with.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
-    pub(crate) chats: Chats,
-    pub(crate) connections: Connections,
-    pub(crate) publisher: Publisher,
+    chats: ChatRepository,
+    connections: ConnectionRepository,
+    publisher: Publisher,
 }
 
-/// Whose chat it is. Read while the request is being let in, since the chat and the owner's count of chats go together.
-pub(crate) async fn owner(
-    app: App,
-    tenant: TenantId,
-    chat_id: Result<ChatId, ApiError>,
-) -> Result<Option<UserId>, ApiError> {
-    Ok(app.chats.owner_of(&tenant, &chat_id?).await?)
+impl App {
+    pub(crate) fn from_config(config: DeleteChatConfig, clients: &Clients) -> Self {
+        Self {
+            chats: ChatRepository::new(clients.dynamodb(), config.chats_table),
+            connections: ConnectionRepository::new(clients.dynamodb(), config.connections_table),
+            publisher: Publisher::new(clients.management_api(config.management_endpoint)),
+        }
+    }
 }
 
-/// The chat is gone with the answer, however long it is; its sockets are closed and its messages purged after it.
+/// The chat's owner, if the chat exists: the deletion also changes the owner's number of chats.
+pub(crate) async fn owner(app: App, tenant: TenantId, chat_id: ChatId) -> Result<Option<UserId>, ApiError> {
+    Ok(app.chats.owner_of(&tenant, &chat_id).await?)
+}
+
+/// Marks the chat as deleted, however long it is. Its sockets are closed and its messages purged after the response.
 pub(crate) async fn handle(
     app: App,
     tenant: Tenant,
@@ -50,15 +55,15 @@ pub(crate) async fn handle(
     }
     let request_id = rest::request_id(&request);
     after_response::spawn(telemetry::background_task("purge", async move {
-        if let Err(error) = retry_for(CLEARING, || clear_away(&app, &tenant.id, &chat_id, &request_id)).await {
+        if let Err(error) = retry_for(PURGE_RETRY, || purge(&app, &tenant.id, &chat_id, &request_id)).await {
             telemetry::log_cause(&error, &request_id);
         }
     }));
     Ok(rest::no_content())
 }
 
-async fn clear_away(app: &App, tenant: &TenantId, chat: &ChatId, request_id: &str) -> Result<(), ApiError> {
-    let sockets = app.connections.of_chat(tenant, chat, Timestamp::now()).await?;
+async fn purge(app: &App, tenant: &TenantId, chat: &ChatId, request_id: &str) -> Result<(), ApiError> {
+    let sockets = app.connections.list_by_chat(tenant, chat, Timestamp::now()).await?;
     app.publisher.close_all(&sockets, &ApiError::chat_not_found(chat.as_str()), request_id).await;
     Ok(app.chats.purge(tenant, chat).await?)
 }

@@ -3,36 +3,10 @@
 mod handler;
 
 use lambda_http::Error;
-use shared::{
-    auth::Authenticator,
-    domain::limits::RateLimitBucket,
-    rest,
-    runtime::{aws, config::Config, telemetry},
-    storage::{Chats, Connections, Tenants},
-    websocket::Publisher,
-};
-
-use crate::handler::App;
+use shared::{rest, rest::RestFunction};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let config = Config::from_env();
-    telemetry::init(&config, env!("CARGO_CRATE_NAME"));
-    let sdk = aws::sdk_config().await;
-    let dynamodb = aws::dynamodb(&sdk);
-    let authenticator = Authenticator::new(Tenants::new(dynamodb.clone(), config.tenants_table()?));
-    let app = App {
-        chats: Chats::new(dynamodb.clone(), config.chats_table()?),
-        connections: Connections::new(dynamodb, config.connections_table()?),
-        publisher: Publisher::new(aws::management_api(&sdk, config.management_endpoint()?)),
-    };
-    let reader = app.clone();
-    rest::serve_reading(
-        &config,
-        authenticator,
-        RateLimitBucket::Rest,
-        move |tenant, request| handler::owner(reader.clone(), tenant, rest::chat_id(request)),
-        move |tenant, request, owner| handler::handle(app.clone(), tenant, request, owner),
-    )
-    .await
+    let function = RestFunction::new(env!("CARGO_CRATE_NAME"), handler::App::from_config);
+    function.run_with_read(rest::chat_id, handler::owner, handler::handle).await
 }

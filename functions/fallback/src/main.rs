@@ -1,16 +1,11 @@
-//! `$default`: answers requests that no route takes.
+//! `$default`: responds to requests that match no route.
 
 mod handler;
 
 use lambda_http::Error;
-use shared::{
-    rest,
-    runtime::{config::Config, telemetry},
-};
+use shared::rest;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let config = Config::from_env();
-    telemetry::init(&config, env!("CARGO_CRATE_NAME"));
-    rest::serve_anybody(&config, handler::handle).await
+    rest::run_public(env!("CARGO_CRATE_NAME"), handler::handle).await
 }

@@ -8,20 +8,26 @@ use shared::{
         time::Timestamp,
     },
     rest::{self, Request, Response},
-    storage::Chats,
+    runtime::{bootstrap::Clients, config::ListMessagesConfig},
+    storage::MessageRepository,
 };
 
-/// What the function works with.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
-    pub(crate) chats: Chats,
+    messages: MessageRepository,
+}
+
+impl App {
+    pub(crate) fn from_config(config: ListMessagesConfig, clients: &Clients) -> Self {
+        Self { messages: MessageRepository::new(clients.dynamodb(), config.chats_table) }
+    }
 }
 
 pub(crate) async fn handle(app: App, tenant: Tenant, request: Request) -> Result<Response, ApiError> {
     let chat_id = rest::chat_id(&request)?;
     let page = PageRequest::read(rest::query(&request), Order::Asc)?;
-    let read = app.chats.messages(&tenant.id, &chat_id, page, Timestamp::now()).await?;
-    let (messages, total) = read.ok_or_else(|| ApiError::chat_not_found(chat_id.as_str()))?;
+    let found = app.messages.list(&tenant.id, &chat_id, page, Timestamp::now()).await?;
+    let (messages, total) = found.ok_or_else(|| ApiError::chat_not_found(chat_id.as_str()))?;
     let pagination = Pagination::new(page, messages.len(), total);
     rest::ok(&MessagePage { messages, pagination })
 }

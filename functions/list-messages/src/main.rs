@@ -3,25 +3,9 @@
 mod handler;
 
 use lambda_http::Error;
-use shared::{
-    auth::Authenticator,
-    domain::limits::RateLimitBucket,
-    rest,
-    runtime::{aws, config::Config, telemetry},
-    storage::{Chats, Tenants},
-};
-
-use crate::handler::App;
+use shared::rest::RestFunction;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let config = Config::from_env();
-    telemetry::init(&config, env!("CARGO_CRATE_NAME"));
-    let dynamodb = aws::dynamodb(&aws::sdk_config().await);
-    let authenticator = Authenticator::new(Tenants::new(dynamodb.clone(), config.tenants_table()?));
-    let app = App { chats: Chats::new(dynamodb, config.chats_table()?) };
-    rest::serve(&config, authenticator, RateLimitBucket::Rest, move |tenant, request| {
-        handler::handle(app.clone(), tenant, request)
-    })
-    .await
+    RestFunction::new(env!("CARGO_CRATE_NAME"), handler::App::from_config).run(handler::handle).await
 }

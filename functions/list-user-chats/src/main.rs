@@ -3,30 +3,10 @@
 mod handler;
 
 use lambda_http::Error;
-use shared::{
-    auth::Authenticator,
-    domain::limits::RateLimitBucket,
-    rest,
-    runtime::{aws, config::Config, telemetry},
-    storage::{Chats, Tenants},
-};
-
-use crate::handler::App;
+use shared::{rest, rest::RestFunction};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let config = Config::from_env();
-    telemetry::init(&config, env!("CARGO_CRATE_NAME"));
-    let dynamodb = aws::dynamodb(&aws::sdk_config().await);
-    let authenticator = Authenticator::new(Tenants::new(dynamodb.clone(), config.tenants_table()?));
-    let app = App { chats: Chats::new(dynamodb, config.chats_table()?) };
-    let reader = app.clone();
-    rest::serve_reading(
-        &config,
-        authenticator,
-        RateLimitBucket::Rest,
-        move |tenant, request| handler::total(reader.clone(), tenant, rest::path_parameter(request, "user_id")),
-        move |tenant, request, total| handler::handle(app.clone(), tenant, request, total),
-    )
-    .await
+    let function = RestFunction::new(env!("CARGO_CRATE_NAME"), handler::App::from_config);
+    function.run_with_read(rest::user_id, handler::total, handler::handle).await
 }

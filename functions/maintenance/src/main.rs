@@ -1,33 +1,11 @@
-//! On a schedule: finishes what was left half done, and deletes what nobody wants to keep.
+//! On a schedule: finishes interrupted work, and deletes what is past its retention.
 
 mod handler;
 
 use lambda_runtime::Error;
-use shared::{
-    generation::ChatConnections,
-    maintenance::Maintenance,
-    runtime::{aws, config::Config, telemetry},
-    schedule,
-    storage::{Chats, Connections, Tenants},
-    websocket::Publisher,
-};
-
-use crate::handler::App;
+use shared::schedule;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let config = Config::from_env();
-    telemetry::init(&config, env!("CARGO_CRATE_NAME"));
-    let sdk = aws::sdk_config().await;
-    let dynamodb = aws::dynamodb(&sdk);
-    let house = Maintenance {
-        tenants: Tenants::new(dynamodb.clone(), config.tenants_table()?),
-        chats: Chats::new(dynamodb.clone(), config.chats_table()?),
-        sockets: ChatConnections {
-            connections: Connections::new(dynamodb, config.connections_table()?),
-            publisher: Publisher::new(aws::management_api(&sdk, config.management_endpoint()?)),
-        },
-    };
-    let app = App { house };
-    schedule::serve(move |occasion| handler::handle(app.clone(), occasion)).await
+    schedule::run(env!("CARGO_CRATE_NAME"), handler::App::from_config, handler::handle).await
 }

@@ -4,13 +4,19 @@ use shared::{
     auth::Tenant,
     domain::{chat::ChatChange, error::ApiError, time::Timestamp},
     rest::{self, Request, Response},
-    storage::Chats,
+    runtime::{bootstrap::Clients, config::UpdateChatConfig},
+    storage::ChatRepository,
 };
 
-/// What the function works with.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
-    pub(crate) chats: Chats,
+    chats: ChatRepository,
+}
+
+impl App {
+    pub(crate) fn from_config(config: UpdateChatConfig, clients: &Clients) -> Self {
+        Self { chats: ChatRepository::new(clients.dynamodb(), config.chats_table) }
+    }
 }
 
 pub(crate) async fn handle(app: App, tenant: Tenant, request: Request) -> Result<Response, ApiError> {

@@ -1,32 +1,15 @@
-//! `$connect`: lets a socket in.
+//! `$connect`: opens a connection, or refuses the handshake.
 
+mod app;
+mod grant;
+mod greeting;
 mod handler;
+mod query;
 
 use lambda_runtime::Error;
-use shared::{
-    auth::Authenticator,
-    runtime::{aws, config::Config, deadline::within_deadline, telemetry},
-    storage::{Chats, Connections, Tenants},
-    websocket::{self, Publisher, connection_slots::ConnectionSlots},
-};
-
-use crate::handler::App;
+use shared::websocket;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let config = Config::from_env();
-    telemetry::init(&config, env!("CARGO_CRATE_NAME"));
-    let sdk = aws::sdk_config().await;
-    let dynamodb = aws::dynamodb(&sdk);
-    let tenants = Tenants::new(dynamodb.clone(), config.tenants_table()?);
-    let connections = Connections::new(dynamodb.clone(), config.connections_table()?);
-    let publisher = Publisher::new(aws::management_api(&sdk, config.management_endpoint()?));
-    let app = App {
-        authenticator: Authenticator::new(tenants),
-        slots: ConnectionSlots::new(connections.clone(), publisher.clone()),
-        chats: Chats::new(dynamodb, config.chats_table()?),
-        connections,
-        publisher,
-    };
-    websocket::serve(&config, move |event| within_deadline(handler::handle(app.clone(), event))).await
+    websocket::run(env!("CARGO_CRATE_NAME"), app::App::from_config, handler::handle).await
 }

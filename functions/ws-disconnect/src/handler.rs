@@ -1,15 +1,31 @@
 //! The handler of `$disconnect`.
 
-use shared::{domain::error::ApiError, storage::Connections, websocket::SocketEvent};
+use lambda_runtime::Error;
+use shared::{
+    domain::error::ApiError,
+    runtime::{bootstrap::Clients, config::WsDisconnectConfig, deadline::within_deadline, telemetry},
+    storage::ConnectionRepository,
+    websocket::SocketEvent,
+};
 
-/// What the function works with.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
-    pub(crate) connections: Connections,
+    connections: ConnectionRepository,
 }
 
-/// Forgets the socket and gives its lease back. API Gateway promises no `$disconnect` for every socket; one that was
-/// missed is found when its tenant needs the lease.
+impl App {
+    pub(crate) async fn from_config(config: WsDisconnectConfig, clients: Clients) -> Result<Self, Error> {
+        Ok(Self { connections: ConnectionRepository::new(clients.dynamodb(), config.connections_table) })
+    }
+}
+
+/// Removes the connection and releases its slot. API Gateway does not promise `$disconnect` for every socket: a
+/// connection that was missed is found when its tenant needs the slot.
 pub(crate) async fn handle(app: App, event: SocketEvent) -> Result<(), ApiError> {
-    Ok(app.connections.forget(&event.connection_id).await?)
+    within_deadline(Box::pin(async {
+        let Some(connection) = app.connections.delete_by_id(&event.connection_id).await? else { return Ok(()) };
+        telemetry::note_tenant(&connection.grant.tenant_id);
+        Ok(app.connections.release(&connection).await?)
+    }))
+    .await
 }

@@ -1,21 +1,11 @@
-//! `$disconnect`: forgets a socket.
+//! `$disconnect`: removes a connection.
 
 mod handler;
 
 use lambda_runtime::Error;
-use shared::{
-    runtime::{aws, config::Config, deadline::within_deadline, telemetry},
-    storage::Connections,
-    websocket,
-};
-
-use crate::handler::App;
+use shared::websocket;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let config = Config::from_env();
-    telemetry::init(&config, env!("CARGO_CRATE_NAME"));
-    let dynamodb = aws::dynamodb(&aws::sdk_config().await);
-    let app = App { connections: Connections::new(dynamodb, config.connections_table()?) };
-    websocket::serve(&config, move |event| within_deadline(handler::handle(app.clone(), event))).await
+    websocket::run(env!("CARGO_CRATE_NAME"), handler::App::from_config, handler::handle).await
 }

@@ -1,59 +1,64 @@
-//! `regenerate`: a new answer in the place of the chat's last one, which stays until the new one has ended well.
+//! `regenerate`: generates another answer in the place of the chat's last one. The old one stays until the new one is
+//! complete.
 
 use shared::{
     agents::Conversation,
     domain::{
+        connection::{Connection, ConnectionGrant},
         error::{ApiError, Code},
         id::MessageId,
         message::{Message, Status},
         time::Timestamp,
     },
-    storage::{Connection, ConnectionGrant, RegenerateResult},
-    websocket::{AnswerName, SocketEvent},
+    generation::{self, CONTEXT_MESSAGES, context_window},
+    storage::RegenerateResult,
+    websocket::{MessageReference, SocketEvent},
 };
 
-use crate::{
-    context::{CONTEXT_MESSAGES, turns},
-    handler::{App, NewGeneration},
-};
+use crate::app::{App, NewGeneration};
 
 pub(crate) async fn regenerate(
     app: &App,
     event: &SocketEvent,
     connection: Connection,
-    name: &AnswerName,
+    name: &MessageReference,
 ) -> Result<(), ApiError> {
-    let now = Timestamp::now();
+    let received_at = Timestamp::now();
     let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
-    let gone = || ApiError::chat_not_found(chat_id.as_str());
-    let read = app.chats.conversation(tenant_id, chat_id, CONTEXT_MESSAGES, now).await?;
-    let mut chat = read.ok_or_else(gone)?;
-    let ended = app.chats.take_over_all(tenant_id, chat_id, &mut chat, now).await?;
-    app.tell_ends(ended, &connection.grant, event);
+    let not_found = || ApiError::chat_not_found(chat_id.as_str());
+    let read = app.messages.conversation(tenant_id, chat_id, CONTEXT_MESSAGES, received_at).await?;
+    let mut chat = read.ok_or_else(not_found)?;
+    let ended = generation::take_over_expired(&app.generations, (tenant_id, chat_id), &mut chat, received_at).await?;
+    app.announce_takeovers(ended, &connection.grant, event);
 
-    let wanted = name.id()?;
-    let old: Message = match chat.recent.last() {
-        Some(last) if last.message_id == wanted => last.clone(),
-        _ => {
-            let exists = app.chats.answer(tenant_id, chat_id, &wanted, now).await?.is_some();
-            return Err(if exists { not_the_last(&wanted) } else { ApiError::message_not_found(wanted.as_str()) });
-        }
+    let id = name.id()?;
+    let Some(old) = last_if(&chat.recent, &id) else {
+        let exists = app.generations.find(tenant_id, chat_id, &id, received_at).await?.is_some();
+        return Err(if exists { not_the_last(&id) } else { ApiError::message_not_found(id.as_str()) });
     };
     if old.status == Status::Streaming {
         return Err(still_streaming());
     }
     let agent = app.agent(chat.config.agent);
     let model = agent.model(&chat.config);
-    let generation = match app.chats.regenerate(tenant_id, chat_id, &old, &model, Timestamp::now()).await? {
-        RegenerateResult::Draft(generation) => *generation,
+    let generation = match app.generations.regenerate(tenant_id, chat_id, &old, &model, Timestamp::now()).await? {
+        RegenerateResult::Started(generation) => *generation,
         RegenerateResult::Busy => return Err(still_streaming()),
-        RegenerateResult::NoChat => return Err(gone()),
+        RegenerateResult::NoChat => return Err(not_found()),
     };
-    let before = chat.recent.into_iter().filter(|message| message.seq < old.seq).collect();
-    let turns = turns(before, None, &chat.config, app.context_tokens);
-    let answer = agent.answer(Conversation { turns, config: chat.config });
-    app.stream(answer, NewGeneration { connection, message: None, generation, model, received_at: now }, event);
+    let turns = context_window(before(chat.recent, &old), None, &chat.config, app.context_tokens);
+    let deltas = agent.respond(Conversation { turns, config: chat.config });
+    app.start(deltas, NewGeneration { connection, message: None, generation, model, received_at }, event);
     Ok(())
+}
+
+/// The chat's last message, if it is the one with this id.
+fn last_if(recent: &[Message], id: &MessageId) -> Option<Message> {
+    recent.last().filter(|last| last.message_id == *id).cloned()
+}
+
+fn before(recent: Vec<Message>, message: &Message) -> Vec<Message> {
+    recent.into_iter().filter(|earlier| earlier.seq < message.seq).collect()
 }
 
 fn still_streaming() -> ApiError {
@@ -66,4 +71,43 @@ fn still_streaming() -> ApiError {
 
 fn not_the_last(id: &MessageId) -> ApiError {
     ApiError::invalid_parameter("message_id", &id.as_str().into(), "the id of the chat's last answer")
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::domain::{id::ChatId, message::Role};
+
+    use super::*;
+
+    fn message(seq: u32) -> Message {
+        Message {
+            message_id: MessageId::at(seq),
+            chat_id: ChatId::generate(),
+            role: if seq.is_multiple_of(2) { Role::User } else { Role::Assistant },
+            content: seq.to_string(),
+            status: Status::Complete,
+            seq,
+            created_at: Timestamp::from_millis(0),
+            completed_at: None,
+            in_reply_to: None,
+            client_message_id: None,
+            finish_reason: None,
+            usage: None,
+        }
+    }
+
+    #[test]
+    fn only_the_last_message_is_replaced() {
+        let recent = [message(0), message(1), message(2), message(3)];
+        assert_eq!(last_if(&recent, &recent[3].message_id).map(|last| last.seq), Some(3));
+        assert!(last_if(&recent, &recent[1].message_id).is_none());
+        assert!(last_if(&[], &recent[1].message_id).is_none());
+    }
+
+    #[test]
+    fn agent_is_given_what_came_before_the_replaced_message() {
+        let recent = vec![message(0), message(1), message(2), message(3)];
+        let old = recent[3].clone();
+        assert_eq!(before(recent, &old).iter().map(|message| message.seq).collect::<Vec<_>>(), [0, 1, 2]);
+    }
 }

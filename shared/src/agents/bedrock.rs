@@ -1,4 +1,4 @@
-//! Models of Amazon Bedrock, through `ConverseStream`, which is the same for all of them.
+//! Models of Amazon Bedrock, through `ConverseStream`, which is the same for all models.
 //!
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html>
 
@@ -16,7 +16,12 @@ use aws_sdk_bedrockruntime::{
 };
 use futures_util::{StreamExt, stream};
 
-use super::{Agent, AgentError, Conversation, Delta, Deltas, Failure, Turn, retry};
+use super::{
+    agent::{Agent, Delta, Deltas},
+    conversation::{Conversation, Turn},
+    error::{AgentError, Failure},
+    retry,
+};
 use crate::domain::{
     chat::{ChatConfig, ModelName},
     message::{FinishReason, Role, Usage},
@@ -26,18 +31,18 @@ use crate::domain::{
 #[derive(Clone, Debug)]
 pub struct Bedrock {
     client: Client,
-    /// The model of chats that name none: a model's id, or that of an inference profile.
+    /// The model of chats that name none: the id of a model or of an inference profile.
     model: Option<ModelName>,
 }
 
 impl Bedrock {
-    /// An agent that asks through `client`, and `model` where a chat names none.
+    /// An agent that calls `client`, with `model` for chats that name none.
     #[must_use]
     pub fn new(client: Client, model: Option<ModelName>) -> Self {
         Self { client, model }
     }
 
-    fn question(&self, conversation: Conversation) -> Result<ConverseStreamFluentBuilder, Failure> {
+    fn request(&self, conversation: Conversation) -> Result<ConverseStreamFluentBuilder, Failure> {
         let config = conversation.config.clone();
         let model = config.model.as_ref().or(self.model.as_ref()).ok_or(Failure::Rejected)?;
         let messages: Result<Vec<Message>, _> = conversation.alternating().into_iter().map(message).collect();
@@ -63,13 +68,13 @@ impl Agent for Bedrock {
         model.map_or_else(|| "bedrock".to_owned(), |model| model.as_str().to_owned())
     }
 
-    fn answer(&self, conversation: Conversation) -> Deltas {
-        let question = self.question(conversation);
-        retry::answer(move || {
-            let question = question.clone();
+    fn respond(&self, conversation: Conversation) -> Deltas {
+        let request = self.request(conversation);
+        retry::until_first_token(move || {
+            let request = request.clone();
             async move {
-                let begun = question?.send().await.map_err(|error| failed(error, ProvideErrorMetadata::code))?;
-                Ok(read(begun.stream))
+                let output = request?.send().await.map_err(|error| agent_error(error, ProvideErrorMetadata::code))?;
+                Ok(read(output.stream))
             }
         })
     }
@@ -89,25 +94,25 @@ fn read(events: EventReceiver<ConverseStreamOutput, ConverseStreamOutputError>) 
         match events.recv().await {
             Ok(None) => None,
             Ok(Some(event)) => Some((delta(event), Some(events))),
-            Err(error) => Some((Err(failed(error, exception)), None)),
+            Err(error) => Some((Err(agent_error(error, exception_name)), None)),
         }
     })
     .boxed()
 }
 
-/// What an event adds. One that adds nothing is a sign of life.
+/// The delta of an event; empty for events that carry no text.
 fn delta(event: ConverseStreamOutput) -> Result<Delta, AgentError> {
-    let nothing = Delta::default();
+    let empty = Delta::default();
     Ok(match event {
         ConverseStreamOutput::ContentBlockDelta(event) => match event.delta {
-            Some(ContentBlockDelta::Text(content)) => Delta { content, ..nothing },
-            _ => nothing,
+            Some(ContentBlockDelta::Text(content)) => Delta { content, ..empty },
+            _ => empty,
         },
         ConverseStreamOutput::MessageStop(event) => {
-            Delta { finish_reason: Some(finish_reason(&event.stop_reason)?), ..nothing }
+            Delta { finish_reason: Some(finish_reason(&event.stop_reason)?), ..empty }
         }
-        ConverseStreamOutput::Metadata(event) => Delta { usage: event.usage.as_ref().map(usage), ..nothing },
-        _ => nothing,
+        ConverseStreamOutput::Metadata(event) => Delta { usage: event.usage.as_ref().map(usage), ..empty },
+        _ => empty,
     })
 }
 
@@ -129,8 +134,8 @@ fn usage(usage: &TokenUsage) -> Usage {
     Usage { input_tokens: tokens(usage.input_tokens), output_tokens: tokens(usage.output_tokens) }
 }
 
-/// The name of an exception in mid-answer, which the SDK does not keep beside it.
-fn exception(error: &ConverseStreamOutputError) -> Option<&str> {
+/// The name of an exception in the middle of a stream; the SDK does not provide it there.
+fn exception_name(error: &ConverseStreamOutputError) -> Option<&str> {
     match error {
         ConverseStreamOutputError::InternalServerException(_) => Some("InternalServerException"),
         ConverseStreamOutputError::ModelStreamErrorException(_) => Some("ModelStreamErrorException"),
@@ -141,16 +146,16 @@ fn exception(error: &ConverseStreamOutputError) -> Option<&str> {
     }
 }
 
-fn failed<E, R>(error: SdkError<E, R>, name: impl Fn(&E) -> Option<&str>) -> AgentError
+fn agent_error<E, R>(error: SdkError<E, R>, name: impl Fn(&E) -> Option<&str>) -> AgentError
 where
     E: StdError + Send + Sync + 'static,
     R: std::fmt::Debug + Send + Sync + 'static,
 {
     match &error {
-        // The name alone: the sentence beside it may quote the conversation.
+        // Only the name: the message beside it may quote the conversation.
         SdkError::ServiceError(service) => {
             let code = name(service.err()).unwrap_or("no name").to_owned();
-            AgentError::new(of_code(&code), code)
+            AgentError::new(failure_by_code(&code), code)
         }
         SdkError::DispatchFailure(dispatch) if !dispatch.is_io() && !dispatch.is_timeout() => {
             // No credentials, or no region.
@@ -162,7 +167,7 @@ where
     }
 }
 
-fn of_code(code: &str) -> Failure {
+fn failure_by_code(code: &str) -> Failure {
     match code {
         "ThrottlingException" | "ServiceUnavailableException" | "ModelNotReadyException" => Failure::Overloaded,
         "ModelTimeoutException" => Failure::TimedOut,
@@ -176,6 +181,3 @@ fn of_code(code: &str) -> Failure {
         _ => Failure::Unavailable,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,30 +1,30 @@
-//! What an agent is asked.
+//! The input of an agent.
 
 use crate::domain::{chat::ChatConfig, message::Role};
 
-/// What an agent is asked.
+/// The input of an agent: turns and configuration.
 #[derive(Clone, Debug)]
 pub struct Conversation {
-    /// What was said, oldest first; the last turn is the user's.
+    /// The turns, oldest first; the last one is the user's.
     pub turns: Vec<Turn>,
-    /// How the answer is wanted.
+    /// The configuration of the chat.
     pub config: ChatConfig,
 }
 
-/// One thing that was said.
+/// One turn of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
-    /// Who said it.
+    /// Who speaks.
     pub role: Role,
-    /// What was said.
+    /// The text.
     pub content: String,
 }
 
 impl Conversation {
-    /// The turns in the order that many models insist on: the user first, then each in turn, none of them blank.
+    /// The turns in the order that many models require: the user first, roles alternating, no blank turns.
     ///
-    /// An answer that failed is not part of a conversation, so the user may have spoken twice in a row; that becomes
-    /// one turn of two paragraphs.
+    /// A failed assistant message is not part of a conversation, so two user turns may follow each other; they become one
+    /// turn of two paragraphs.
     pub(super) fn alternating(self) -> Vec<Turn> {
         let mut alternating: Vec<Turn> = Vec::with_capacity(self.turns.len());
         for turn in self.turns.into_iter().filter(|turn| !turn.content.trim().is_empty()) {
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_begins_and_nobody_speaks_twice_in_a_row() {
+    fn user_comes_first_and_roles_alternate() {
         let turns = vec![
             turn(Role::Assistant, "cut off from its question"),
             turn(Role::User, "one"),

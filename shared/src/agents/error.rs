@@ -1,4 +1,4 @@
-//! Why an agent could not answer, or not to the end: what is logged, what the client is told, and whether to try again.
+//! Errors of agents: what is logged, what the client is told, and whether a retry may help.
 
 use std::{error::Error as StdError, time::Duration};
 
@@ -6,12 +6,11 @@ use crate::domain::error::{ApiError, Code};
 
 type Cause = Box<dyn StdError + Send + Sync>;
 
-/// Why an agent could not answer, or not to the end.
+/// An agent's failure before or in the middle of a message.
 ///
-/// The cause is for the log. It must hold nothing that a provider wrote in sentences: such text quotes keys and
-/// conversations.
+/// The cause is for the log. It must contain no sentence of a provider: such text quotes keys and conversations.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to get the answer from the agent: {failure}")]
+#[error("agent failed: {failure}")]
 pub struct AgentError {
     failure: Failure,
     retry_after: Option<Duration>,
@@ -19,37 +18,37 @@ pub struct AgentError {
     cause: Option<Cause>,
 }
 
-/// The ways in which an agent fails.
+/// The kinds of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// The provider cannot be reached, or is broken itself.
-    #[error("the provider does not work")]
+    /// The provider cannot be reached, or returns a server error.
+    #[error("provider unavailable")]
     Unavailable,
-    /// The provider has too much to do, or we ask too often.
-    #[error("the provider is overloaded")]
+    /// The provider is overloaded, or limits our rate.
+    #[error("provider overloaded")]
     Overloaded,
-    /// The answer was cut off.
-    #[error("the answer broke off")]
+    /// The stream ended in the middle.
+    #[error("stream broken off")]
     BrokenOff,
-    /// The provider was silent for too long.
-    #[error("the provider is silent")]
+    /// The provider sent nothing for too long.
+    #[error("provider silent")]
     TimedOut,
-    /// The provider does not let us in: a bad key, a missing right, an unpaid bill, a wrong address.
-    #[error("the provider does not let us in")]
+    /// The provider denies access: a bad key, a missing permission, an unpaid bill, a wrong address.
+    #[error("access denied by the provider")]
     Denied,
-    /// The provider does not understand the request: an unknown model, a parameter, too long a conversation.
-    #[error("the provider does not take the request")]
+    /// The provider rejects the request: an unknown model, a bad parameter, too long a conversation.
+    #[error("request rejected by the provider")]
     Rejected,
-    /// The provider's content policy does not allow the question, or the answer.
-    #[error("the provider's policy refuses")]
+    /// The provider's content policy refuses the conversation or the response.
+    #[error("refused by the provider's content policy")]
     Refused,
-    /// The agent itself is broken.
-    #[error("the agent is broken")]
+    /// The agent's own code panicked.
+    #[error("agent panicked")]
     Panicked,
 }
 
 impl AgentError {
-    /// A failure with what really happened.
+    /// A failure with its cause.
     pub fn new(failure: Failure, cause: impl Into<Cause>) -> Self {
         Self { failure, retry_after: None, cause: Some(cause.into()) }
     }
@@ -60,20 +59,20 @@ impl AgentError {
         Failure::Panicked.into()
     }
 
-    /// Adds how long the provider wants to be left alone.
+    /// Adds the pause that the provider asks for.
     #[must_use]
-    pub fn with_retry_after(mut self, pause: Option<Duration>) -> Self {
-        self.retry_after = pause;
+    pub fn with_retry_after(mut self, retry_after: Option<Duration>) -> Self {
+        self.retry_after = retry_after;
         self
     }
 
-    /// In which way the agent failed.
+    /// The kind of failure.
     #[must_use]
     pub fn failure(&self) -> Failure {
         self.failure
     }
 
-    /// How long the provider wants to be left alone, if it said so.
+    /// The pause that the provider asks for.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
@@ -86,7 +85,7 @@ impl From<Failure> for AgentError {
 }
 
 impl Failure {
-    /// Whether the same message may be answered when it is sent again.
+    /// Whether the same message may succeed when the user sends it again.
     #[must_use]
     pub fn is_retryable(self) -> bool {
         match self {
@@ -95,8 +94,8 @@ impl Failure {
         }
     }
 
-    /// Whether asking the provider once more, a moment later, may help.
-    pub(super) fn is_passing(self) -> bool {
+    /// Whether another attempt a moment later may help.
+    pub(super) fn is_transient(self) -> bool {
         matches!(self, Self::Unavailable | Self::Overloaded | Self::BrokenOff)
     }
 
@@ -107,21 +106,21 @@ impl Failure {
         }
     }
 
-    /// What a person should know, and what to do.
-    fn told(self) -> (&'static str, &'static str) {
-        const AGAIN: &str =
+    /// Message and suggestion for the user.
+    fn message_and_suggestion(self) -> (&'static str, &'static str) {
+        const REGENERATE: &str =
             "Ask for the answer again with `regenerate`; what came before the failure is kept with the chat.";
         match self {
-            Self::Unavailable => ("The model cannot be reached.", AGAIN),
+            Self::Unavailable => ("The model cannot be reached.", REGENERATE),
             Self::Overloaded => (
                 "The model has too much to do.",
                 "Wait a little, then ask for the answer again with `regenerate`; what came of it is kept with the chat.",
             ),
-            Self::BrokenOff => ("The answer broke off.", AGAIN),
-            Self::TimedOut => ("The model took too long.", AGAIN),
+            Self::BrokenOff => ("The answer broke off.", REGENERATE),
+            Self::TimedOut => ("The model took too long.", REGENERATE),
             Self::Denied => (
                 "The agent of this chat is not set up.",
-                "Report the request id to whoever runs this service, or choose another config.agent.",
+                "Report the request id to the operator of this service, or choose another config.agent.",
             ),
             Self::Rejected => (
                 "The model does not take this request.",
@@ -132,14 +131,14 @@ impl Failure {
                 "The model's provider does not allow this.",
                 "Say it in other words; what came before the refusal is kept with the chat.",
             ),
-            Self::Panicked => ("The agent could not answer.", AGAIN),
+            Self::Panicked => ("The agent could not answer.", REGENERATE),
         }
     }
 }
 
 impl From<AgentError> for ApiError {
     fn from(error: AgentError) -> Self {
-        let (message, suggestion) = error.failure.told();
+        let (message, suggestion) = error.failure.message_and_suggestion();
         Self::new(error.failure.code(), message, suggestion)
             .with_retryable(error.failure.is_retryable())
             .with_cause(error)
@@ -152,7 +151,7 @@ mod tests {
     use crate::runtime::telemetry;
 
     #[test]
-    fn trying_again_is_advised_only_where_it_may_help() {
+    fn only_transient_failures_are_retryable() {
         for (failure, retryable) in [
             (Failure::Unavailable, true),
             (Failure::Overloaded, true),
@@ -171,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_provider_said_is_for_the_log_alone() {
+    fn cause_is_logged_and_never_sent() {
         let error = ApiError::from(AgentError::new(Failure::Denied, "status 401, code invalid_api_key"));
         assert!(!error.to_json().to_string().contains("invalid_api_key"));
         let cause = error.cause().map(|cause| telemetry::causes(cause).to_string()).unwrap_or_default();

@@ -1,112 +1,114 @@
-//! How long a provider is waited for, and how often it is asked. The same for every agent that calls one.
+//! Retries and silence timeouts, the same for every agent that calls a provider.
 
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::{AgentError, Delta, Deltas, Failure};
+use super::{
+    agent::{Delta, Deltas},
+    error::{AgentError, Failure},
+};
+use crate::runtime::retry::Backoff;
 
-/// How long a connection may take: a handshake that needs more than this does not come.
-pub(super) const CONNECT: Duration = Duration::from_secs(5);
+/// How long connecting to a provider may take.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a provider may be silent before the first token, with all tries together. Models that are loaded on demand
-/// take half a minute; a person who sees nothing for longer has gone.
-const FIRST_TOKEN: Duration = Duration::from_secs(60);
+/// How long a provider may be silent before the first token, over all attempts. Models that are loaded on demand take half
+/// a minute; a user who sees nothing for longer has left.
+const FIRST_TOKEN_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a provider may be silent in the middle of an answer. Between two tokens lie milliseconds, unless a model
-/// thinks again; a silence like this one is a connection that has died without a word.
-const BETWEEN_TOKENS: Duration = Duration::from_secs(30);
+/// How long a provider may be silent in the middle of a message. Tokens are milliseconds apart unless a model thinks
+/// again; after a silence like this the connection is dead.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often a provider is asked.
-const TRIES: u32 = 3;
+/// How many attempts are made.
+const ATTEMPTS: u32 = 3;
 
-/// The longest pause before the second try; twice that before the third.
-const PAUSE: Duration = Duration::from_millis(500);
+/// The pauses between attempts: at most 500 ms, then at most 1 s.
+const BACKOFF: Backoff = Backoff::full_jitter(Duration::from_millis(500), Duration::from_secs(1));
 
-/// A provider that wants to be left alone for longer is not asked again: the client knows better whether to wait.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The longest `Retry-After` that is waited for. After a longer one the client decides whether to wait.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);
 
-/// Asks until the first token, or the first failure that does not pass; from then on there is one answer, which a
-/// second try could only contradict.
+/// Sends a request until the first token arrives, or a failure that is not transient. After the first token there are no
+/// retries: a second response would contradict the first.
 ///
-/// The answer is whole when it has told its `finish_reason`: what breaks after that breaks nothing. One that ends
-/// without has broken off.
-pub(super) fn answer<A>(ask: impl Fn() -> A + Send + 'static) -> Deltas
+/// A message is complete once its `finish_reason` has come: later failures are dropped. A stream that ends without one is
+/// broken off.
+pub(super) fn until_first_token<A>(send: impl Fn() -> A + Send + 'static) -> Deltas
 where
     A: Future<Output = Result<Deltas, AgentError>> + Send + 'static,
 {
-    stream::once(begin(ask)).flatten().boxed()
+    stream::once(retry(send)).flatten().boxed()
 }
 
-async fn begin<A>(ask: impl Fn() -> A + Send + 'static) -> Deltas
+async fn retry<A>(send: impl Fn() -> A + Send + 'static) -> Deltas
 where
     A: Future<Output = Result<Deltas, AgentError>> + Send + 'static,
 {
-    let patience_ends = Instant::now() + FIRST_TOKEN;
-    let mut tries = 0;
+    let deadline = Instant::now() + FIRST_TOKEN_TIMEOUT;
+    let mut attempts = 0;
     loop {
-        tries += 1;
-        let failure = match until_first_token(ask(), patience_ends).await {
-            Ok(begun) => return begun,
-            Err(failure) => failure,
+        let error = match attempt(send(), deadline).await {
+            Ok(deltas) => return deltas,
+            Err(error) => error,
         };
-        match pause_after(&failure, PAUSE * tries) {
-            Some(pause) if tries < TRIES && Instant::now() + pause < patience_ends => sleep(pause).await,
-            _ => return stream::iter([Err(failure)]).boxed(),
+        match pause_before_retry(&error, attempts) {
+            Some(pause) if attempts + 1 < ATTEMPTS && Instant::now() + pause < deadline => sleep(pause).await,
+            _ => return stream::iter([Err(error)]).boxed(),
         }
+        attempts += 1;
     }
 }
 
-/// How long to wait before asking again, if that may help. At random up to `longest`, so that many that failed at once
-/// do not come back at once.
-fn pause_after(failure: &AgentError, longest: Duration) -> Option<Duration> {
-    let pause = failure.retry_after().unwrap_or_else(|| longest.mul_f64(rand::random()));
-    (failure.failure().is_passing() && pause <= LONGEST_PAUSE).then_some(pause)
+/// The pause before another attempt; `None` when it cannot help.
+fn pause_before_retry(error: &AgentError, retry: u32) -> Option<Duration> {
+    let pause = error.retry_after().unwrap_or_else(|| BACKOFF.pause(retry));
+    (error.failure().is_transient() && pause <= MAX_RETRY_AFTER).then_some(pause)
 }
 
-/// Waits for the first token; returns the answer from its beginning.
-async fn until_first_token<A>(ask: A, mut patience_ends: Instant) -> Result<Deltas, AgentError>
+/// Waits for the first token. Returns the message from its start.
+async fn attempt<A>(response: A, mut deadline: Instant) -> Result<Deltas, AgentError>
 where
     A: Future<Output = Result<Deltas, AgentError>>,
 {
     let silent = |_| AgentError::from(Failure::TimedOut);
-    let mut deltas = timeout_at(patience_ends, ask).await.map_err(silent)??;
-    while let Some(delta) = timeout_at(patience_ends, deltas.next()).await.map_err(silent)? {
+    let mut deltas = timeout_at(deadline, response).await.map_err(silent)??;
+    while let Some(delta) = timeout_at(deadline, deltas.next()).await.map_err(silent)? {
         let delta = delta?;
         if !delta.content.is_empty() || delta.finish_reason.is_some() {
-            let rest = Listening { deltas, is_whole: delta.finish_reason.is_some() }.rest();
+            let rest = StartedMessage { deltas, is_complete: delta.finish_reason.is_some() }.rest();
             return Ok(stream::iter([Ok(delta)]).chain(rest).boxed());
         }
-        // A model that thinks, or waits for its turn, sends empty deltas: it is not silent.
-        patience_ends = Instant::now() + FIRST_TOKEN;
+        // A model that thinks or waits in a queue sends empty deltas: it is not silent.
+        deadline = Instant::now() + FIRST_TOKEN_TIMEOUT;
     }
     Err(Failure::BrokenOff.into())
 }
 
-/// An answer that has begun.
-struct Listening {
+/// A message whose first token has come.
+struct StartedMessage {
     deltas: Deltas,
-    /// Whether all of it is there.
-    is_whole: bool,
+    is_complete: bool,
 }
 
-impl Listening {
+impl StartedMessage {
     fn rest(self) -> Deltas {
-        stream::unfold(Some(self), async |listening| listening?.next().await).boxed()
+        stream::unfold(Some(self), async |message| message?.next().await).boxed()
     }
 
     async fn next(mut self) -> Option<(Result<Delta, AgentError>, Option<Self>)> {
-        let failure = match timeout(BETWEEN_TOKENS, self.deltas.next()).await {
+        let error = match timeout(TOKEN_TIMEOUT, self.deltas.next()).await {
             Ok(Some(Ok(delta))) => {
-                self.is_whole |= delta.finish_reason.is_some();
+                self.is_complete |= delta.finish_reason.is_some();
                 return Some((Ok(delta), Some(self)));
             }
-            Ok(Some(Err(failure))) => failure,
+            Ok(Some(Err(error))) => error,
             Ok(None) => Failure::BrokenOff.into(),
             Err(_) => Failure::TimedOut.into(),
         };
-        (!self.is_whole).then_some((Err(failure), None))
+        (!self.is_complete).then_some((Err(error), None))
     }
 }
 

@@ -1,9 +1,9 @@
 //! The errors of a denied access: for a request, and for a connection that is open already.
 
 use super::api_key::invalid_key;
-use crate::{
-    domain::error::{ApiError, Code},
-    storage::AccessDenied,
+use crate::domain::{
+    error::{ApiError, Code},
+    tenant::AccessDenied,
 };
 
 impl AccessDenied {

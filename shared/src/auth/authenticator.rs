@@ -13,10 +13,11 @@ use crate::{
         error::ApiError,
         id::TenantId,
         limits::{RateLimitBucket, RateLimitStatus},
+        tenant::{AccessDenied, TenantAccess},
         time::Timestamp,
     },
     runtime::telemetry,
-    storage::{AccessDenied, Admission, StorageError, TenantAccess, Tenants},
+    storage::{Admission, StorageError, TenantRepository},
 };
 
 /// How long an open connection is served before its key is checked again.
@@ -25,7 +26,7 @@ pub const RECHECK_INTERVAL: Duration = Duration::from_secs(30);
 /// Authenticates requests and connections.
 #[derive(Clone, Debug)]
 pub struct Authenticator {
-    tenants: Tenants,
+    tenants: TenantRepository,
     /// The tenant of a key seldom changes. Whether the key still grants access is read on every request.
     owners: Cache<KeyHash, TenantId>,
     /// Until when a rate limit window is full. A refused write costs as much as a successful one; a read a fifth of it.
@@ -51,7 +52,7 @@ pub type Admitted = (Result<Tenant, ApiError>, Option<RateLimitStatus>);
 impl Authenticator {
     /// Authenticates against these tenants.
     #[must_use]
-    pub fn new(tenants: Tenants) -> Self {
+    pub fn new(tenants: TenantRepository) -> Self {
         Self { tenants, owners: Cache::default(), limited_until: Cache::default(), checked_at: Cache::default() }
     }
 
@@ -95,7 +96,7 @@ impl Authenticator {
             let Some(access) = self.tenants.access(&tenant).await? else {
                 return Ok(Attempt::Denied(AccessDenied::InvalidKey));
             };
-            if let Err(denied) = access.open(key, now) {
+            if let Err(denied) = access.check(key, now) {
                 return Ok(Attempt::Denied(denied));
             }
             let status = access.rate_limit(bucket);
@@ -147,7 +148,7 @@ impl Authenticator {
         now: Timestamp,
     ) -> Result<Result<TenantAccess, AccessDenied>, StorageError> {
         let access = self.tenants.access(tenant).await?.ok_or(AccessDenied::InvalidKey);
-        let granted = access.and_then(|access| access.open(key, now).map(|()| access));
+        let granted = access.and_then(|access| access.check(key, now).map(|()| access));
         if !matches!(granted, Err(AccessDenied::InvalidKey)) {
             telemetry::note_tenant(tenant);
         }

@@ -6,6 +6,8 @@ mod access_denied;
 mod api_key;
 mod authenticator;
 mod cache;
+mod chat_access;
 
 pub use api_key::API_KEY_HEADER;
 pub use authenticator::{Admitted, Authenticator, RECHECK_INTERVAL, Tenant};
+pub use chat_access::check_chat_access;

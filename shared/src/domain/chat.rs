@@ -3,15 +3,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{
-    domain::{
-        agent_name::AgentName,
-        error::ApiError,
-        id::{ChatId, UserId},
-        input::{Field, Fields},
-        time::Timestamp,
-    },
-    storage::StorageError,
+use crate::domain::{
+    agent_name::AgentName,
+    error::ApiError,
+    id::{ChatId, UserId},
+    input::{Field, Fields},
+    time::Timestamp,
 };
 
 /// A chat as the API shows it.
@@ -216,13 +213,13 @@ pub struct Metadata(Map<String, Value>);
 
 impl Metadata {
     /// The object as JSON text.
-    pub(crate) fn to_json(&self) -> Result<String, StorageError> {
-        Ok(serde_json::to_string(self)?)
+    pub(crate) fn to_json(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self)
     }
 
     /// Reads the object from JSON text.
-    pub(crate) fn from_json(text: &str) -> Result<Self, StorageError> {
-        Ok(serde_json::from_str(text)?)
+    pub(crate) fn from_json(text: &str) -> serde_json::Result<Self> {
+        serde_json::from_str(text)
     }
 }
 

@@ -1,11 +1,13 @@
-//! The words of the API as types: ids, keys, tenants, chats, messages, limits, pagination, errors, time.
+//! The words of the API as types: ids, keys, tenants, chats, messages, connections, generations, limits, pagination, errors, time.
 //!
 //! No I/O and no AWS type. May import nothing of the other layers.
 
 pub mod agent_name;
 pub mod api_key;
 pub mod chat;
+pub mod connection;
 pub mod error;
+pub mod generation;
 pub mod id;
 pub mod input;
 pub mod limits;
@@ -13,5 +15,6 @@ pub mod message;
 pub mod pagination;
 #[cfg(feature = "schema")]
 pub mod schema;
+pub mod tenant;
 pub mod ticket;
 pub mod time;

@@ -1,20 +1,61 @@
-//! Answers on their way from an agent to the sockets of a chat, and into its history.
+//! One assistant message, from the agent to the sockets of its chat and into storage.
 //!
-//! The agent's text grows in one place, a feed. Each socket has a writer with its own cursor into it, which posts
-//! what has come since its last post, one post at a time. So order holds, nobody waits for the slowest socket, and what
-//! gathers while a post is in flight leaves in one frame. Beside them a heartbeat saves the text as it grows and looks what
-//! others want of the answer. What has ended is replayed through the same writers.
+//! The agent's text grows in one text buffer. Each socket has a writer with its own cursor, which posts the text that has
+//! gathered since its last post, one post at a time. So order holds, and a slow socket slows neither the agent nor another
+//! socket. A heartbeat saves the text, renews the generation lease and polls stream commands. A finished generation is
+//! replayed through the same writers.
+//!
+//! May import every layer above: `domain`, `runtime`, `storage`, `auth`, `agents`, `websocket`. Within the layer each
+//! module may use those above it in this list and none below:
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `coalescing` | when the next token frame may leave |
+//! | `timings` | all intervals of the engine, as one value |
+//! | `context_window` | the turns of a chat that an agent gets |
+//! | `end` | how a generation ends |
+//! | `text_buffer` | the growing text, watched by the writers |
+//! | `prefetch` | reading from the agent before the message is stored |
+//! | `store` | the seam to storage: what the owner of a lease reads and writes |
+//! | `sockets` | the seam to the chat's connections: find, post, forget |
+//! | `message_stream` | what all writers of one message share |
+//! | `socket_writer` | the events of one socket |
+//! | `fan_out` | the writers of all sockets |
+//! | `run` | what the tasks of a running generation share |
+//! | `stream_commands` | cancel and resume, as the owner handles them |
+//! | `heartbeat` | saving, lease renewal, command polling |
+//! | `forward_deltas` | from the agent to the buffer |
+//! | `finish` | storing the outcome |
+//! | `generate` | a generation from start to end |
+//! | `replay` | a finished generation, posted again or announced after a takeover |
+//! | `takeover` | ending a generation whose owner is gone |
 
+mod coalescing;
+mod context_window;
+mod end;
 mod fan_out;
+mod finish;
+mod forward_deltas;
 mod generate;
 mod heartbeat;
+mod message_stream;
 mod prefetch;
 mod replay;
+mod run;
 mod socket_writer;
+mod sockets;
+mod store;
+mod stream_commands;
+mod takeover;
+#[cfg(test)]
+mod tests;
 mod text_buffer;
+mod timings;
 
-pub use fan_out::ChatConnections;
+pub use context_window::{CONTEXT_MESSAGES, context_window};
 pub use generate::{GenerationContext, generate};
 pub use prefetch::prefetch;
 pub use replay::{announce_end, replay};
-pub use socket_writer::StartAt;
+pub use socket_writer::JoinAt;
+pub use sockets::ChatConnections;
+pub use takeover::{TakeoverResult, take_over, take_over_expired};

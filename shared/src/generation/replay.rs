@@ -1,94 +1,99 @@
-//! FanOutContext sockets of an answer that has ended.
+//! Posting a finished generation: again to one socket, or its end to the chat's sockets after a takeover.
+
+use std::sync::Arc;
 
 use super::{
-    fan_out::{ChatConnections, FanOut, FanOutContext, GenerationInfo},
-    socket_writer::StartAt,
-    text_buffer::{End, TextBuffer},
+    end::EndNotice,
+    fan_out::FanOut,
+    message_stream::{MessageInfo, MessageStream},
+    socket_writer::JoinAt,
+    sockets::ChatConnections,
+    text_buffer::TextBuffer,
+    timings::Timings,
 };
 use crate::{
     domain::{
+        connection::Connection,
         error::{ApiError, Code},
+        generation::FinishedGeneration,
         id::{ChatId, ConnectionId, TenantId},
         message::Status,
     },
-    storage::{Connection, FinishedGeneration},
+    runtime::clock::Clock,
     websocket::Timing,
 };
 
-/// Tells a socket of an answer that has ended.
+/// Posts a finished generation to one socket.
 pub async fn replay(
     sockets: &ChatConnections,
     connection: Connection,
-    answer: FinishedGeneration,
-    beginning: StartAt,
+    generation: FinishedGeneration,
+    join_at: JoinAt,
     request_id: &str,
 ) {
-    let Some(fan_out) = fan_out(sockets, &connection.grant.chat_id, answer, request_id) else { return };
-    fan_out.begin(connection, beginning);
-    fan_out.done().await;
+    let chat = (&connection.grant.tenant_id, &connection.grant.chat_id);
+    let Some(fan_out) = fan_out(sockets, chat, generation, request_id) else { return };
+    fan_out.add(connection, join_at);
+    fan_out.finish().await;
 }
 
-/// Tells the sockets of a chat that an answer has ended whose streamer could not say so; but not those that are told
-/// otherwise.
+/// Posts the end of a generation whose owner is gone to the chat's sockets, `except` those that get it otherwise.
 pub async fn announce_end(
     sockets: &ChatConnections,
-    (tenant, chat): (&TenantId, &ChatId),
-    answer: FinishedGeneration,
-    but: &[ConnectionId],
+    chat: (&TenantId, &ChatId),
+    generation: FinishedGeneration,
+    except: &[ConnectionId],
     request_id: &str,
 ) {
-    let Some(fan_out) = fan_out(sockets, chat, answer, request_id) else { return };
-    for socket in sockets.of_chat(tenant, chat, request_id).await {
-        if !but.contains(&socket.connection_id) {
-            fan_out.begin(socket, StartAt::End);
+    let Some(fan_out) = fan_out(sockets, chat, generation, request_id) else { return };
+    for connection in fan_out.stream().open_connections().await {
+        if !except.contains(&connection.connection_id) {
+            fan_out.add(connection, JoinAt::End);
         }
     }
-    fan_out.done().await;
+    fan_out.finish().await;
 }
 
-/// The writers of an answer that has ended; `None` for one that has not, which nobody here has to tell of.
-fn fan_out(sockets: &ChatConnections, chat: &ChatId, answer: FinishedGeneration, request_id: &str) -> Option<FanOut> {
-    let FinishedGeneration { message, replaces, model, first_token_ms } = answer;
+/// A fan-out without writers; `None` when the generation has not finished, which callers rule out.
+fn fan_out(
+    sockets: &ChatConnections,
+    (tenant, chat): (&TenantId, &ChatId),
+    generation: FinishedGeneration,
+    request_id: &str,
+) -> Option<FanOut> {
+    let FinishedGeneration { message, replaces, model, first_token_ms } = generation;
     let (Some(finish_reason), Some(completed_at), Some(in_reply_to)) =
         (message.finish_reason, message.completed_at, message.in_reply_to)
     else {
-        tracing::error!(request_id, chat_id = %chat, "an answer is not what it should be");
+        tracing::error!(request_id, chat_id = %chat, "stored assistant message is inconsistent");
         return None;
     };
     let total_ms = completed_at.millis_since(message.created_at);
-    let end = End {
+    let notice = EndNotice {
         error: match message.status {
-            Status::Interrupted => Some(interrupted()),
-            Status::Failed => Some(failed()),
+            Status::Interrupted => Some(agent_error("The answer was cut off before its end.")),
+            Status::Failed => Some(agent_error("The agent could not answer.")),
             _ => None,
         },
         finish_reason,
         usage: message.usage.unwrap_or_default(),
         timing: Timing { first_token_ms: first_token_ms.unwrap_or(total_ms), total_ms },
     };
-    Some(FanOut::new(FanOutContext {
-        sockets: sockets.clone(),
+    Some(FanOut::new(MessageStream {
+        tenant_id: tenant.clone(),
         chat_id: chat.clone(),
-        message: None,
-        answer: GenerationInfo { message_id: message.message_id, seq: message.seq, in_reply_to, replaces, model },
+        user_message: None,
+        message: MessageInfo { message_id: message.message_id, seq: message.seq, in_reply_to, replaces, model },
         request_id: request_id.to_owned(),
-        buffer: TextBuffer::ended(message.content, end),
+        buffer: TextBuffer::finished(message.content, notice),
+        sockets: Arc::new(sockets.clone()),
         lease: None,
+        clock: Clock::system(),
+        timings: Timings::default(),
     }))
 }
 
-fn interrupted() -> ApiError {
-    ApiError::new(
-        Code::AgentError,
-        "The answer was cut off before its end.",
-        "Ask for it again with `regenerate`; what came of it is kept with the chat.",
-    )
-}
-
-fn failed() -> ApiError {
-    ApiError::new(
-        Code::AgentError,
-        "The agent could not answer.",
-        "Ask for it again with `regenerate`; what came of it is kept with the chat.",
-    )
+fn agent_error(message: &str) -> ApiError {
+    let suggestion = "Ask for it again with `regenerate`; what came of it is kept with the chat.";
+    ApiError::new(Code::AgentError, message, suggestion)
 }

@@ -1,187 +1,176 @@
-//! One socket's view of an answer.
+//! The events of one socket: acknowledgement, start, tokens, end.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    fan_out::{FanOutContext, GenerationInfo},
-    text_buffer::{BufferEnd, End, Progress},
+    coalescing::Coalescing,
+    end::EndNotice,
+    message_stream::{MessageInfo, MessageStream},
+    text_buffer::{BufferEnd, Progress},
 };
 use crate::{
-    domain::{error::ApiError, message::FinishReason, time::Timestamp},
+    domain::{connection::Connection, error::ApiError, message::FinishReason},
     runtime::telemetry,
-    storage::Connection,
-    websocket::{Body, ErrorReport, Event, MAX_EVENT_BYTES, PostError, PostRetry, fitting},
+    websocket::{Body, ErrorReport, Event, MAX_EVENT_BYTES, PostError, PostRetry, json_prefix},
 };
-
-/// The shortest time between two frames of tokens: 25 a second look as smooth as more, and each is paid for.
-const FRAME_INTERVAL: Duration = Duration::from_millis(40);
 
 /// What a frame needs beside its text.
 const ENVELOPE_BYTES: usize = 512;
 
-/// How long a new socket is waited for to have had its first event.
-const GREETING: Duration = Duration::from_secs(5);
-
-/// How often it is asked whether it has.
-const ASK_INTERVAL: Duration = Duration::from_millis(20);
-
-/// How often a writer that may not speak looks whether it may again.
-const LEASE_INTERVAL: Duration = Duration::from_millis(200);
-
-/// Where a writer begins.
+/// Where a socket joins a message stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StartAt {
-    /// With the message that is answered.
-    Message,
-    /// So many bytes into the answer, where a client left off.
+pub enum JoinAt {
+    /// At the acknowledgement of the user's message.
+    Start,
+    /// At an offset in bytes of UTF-8, where its client left off.
     Offset(usize),
-    /// With the end alone.
+    /// At the end.
     End,
 }
 
-/// Posts an answer to one socket, until it ends or the socket is gone. A socket that is lost is nobody's error: the
-/// answer is stored, and the client reads it when it is back.
-pub(super) async fn write(
-    context: &FanOutContext,
-    connection: &Connection,
-    beginning: StartAt,
-    stop: &CancellationToken,
-) {
-    if !greeted(context, connection).await {
+/// Posts a message stream to one socket until it ends or the socket is gone. A failing socket does not fail the
+/// generation: the message is stored, and the client reads it when it reconnects.
+pub(super) async fn write(stream: &MessageStream, connection: &Connection, join_at: JoinAt, stop: &CancellationToken) {
+    if !wait_until_established(stream, connection).await {
         return;
     }
-    let mut writer = Writer { context, connection, buffer: context.buffer.subscribe(), cursor: 0, stop };
-    let request_id = &context.request_id;
-    match writer.run(beginning).await {
+    let mut writer = SocketWriter { stream, connection, progress: stream.buffer.subscribe(), cursor: 0, stop };
+    let request_id = &stream.request_id;
+    match writer.run(join_at).await {
         Ok(()) => {}
         Err(PostError::Gone) => {
-            if let Err(error) = context.sockets.connections.end(connection).await {
+            if let Err(error) = stream.sockets.forget(connection).await {
                 telemetry::log_cause(&error.into(), request_id);
             }
         }
         Err(PostError::Failed(cause)) => {
-            tracing::warn!(request_id, error.cause = telemetry::causes(cause.as_ref()), "a socket was given up");
+            tracing::warn!(request_id, error.cause = telemetry::causes(cause.as_ref()), "stream post failed");
         }
     }
 }
 
-/// Waits until a socket that was just opened has had its first event. False when it is gone.
-async fn greeted(context: &FanOutContext, connection: &Connection) -> bool {
-    let patience_ends = connection.opened_at.plus(GREETING);
-    while !connection.greeted && Timestamp::now() < patience_ends {
-        match context.sockets.connections.was_greeted(connection).await {
+/// Waits until a new socket has had its first event. False when the socket is gone.
+async fn wait_until_established(stream: &MessageStream, connection: &Connection) -> bool {
+    let deadline = connection.opened_at.plus(stream.timings.establish);
+    while !connection.established && stream.now() < deadline {
+        match stream.sockets.is_established(connection).await {
             Ok(None) => return false,
             Ok(Some(true)) | Err(_) => break,
-            Ok(Some(false)) => tokio::time::sleep(ASK_INTERVAL).await,
+            Ok(Some(false)) => sleep(stream.timings.check_established).await,
         }
     }
     true
 }
 
-struct Writer<'a> {
-    context: &'a FanOutContext,
+struct SocketWriter<'a> {
+    stream: &'a MessageStream,
     connection: &'a Connection,
-    buffer: watch::Receiver<Progress>,
+    progress: watch::Receiver<Progress>,
     /// How much of the text the socket has, in bytes.
     cursor: usize,
-    /// Another writer wants to take over.
+    /// Cancelled when another writer takes this socket.
     stop: &'a CancellationToken,
 }
 
-/// What a writer does next.
-enum Next {
-    Token(String),
-    BufferEnd(BufferEnd),
+/// The next step of a writer.
+enum Step {
+    PostToken(String),
+    PostEnd(Arc<EndNotice>),
     Stop,
 }
 
-impl Writer<'_> {
-    async fn run(&mut self, beginning: StartAt) -> Result<(), PostError> {
-        match beginning {
-            StartAt::Message => {
-                if let Some(message) = &self.context.message {
+impl SocketWriter<'_> {
+    async fn run(&mut self, join_at: JoinAt) -> Result<(), PostError> {
+        match join_at {
+            JoinAt::Start => {
+                if let Some(message) = &self.stream.user_message {
                     self.deliver(Body::received(message)).await?;
                 }
-                self.say_started().await?;
+                self.post_started().await?;
             }
-            // Whoever has nothing of the answer has not heard of it either.
-            StartAt::Offset(0) => self.say_started().await?,
-            StartAt::Offset(offset) => match self.place(offset) {
-                Ok(place) => self.cursor = place,
+            // A client without text has not seen the start either.
+            JoinAt::Offset(0) => self.post_started().await?,
+            JoinAt::Offset(offset) => match self.cursor_at(offset) {
+                Ok(cursor) => self.cursor = cursor,
                 Err(error) => {
-                    self.say_error(&error).await?;
-                    if self.buffer.borrow().over.is_some() {
+                    self.post_error(&error).await?;
+                    if self.progress.borrow().end.is_some() {
                         return Ok(());
                     }
-                    // What still comes is not withheld for that.
-                    self.cursor = self.buffer.borrow().text.len();
+                    // The socket still gets the text from now on.
+                    self.cursor = self.stream.buffer.len();
                 }
             },
-            StartAt::End => self.cursor = self.buffer.borrow().text.len(),
+            JoinAt::End => self.cursor = self.stream.buffer.len(),
         }
 
-        // The first token leaves at once.
-        let mut next_frame = Instant::now();
-        let mut patience = PostRetry::default();
+        let mut coalescing = Coalescing::new(self.stream.timings.coalescing);
+        let mut retry = PostRetry::default();
         loop {
-            match self.next(next_frame).await {
-                Next::Token(token) => {
-                    next_frame = Instant::now() + FRAME_INTERVAL;
+            match self.next(&coalescing).await {
+                Step::PostToken(token) => {
+                    coalescing.frame_leaves(Instant::now());
                     match self.post_token(&token).await {
-                        Ok(()) => patience = PostRetry::default(),
-                        // What gathers meanwhile leaves with the next try.
-                        Err(failure) => patience.wait(failure).await?,
+                        Ok(()) => retry = PostRetry::default(),
+                        // The next attempt includes the text that gathers meanwhile.
+                        Err(failure) => retry.wait(failure).await?,
                     }
                 }
-                Next::BufferEnd(BufferEnd::Ended(end)) => return self.say_end(&end).await,
-                Next::BufferEnd(BufferEnd::Lost) | Next::Stop => return Ok(()),
+                Step::PostEnd(notice) => return self.post_end(&notice).await,
+                Step::Stop => return Ok(()),
             }
         }
     }
 
-    /// Waits until there is something to say; of tokens, what has gathered when the next frame may leave.
-    async fn next(&mut self, next_frame: Instant) -> Next {
-        let cursor = self.cursor;
-        let has_token = |progress: &Progress| progress.text.len() > cursor;
-        let something = self.buffer.wait_for(|progress| has_token(progress) || progress.over.is_some());
-        let over = tokio::select! {
+    /// Waits for text or the end, then until the next frame may leave.
+    async fn next(&mut self, coalescing: &Coalescing) -> Step {
+        let (cursor, stop) = (self.cursor, self.stop);
+        let has_text = |progress: &Progress| progress.text.len() > cursor;
+        let news = self.progress.wait_for(|progress| has_text(progress) || progress.end.is_some());
+        tokio::select! {
             biased;
-            () = self.stop.cancelled() => return Next::Stop,
-            progress = something => match progress {
-                Ok(progress) if has_token(&progress) => None,
-                Ok(progress) => progress.over.clone(),
-                Err(_) => Some(BufferEnd::Lost),
+            () = stop.cancelled() => return Step::Stop,
+            progress = news => match progress {
+                Ok(progress) => match &progress.end {
+                    Some(BufferEnd::Finished(notice)) if !has_text(&progress) => return Step::PostEnd(notice.clone()),
+                    Some(BufferEnd::LeaseLost) => return Step::Stop,
+                    _ => {}
+                },
+                Err(_) => return Step::Stop,
             },
-        };
-        if let Some(over) = over {
-            return Next::BufferEnd(over);
         }
-        tokio::time::sleep_until(next_frame).await;
-        // A lease that has lapsed may still be renewed, or be taken over.
-        while !self.context.is_held() {
-            if let Some(over @ BufferEnd::Lost) = self.buffer.borrow().over.clone() {
-                return Next::BufferEnd(over);
-            }
-            tokio::time::sleep(LEASE_INTERVAL).await;
+        sleep_until(coalescing.next_frame(Instant::now())).await;
+        // An expired lease may still be renewed; if another process takes over, it is lost.
+        while !self.stream.may_post() && !self.must_stop() {
+            sleep(self.stream.timings.check_lease).await;
         }
-        if self.stop.is_cancelled() {
-            return Next::Stop;
+        if self.must_stop() {
+            return Step::Stop;
         }
-        Next::Token(fitting(&self.buffer.borrow().text[cursor..], MAX_EVENT_BYTES - ENVELOPE_BYTES).to_owned())
+        Step::PostToken(
+            json_prefix(&self.progress.borrow().text[cursor..], MAX_EVENT_BYTES - ENVELOPE_BYTES).to_owned(),
+        )
     }
 
-    /// Where in the text a client left off. It may have heard more of an answer that was cut off than was saved.
-    fn place(&self, offset: usize) -> Result<usize, ApiError> {
-        let progress = self.buffer.borrow();
-        let cut_off = matches!(
-            &progress.over,
-            Some(BufferEnd::Ended(end)) if matches!(end.finish_reason, FinishReason::Error | FinishReason::Cancelled)
+    fn must_stop(&self) -> bool {
+        self.stop.is_cancelled() || matches!(self.progress.borrow().end, Some(BufferEnd::LeaseLost))
+    }
+
+    /// The cursor for a client's offset. Of a message that was cut off a client may have more text than was saved.
+    fn cursor_at(&self, offset: usize) -> Result<usize, ApiError> {
+        let progress = self.progress.borrow();
+        let is_cut_off = matches!(
+            &progress.end,
+            Some(BufferEnd::Finished(end)) if matches!(end.finish_reason, FinishReason::Error | FinishReason::Cancelled)
         );
-        if cut_off && offset > progress.text.len() {
+        if is_cut_off && offset > progress.text.len() {
             return Ok(progress.text.len());
         }
         if !progress.text.is_char_boundary(offset) {
@@ -191,51 +180,52 @@ impl Writer<'_> {
         Ok(offset)
     }
 
-    async fn say_started(&self) -> Result<(), PostError> {
-        let GenerationInfo { message_id, seq, in_reply_to, replaces, model } = &self.context.answer;
+    async fn post_started(&self) -> Result<(), PostError> {
+        let MessageInfo { message_id, seq, in_reply_to, replaces, model } = &self.stream.message;
         let replaces = replaces.as_ref();
         self.deliver(Body::MessageStreamStarted { message_id, seq: *seq, in_reply_to, model, replaces }).await
     }
 
     async fn post_token(&mut self, token: &str) -> Result<(), PostError> {
         let next_offset = self.cursor + token.len();
-        let message_id = &self.context.answer.message_id;
+        let message_id = &self.stream.message.message_id;
         let event = self.event(Body::MessageStreamToken { message_id, offset: self.cursor, next_offset, token });
-        self.context.sockets.publisher.post(&self.connection.connection_id, &event).await?;
+        self.stream.sockets.post(&self.connection.connection_id, &event).await?;
         self.cursor = next_offset;
         Ok(())
     }
 
-    async fn say_end(&self, end: &Arc<End>) -> Result<(), PostError> {
-        if let Some(error) = &end.error {
-            self.say_error(error).await?;
+    async fn post_end(&self, notice: &EndNotice) -> Result<(), PostError> {
+        if let Some(error) = &notice.error {
+            self.post_error(error).await?;
         }
         let content = {
-            let text = &self.buffer.borrow().text;
-            let fits = fitting(text, MAX_EVENT_BYTES - ENVELOPE_BYTES).len() == text.len();
+            let text = &self.progress.borrow().text;
+            let fits = json_prefix(text, MAX_EVENT_BYTES - ENVELOPE_BYTES).len() == text.len();
             fits.then(|| text.clone())
         };
         self.deliver(Body::MessageStreamEnded {
-            message_id: &self.context.answer.message_id,
-            finish_reason: end.finish_reason,
+            message_id: &self.stream.message.message_id,
+            finish_reason: notice.finish_reason,
             content: content.as_deref(),
             content_omitted: content.is_none(),
-            usage: end.usage,
-            timing: end.timing,
+            usage: notice.usage,
+            timing: notice.timing,
         })
         .await
     }
 
-    async fn say_error(&self, error: &ApiError) -> Result<(), PostError> {
-        let message_id = Some(&self.context.answer.message_id);
-        self.deliver(Body::Error(ErrorReport::new(error, &self.context.request_id, message_id))).await
+    async fn post_error(&self, error: &ApiError) -> Result<(), PostError> {
+        let message_id = Some(&self.stream.message.message_id);
+        self.deliver(Body::Error(ErrorReport::new(error, &self.stream.request_id, message_id))).await
     }
 
     async fn deliver(&self, body: Body<'_>) -> Result<(), PostError> {
-        self.context.sockets.publisher.deliver(&self.connection.connection_id, &self.event(body)).await
+        let event = self.event(body);
+        PostRetry::default().repeat(|| self.stream.sockets.post(&self.connection.connection_id, &event)).await
     }
 
     fn event<'e>(&'e self, body: Body<'e>) -> Event<'e> {
-        Event { body, chat_id: Some(&self.context.chat_id), timestamp: Timestamp::now() }
+        Event { body, chat_id: Some(&self.stream.chat_id), timestamp: self.stream.now() }
     }
 }

@@ -1,52 +1,31 @@
-//! The text of an answer as it grows, watched by one writer a socket.
+//! The growing text of an assistant message, watched by one writer per socket.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::{
-    domain::{
-        error::ApiError,
-        message::{FinishReason, Usage},
-    },
-    websocket::Timing,
-};
+use super::end::EndNotice;
 
-/// The growing end of a feed.
+/// The growing text. Readers keep their own cursors.
 #[derive(Debug)]
 pub(super) struct TextBuffer {
     progress: watch::Sender<Progress>,
 }
 
-/// How far an answer has come.
+/// The text so far, and whether it has ended.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// All text so far.
     pub(super) text: String,
-    /// Set once, when nothing more will come.
-    pub(super) over: Option<BufferEnd>,
+    pub(super) end: Option<BufferEnd>,
 }
 
-/// Why nothing more comes.
+/// Why the text does not grow any more.
 #[derive(Clone, Debug)]
 pub(super) enum BufferEnd {
-    /// The answer has ended.
-    Ended(Arc<End>),
-    /// Someone else has the answer now, and tells the sockets of it.
-    Lost,
-}
-
-/// How an answer ended, as its sockets are told.
-#[derive(Debug)]
-pub(super) struct End {
-    /// What went wrong, if something did.
-    pub(super) error: Option<ApiError>,
-    /// Why it is over.
-    pub(super) finish_reason: FinishReason,
-    /// What it cost.
-    pub(super) usage: Usage,
-    /// How long it took.
-    pub(super) timing: Timing,
+    /// The generation has ended and is stored.
+    Finished(Arc<EndNotice>),
+    /// Another process owns the generation now, and only it may post.
+    LeaseLost,
 }
 
 impl TextBuffer {
@@ -54,13 +33,12 @@ impl TextBuffer {
         Self { progress: watch::Sender::new(Progress::default()) }
     }
 
-    /// The feed of an answer that has ended.
-    pub(super) fn ended(text: String, end: End) -> Self {
-        let over = Some(BufferEnd::Ended(Arc::new(end)));
-        Self { progress: watch::Sender::new(Progress { text, over }) }
+    /// The buffer of a generation that has ended.
+    pub(super) fn finished(text: String, notice: EndNotice) -> Self {
+        let end = Some(BufferEnd::Finished(Arc::new(notice)));
+        Self { progress: watch::Sender::new(Progress { text, end }) }
     }
 
-    /// Another reader, from the beginning.
     pub(super) fn subscribe(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
     }
@@ -73,20 +51,24 @@ impl TextBuffer {
         self.progress.borrow().text.len()
     }
 
-    /// The text from a place on, which has to be where an earlier reading ended.
-    pub(super) fn text_from(&self, place: usize) -> String {
-        self.progress.borrow().text[place..].to_owned()
+    /// The text from an offset, which must be where an earlier read ended.
+    pub(super) fn text_from(&self, offset: usize) -> String {
+        self.progress.borrow().text[offset..].to_owned()
     }
 
-    pub(super) fn end(&self, end: End) {
-        self.progress.send_modify(|progress| progress.over = Some(BufferEnd::Ended(Arc::new(end))));
+    pub(super) fn finish(&self, notice: EndNotice) {
+        self.end(BufferEnd::Finished(Arc::new(notice)));
     }
 
-    pub(super) fn has_ended(&self) -> bool {
-        matches!(self.progress.borrow().over, Some(BufferEnd::Ended(_)))
+    pub(super) fn lose_lease(&self) {
+        self.end(BufferEnd::LeaseLost);
     }
 
-    pub(super) fn lose(&self) {
-        self.progress.send_modify(|progress| progress.over = Some(BufferEnd::Lost));
+    pub(super) fn is_finished(&self) -> bool {
+        matches!(self.progress.borrow().end, Some(BufferEnd::Finished(_)))
+    }
+
+    fn end(&self, end: BufferEnd) {
+        self.progress.send_modify(|progress| progress.end = Some(end));
     }
 }

@@ -10,36 +10,36 @@ use crate::{
         message::Status,
         time::Timestamp,
     },
-    generation,
-    storage::{QueueEntry, Remains, StorageError, Takeover},
+    generation::{self, TakeoverResult},
+    storage::{PendingWork, QueueEntry, StorageError},
 };
 
 /// How long the connections of a chat are notified of an end: less than the time a run leaves before its deadline.
 const NOTIFICATION_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) async fn sweep(sweep: &Sweep<'_>) -> Result<(), StorageError> {
-    sweep.process(&sweep.maintenance.chats.agenda(), async |entry| process_chat(sweep, entry).await).await
+    sweep.process(&sweep.maintenance.chats.maintenance_queue(), async |entry| process_chat(sweep, entry).await).await
 }
 
 async fn process_chat(sweep: &Sweep<'_>, entry: &QueueEntry<(TenantId, ChatId)>) -> Result<SweepResult, StorageError> {
-    let (tenant, chat) = &entry.what;
-    match sweep.maintenance.chats.remains(tenant, chat).await? {
-        Remains::Nothing => Ok(SweepResult::Complete),
-        Remains::Deleted => {
+    let (tenant, chat) = &entry.id;
+    match sweep.maintenance.chats.pending_work(tenant, chat).await? {
+        PendingWork::None => Ok(SweepResult::Complete),
+        PendingWork::Purge => {
             let result = purge(sweep, tenant, chat).await?;
             if result == SweepResult::Complete {
                 sweep.counter.update(|report| report.chats_purged += 1);
             }
             Ok(result)
         }
-        Remains::Answers(generations) => {
+        PendingWork::Generations(generations) => {
             for message_id in generations {
                 if sweep.must_stop() {
                     return Ok(SweepResult::Partial);
                 }
                 take_over(sweep, tenant, chat, &message_id).await?;
             }
-            sweep.maintenance.chats.settle(entry, sweep.now).await?;
+            sweep.maintenance.chats.dequeue_or_postpone(entry, sweep.now).await?;
             Ok(SweepResult::Complete)
         }
     }
@@ -48,10 +48,10 @@ async fn process_chat(sweep: &Sweep<'_>, entry: &QueueEntry<(TenantId, ChatId)>)
 /// Closes the connections of a deleted chat and purges its items, as far as there is time.
 pub(super) async fn purge(sweep: &Sweep<'_>, tenant: &TenantId, chat: &ChatId) -> Result<SweepResult, StorageError> {
     let Sweep { maintenance, request_id, .. } = sweep;
-    let connections = maintenance.sockets.connections.of_chat(tenant, chat, Timestamp::now()).await?;
+    let connections = maintenance.sockets.connections.list_by_chat(tenant, chat, Timestamp::now()).await?;
     let reason = ApiError::chat_not_found(chat.as_str());
     maintenance.sockets.publisher.close_all(&connections, &reason, request_id).await;
-    while maintenance.chats.purge_some(tenant, chat).await? {
+    while maintenance.chats.purge_batch(tenant, chat).await? {
         if sweep.must_stop() {
             return Ok(SweepResult::Partial);
         }
@@ -67,12 +67,14 @@ async fn take_over(
     message_id: &MessageId,
 ) -> Result<(), StorageError> {
     let Sweep { maintenance, request_id, .. } = sweep;
-    let takeover = maintenance.chats.take_over(tenant, chat, message_id, Status::Interrupted, sweep.now).await?;
-    if let Takeover::Ended { answer, record: Some(record) } = takeover {
+    let generations = &maintenance.generations;
+    let takeover =
+        generation::take_over(generations, (tenant, chat), message_id, Status::Interrupted, sweep.now).await?;
+    if let TakeoverResult::Ended { generation, record: Some(record) } = takeover {
         sweep.counter.update(|report| report.generations_taken_over += 1);
-        let waiting = record.waiting();
+        let pending = record.pending_resumes();
         let notification =
-            generation::announce_end(&maintenance.sockets, (tenant, chat), *answer, &waiting, request_id);
+            generation::announce_end(&maintenance.sockets, (tenant, chat), *generation, &pending, request_id);
         // A client that is not notified in time resumes, or reads the message over REST.
         if tokio::time::timeout(NOTIFICATION_TIMEOUT, notification).await.is_err() {
             tracing::warn!(request_id, "end notification timed out");

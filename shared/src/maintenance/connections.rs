@@ -9,29 +9,29 @@ use futures_util::future::join_all;
 
 use super::sweep::{Sweep, SweepResult};
 use crate::{
-    domain::id::TenantId,
-    storage::{Connection, QueueEntry, StorageError, TenantAccess},
-    websocket::connection_slots::{PROBE_INTERVAL, without_socket},
+    domain::{connection::Connection, id::TenantId, tenant::TenantAccess},
+    storage::{QueueEntry, StorageError},
+    websocket::connection_slots::{PROBE_INTERVAL, without_connection},
 };
 
 /// How many connections of a tenant are closed concurrently.
 const CONCURRENT_CLOSES: usize = 16;
 
 pub(super) async fn sweep(sweep: &Sweep<'_>) -> Result<(), StorageError> {
-    let queue = sweep.maintenance.sockets.connections.agenda();
+    let queue = sweep.maintenance.sockets.connections.slots().maintenance_queue();
     sweep.process(&queue, async |entry| process_tenant(sweep, entry).await).await
 }
 
 async fn process_tenant(sweep: &Sweep<'_>, entry: &QueueEntry<TenantId>) -> Result<SweepResult, StorageError> {
-    let (tenant, connections) = (&entry.what, &sweep.maintenance.sockets.connections);
+    let (tenant, connections) = (&entry.id, &sweep.maintenance.sockets.connections);
     // A connection that is opening checks its access itself, and cannot be reached yet.
     let settled = sweep.now.minus(PROBE_INTERVAL);
     let access = sweep.maintenance.tenants.access(tenant).await?;
     // Slots are read before connections: a connection stored in between is young, and its slot is kept.
-    let slots = connections.leases(tenant).await?;
-    let stored = connections.of_tenant(tenant).await?;
+    let slots = connections.slots().list(tenant).await?;
+    let stored = connections.list_by_tenant(tenant).await?;
     let slot_count = slots.len();
-    let mut orphaned = without_socket(slots, &stored, settled);
+    let mut orphaned = without_connection(slots, &stored, settled);
 
     let (expired, open): (Vec<Connection>, Vec<Connection>) = stored
         .into_iter()
@@ -39,15 +39,15 @@ async fn process_tenant(sweep: &Sweep<'_>, entry: &QueueEntry<TenantId>) -> Resu
         .partition(|connection| connection.expires_at <= sweep.now);
     let closed = close_denied(sweep, access.as_ref(), &open).await;
     for connection in expired.iter().chain(&closed) {
-        connections.remove(connection).await?;
-        orphaned.push(connection.lease());
+        connections.delete(connection).await?;
+        orphaned.push(connection.slot());
     }
-    connections.release(tenant, &orphaned).await?;
+    connections.slots().release(tenant, &orphaned).await?;
     sweep.counter.update(|report| {
         report.connection_slots_released += orphaned.len() as u64;
         report.connections_closed += closed.len() as u64;
     });
-    connections.settle(entry, orphaned.len() < slot_count, sweep.now).await?;
+    connections.slots().dequeue_or_postpone(entry, orphaned.len() < slot_count, sweep.now).await?;
     Ok(SweepResult::Complete)
 }
 

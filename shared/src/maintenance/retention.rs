@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::{id::TenantId, time::Timestamp},
     runtime::telemetry,
-    storage::{Candidate, Idleness, QueueEntry, StorageError},
+    storage::{IdleCandidate, IdleCheck, QueueEntry, StorageError},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -20,18 +20,18 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const CONCURRENT_CHATS: usize = 4;
 
 pub(super) async fn sweep(sweep: &Sweep<'_>) -> Result<(), StorageError> {
-    sweep.process(&sweep.maintenance.tenants.agenda(), async |entry| process_tenant(sweep, entry).await).await
+    sweep.process(&sweep.maintenance.tenants.retention_queue(), async |entry| process_tenant(sweep, entry).await).await
 }
 
 /// Deletes the chats of a tenant that are idle for more than its `retention_days`.
 async fn process_tenant(sweep: &Sweep<'_>, entry: &QueueEntry<TenantId>) -> Result<SweepResult, StorageError> {
     let tenants = &sweep.maintenance.tenants;
-    let access = tenants.access(&entry.what).await?;
+    let access = tenants.access(&entry.id).await?;
     // Without retention, the queue entry was removed together with the number of days.
     let Some(days) = access.and_then(|access| access.retention_days) else { return Ok(SweepResult::Complete) };
-    let result = delete_idle_chats(sweep, &entry.what, sweep.now.minus(DAY * days)).await?;
+    let result = delete_idle_chats(sweep, &entry.id, sweep.now.minus(DAY * days)).await?;
     if result == SweepResult::Complete {
-        tenants.note_looked_through(entry, sweep.now).await?;
+        tenants.postpone_retention(entry, sweep.now).await?;
     }
     Ok(result)
 }
@@ -45,7 +45,7 @@ async fn delete_idle_chats(
     // All chats of a user update one item, so concurrent deletions may conflict. The next run deletes the rest.
     let conflicted = Cell::new(false);
     loop {
-        let page = sweep.maintenance.chats.maybe_idle(tenant, since, cursor).await?;
+        let page = sweep.maintenance.chats.list_idle_candidates(tenant, since, cursor).await?;
         let chats = stream::iter(&page.chats).for_each_concurrent(CONCURRENT_CHATS, async |candidate| {
             if sweep.must_stop() {
                 return;
@@ -71,15 +71,15 @@ async fn delete_idle_chats(
 async fn process_candidate(
     sweep: &Sweep<'_>,
     tenant: &TenantId,
-    candidate: &Candidate,
+    candidate: &IdleCandidate,
     since: Timestamp,
 ) -> Result<(), StorageError> {
     let (chats, chat) = (&sweep.maintenance.chats, &candidate.chat_id);
-    match chats.idleness(tenant, chat, since).await? {
-        Idleness::Gone => Ok(()),
-        Idleness::Active(at) => chats.move_to(tenant, candidate, at).await,
-        Idleness::Idle(idle) => {
-            if chats.delete_idle(tenant, chat, &idle, Timestamp::now()).await? {
+    match chats.check_idle(tenant, chat, since).await? {
+        IdleCheck::Deleted => Ok(()),
+        IdleCheck::Active(at) => chats.update_indexed_activity(tenant, candidate, at).await,
+        IdleCheck::Idle(idle) => {
+            if chats.delete_if_idle(tenant, chat, &idle, Timestamp::now()).await? {
                 sweep.counter.update(|report| report.chats_expired += 1);
                 purge(sweep, tenant, chat).await?;
             }

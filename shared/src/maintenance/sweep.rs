@@ -12,22 +12,26 @@ use crate::{
     domain::time::Timestamp,
     generation::ChatConnections,
     runtime::telemetry,
-    storage::{Chats, MaintenanceQueue, QueueEntry, QueueShard, StorageError, Tenants},
+    storage::{
+        ChatRepository, GenerationRepository, MaintenanceQueue, QueueEntry, QueueShard, StorageError, TenantRepository,
+    },
 };
 
 /// How many entries of a shard are processed concurrently, so that a long one delays few others.
 const CONCURRENT_ENTRIES: usize = 4;
 
-/// How long a failed entry is postponed: one that always fails must not take the time of every run.
+/// How long a failed entry is postponed: an entry that always fails must not take the time of every run.
 const RETRY_INTERVAL: Duration = Duration::from_secs(15 * 60);
 
 /// What the sweeps work with.
 #[derive(Clone, Debug)]
 pub struct Maintenance {
     /// Tenants and their retention.
-    pub tenants: Tenants,
+    pub tenants: TenantRepository,
     /// Chats and their messages.
-    pub chats: Chats,
+    pub chats: ChatRepository,
+    /// Generations, for takeovers.
+    pub generations: GenerationRepository,
     /// Open connections.
     pub sockets: ChatConnections,
 }
@@ -77,7 +81,7 @@ impl Sweep<'_> {
             for _ in 0..page.unreadable {
                 self.log_failure(&"an unreadable entry", &"its key cannot be parsed");
             }
-            let entries = stream::iter(&page.items).for_each_concurrent(CONCURRENT_ENTRIES, async |entry| {
+            let entries = stream::iter(&page.entries).for_each_concurrent(CONCURRENT_ENTRIES, async |entry| {
                 if self.must_stop() {
                     return;
                 }
@@ -86,7 +90,7 @@ impl Sweep<'_> {
                     Ok(SweepResult::Complete) => {}
                     Ok(SweepResult::Partial) => self.counter.update(|report| report.incomplete = true),
                     Err(error) => {
-                        self.log_failure(&entry.what, &telemetry::causes(&error));
+                        self.log_failure(&entry.id, &telemetry::causes(&error));
                         self.postpone(queue, entry).await;
                     }
                 }
@@ -101,7 +105,7 @@ impl Sweep<'_> {
 
     async fn postpone<T: Debug>(&self, queue: &MaintenanceQueue<T>, entry: &QueueEntry<T>) {
         if let Err(error) = queue.postpone(entry, Timestamp::now().plus(RETRY_INTERVAL)).await {
-            self.log_failure(&entry.what, &telemetry::causes(&error));
+            self.log_failure(&entry.id, &telemetry::causes(&error));
         }
     }
 

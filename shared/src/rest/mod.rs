@@ -1,4 +1,6 @@
-//! The HTTP edge: from an API Gateway event to a handler, from its result to a response.
+//! The HTTP edge: from an event of API Gateway to a handler, and from its result to a response.
+//!
+//! May import every other layer but the two other edges, `websocket::serve` and `schedule`.
 
 mod rate_limit_headers;
 mod request;
@@ -6,12 +8,12 @@ mod response;
 mod routes;
 mod serve;
 
-pub use request::{chat_id, idempotency_key, is_preflight, json_body, no_body, path_parameter, query, request_id};
-pub use response::{created, created_before, made, no_content, ok};
-pub use routes::{ROUTES, is_bare_collection, unknown_route};
-pub use serve::{serve, serve_anybody, serve_reading};
-
-/// A request as API Gateway's HTTP API hands it on, payload format 2.0.
-pub type Request = lambda_http::Request;
-/// The response of a handler.
-pub type Response = lambda_http::Response<lambda_http::Body>;
+pub use request::{
+    Request, chat_id, idempotency_key, is_cors_preflight, json_body, no_body, query, request_id, user_id,
+};
+pub use response::{Response, created, created_at, no_content, ok, replayed};
+pub use routes::{
+    CREATE_CHAT, CREATE_TICKET, DELETE_CHAT, GET_CHAT, LIST_MESSAGES, LIST_USER_CHATS, ROUTES, Route, UPDATE_CHAT,
+    is_chat_collection, unknown_route,
+};
+pub use serve::{RestFunction, run_public};

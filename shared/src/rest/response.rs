@@ -1,48 +1,48 @@
-//! Putting a response together.
+//! Responses.
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use lambda_http::Body;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Response;
 use crate::domain::error::{ApiError, Code};
+
+/// The response of a handler.
+pub type Response = lambda_http::Response<lambda_http::Body>;
 
 /// 200 with a JSON body.
 ///
 /// # Errors
 ///
-/// `INTERNAL` when the body cannot be written as JSON.
+/// `INTERNAL` when the body cannot be serialized.
 pub fn ok<T: Serialize>(body: &T) -> Result<Response, ApiError> {
-    let text = serde_json::to_string(body).map_err(ApiError::internal)?;
-    Ok(json_response(StatusCode::OK, text))
+    Ok(json_response(StatusCode::OK, serialize(body)?))
 }
 
-/// 201 with a JSON body and the address of what was made.
+/// 201 with a JSON body, for a resource without an address.
 ///
 /// # Errors
 ///
-/// `INTERNAL` when the body cannot be written as JSON.
-pub fn created<T: Serialize>(location: &str, body: &T) -> Result<Response, ApiError> {
-    created_before(location, serde_json::to_string(body).map_err(ApiError::internal)?)
+/// `INTERNAL` when the body cannot be serialized.
+pub fn created<T: Serialize>(body: &T) -> Result<Response, ApiError> {
+    Ok(json_response(StatusCode::CREATED, serialize(body)?))
 }
 
-/// 201 with a JSON body, for what has no address.
+/// 201 with a JSON body and the address of the new resource.
 ///
 /// # Errors
 ///
-/// `INTERNAL` when the body cannot be written as JSON.
-pub fn made<T: Serialize>(body: &T) -> Result<Response, ApiError> {
-    let text = serde_json::to_string(body).map_err(ApiError::internal)?;
-    Ok(json_response(StatusCode::CREATED, text))
+/// `INTERNAL` when the body cannot be serialized, or the address is no header value.
+pub fn created_at<T: Serialize>(location: &str, body: &T) -> Result<Response, ApiError> {
+    replayed(location, serialize(body)?)
 }
 
-/// The 201 that was answered when something was made, once more.
+/// The 201 of an earlier request, with the body as it was then.
 ///
 /// # Errors
 ///
-/// `INTERNAL` when the address is not one.
-pub fn created_before(location: &str, body: String) -> Result<Response, ApiError> {
+/// `INTERNAL` when the address is no header value.
+pub fn replayed(location: &str, body: String) -> Result<Response, ApiError> {
     let location = HeaderValue::from_str(location).map_err(ApiError::internal)?;
     let mut response = json_response(StatusCode::CREATED, body);
     response.headers_mut().insert(header::LOCATION, location);
@@ -57,10 +57,10 @@ pub fn no_content() -> Response {
     response
 }
 
-/// What keeps a browser from doing more with an answer than reading it: from guessing at its type, running or framing
-/// it, or keeping it. For an API that serves JSON alone, as in the OWASP REST Security Cheat Sheet.
+/// Keeps browsers from guessing a response's type, running or framing it, or storing it: the headers for an API that
+/// serves JSON alone, as in the OWASP REST Security Cheat Sheet.
 /// <https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html#security-headers>
-pub(super) fn guard(response: &mut Response) {
+pub(super) fn add_security_headers(response: &mut Response) {
     const HEADERS: [(HeaderName, &str); 3] = [
         (header::CACHE_CONTROL, "no-store"),
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
@@ -69,7 +69,7 @@ pub(super) fn guard(response: &mut Response) {
     response.headers_mut().extend(HEADERS.map(|(name, value)| (name, HeaderValue::from_static(value))));
 }
 
-/// The envelope of all errors.
+/// The envelope of every error.
 pub(super) fn error(error: &ApiError, request_id: &str) -> Response {
     let body = json!({ "error": error.to_json(), "request_id": request_id });
     let status = StatusCode::from_u16(error.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -92,9 +92,46 @@ fn error_header(error: &ApiError) -> Option<(HeaderName, HeaderValue)> {
     }
 }
 
+fn serialize<T: Serialize>(body: &T) -> Result<String, ApiError> {
+    serde_json::to_string(body).map_err(ApiError::internal)
+}
+
 fn json_response(status: StatusCode, text: String) -> Response {
     let mut response = Response::new(Body::Text(text));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::limits::connection_limit_exceeded;
+
+    fn json(response: &Response) -> Value {
+        serde_json::from_slice(response.body()).expect("a JSON body")
+    }
+
+    #[test]
+    fn created_resource_has_its_address() {
+        let response = created_at("/api/v1/chats/chat_1", &json!({ "chat_id": "chat_1" })).expect("a response");
+        assert_eq!(response.status(), StatusCode::CREATED);
+        assert_eq!(response.headers()[header::LOCATION], "/api/v1/chats/chat_1");
+        assert_eq!(json(&response), json!({ "chat_id": "chat_1" }));
+    }
+
+    #[test]
+    fn replayed_body_is_sent_byte_by_byte() {
+        let response = replayed("/api/v1/chats/chat_1", r#"{"b":1,  "a":2}"#.to_owned()).expect("a response");
+        assert_eq!(response.body().as_ref(), br#"{"b":1,  "a":2}"#);
+    }
+
+    #[test]
+    fn error_has_envelope_status_and_header() {
+        let response = error(&connection_limit_exceeded(50), "r-1");
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "10");
+        let body = json(&response);
+        assert_eq!((&body["error"]["code"], &body["request_id"]), (&"CONNECTION_LIMIT_EXCEEDED".into(), &"r-1".into()));
+    }
 }

@@ -1,6 +1,7 @@
-//! Which paths and methods exist, for the answers to those that do not.
+//! Every route of the REST API.
 //!
-//! API Gateway does the routing, by `template.yaml`; a test holds this list against it.
+//! API Gateway does the routing, by `template.yaml`. A test compares that with this table, and so does a test of the
+//! OpenAPI document; the responses to unknown routes come from it.
 
 use std::collections::BTreeSet;
 
@@ -8,42 +9,106 @@ use http::Method;
 
 use crate::domain::error::{ApiError, Code};
 
-/// Where chats are made and below which they live.
-const COLLECTION: &str = "/api/v1/chats";
-
-/// Every route of the REST API: path, methods.
-pub const ROUTES: [(&str, &[Method]); 5] = [
-    ("/api/v1/chats", &[Method::POST]),
-    ("/api/v1/chats/user/{user_id}", &[Method::GET]),
-    ("/api/v1/chats/{chat_id}", &[Method::GET, Method::PATCH, Method::DELETE]),
-    ("/api/v1/chats/{chat_id}/messages", &[Method::GET]),
-    ("/api/v1/chats/{chat_id}/tickets", &[Method::POST]),
-];
-
-/// Whether a path is that of the collection, with its slash or without: the only two where a chat is made. API Gateway
-/// brings everything else below it that is posted to the same function, since a route key cannot end in a slash.
-#[must_use]
-pub fn is_bare_collection(path: &str) -> bool {
-    path.strip_prefix(COLLECTION).is_some_and(|rest| matches!(rest, "" | "/"))
+/// One route.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, with `{name}` for a parameter.
+    pub path: &'static str,
+    /// Whether the path works with a slash at its end too, which is then how it is documented.
+    pub allows_trailing_slash: bool,
+    /// The function that handles it.
+    pub function: &'static str,
+    /// The `operationId` in the OpenAPI document.
+    pub operation_id: &'static str,
 }
 
-/// The error for a request that no route takes: `METHOD_NOT_ALLOWED` where the path exists with other methods, else
+/// `POST /api/v1/chats/`.
+pub const CREATE_CHAT: Route =
+    Route::new(Method::POST, "/api/v1/chats", "create-chat", "createChat").with_trailing_slash();
+/// `GET /api/v1/chats/user/{user_id}`.
+pub const LIST_USER_CHATS: Route =
+    Route::new(Method::GET, "/api/v1/chats/user/{user_id}", "list-user-chats", "listUserChats");
+/// `GET /api/v1/chats/{chat_id}`.
+pub const GET_CHAT: Route = Route::new(Method::GET, "/api/v1/chats/{chat_id}", "get-chat", "getChat");
+/// `PATCH /api/v1/chats/{chat_id}`.
+pub const UPDATE_CHAT: Route = Route::new(Method::PATCH, "/api/v1/chats/{chat_id}", "update-chat", "updateChat");
+/// `DELETE /api/v1/chats/{chat_id}`.
+pub const DELETE_CHAT: Route = Route::new(Method::DELETE, "/api/v1/chats/{chat_id}", "delete-chat", "deleteChat");
+/// `GET /api/v1/chats/{chat_id}/messages`.
+pub const LIST_MESSAGES: Route =
+    Route::new(Method::GET, "/api/v1/chats/{chat_id}/messages", "list-messages", "listMessages");
+/// `POST /api/v1/chats/{chat_id}/tickets`.
+pub const CREATE_TICKET: Route =
+    Route::new(Method::POST, "/api/v1/chats/{chat_id}/tickets", "create-ticket", "createTicket");
+
+/// Every route.
+pub static ROUTES: [Route; 7] =
+    [CREATE_CHAT, LIST_USER_CHATS, GET_CHAT, UPDATE_CHAT, DELETE_CHAT, LIST_MESSAGES, CREATE_TICKET];
+
+impl Route {
+    const fn new(method: Method, path: &'static str, function: &'static str, operation_id: &'static str) -> Self {
+        Self { method, path, allows_trailing_slash: false, function, operation_id }
+    }
+
+    const fn with_trailing_slash(mut self) -> Self {
+        self.allows_trailing_slash = true;
+        self
+    }
+
+    /// The path in the OpenAPI document.
+    #[must_use]
+    pub fn documented_path(&self) -> String {
+        if self.allows_trailing_slash { format!("{}/", self.path) } else { self.path.to_owned() }
+    }
+
+    /// The route keys in the template. A route key cannot end in a slash, so that `POST /path/` needs the greedy one.
+    #[must_use]
+    pub fn route_keys(&self) -> Vec<String> {
+        let Self { method, path, .. } = self;
+        let mut keys = vec![format!("{method} {path}")];
+        if self.allows_trailing_slash {
+            keys.push(format!("{method} {path}/{{proxy+}}"));
+        }
+        keys
+    }
+
+    /// Whether a request's path is this route's.
+    fn matches(&self, path: &str) -> bool {
+        let path = if self.allows_trailing_slash { path.strip_suffix('/').unwrap_or(path) } else { path };
+        let (mut expected, mut given) = (self.path.split('/'), path.split('/'));
+        loop {
+            match (expected.next(), given.next()) {
+                (None, None) => return true,
+                (Some(expected), Some(given)) if expected.starts_with('{') && !given.is_empty() => {}
+                (Some(expected), Some(given)) if expected == given => {}
+                _ => return false,
+            }
+        }
+    }
+}
+
+/// Whether a path is that of the chat collection, with or without its slash. By the greedy route, API Gateway sends
+/// every `POST` below the collection to the function that creates chats.
+#[must_use]
+pub fn is_chat_collection(path: &str) -> bool {
+    CREATE_CHAT.matches(path)
+}
+
+/// The error for a request that no route takes: `METHOD_NOT_ALLOWED` where the path has other methods, else
 /// `ROUTE_NOT_FOUND`.
 #[must_use]
 pub fn unknown_route(method: &Method, path: &str) -> ApiError {
-    let allowed: Vec<&str> = ROUTES
-        .iter()
-        .filter(|(template, _)| matches(template, path) || (*template == COLLECTION && is_bare_collection(path)))
-        .flat_map(|(_, methods)| methods.iter().map(Method::as_str))
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect();
+    let routes = ROUTES.iter().filter(|route| route.matches(path));
+    let allowed: BTreeSet<&str> = routes.map(|route| route.method.as_str()).collect();
+    let allowed: Vec<&str> = allowed.into_iter().collect();
     let shown: String = path.chars().take(256).collect();
     if allowed.is_empty() {
         return ApiError::new(
             Code::RouteNotFound,
             "There is nothing at this path.",
-            "CommandPoll up the path in the API's documentation; only POST /api/v1/chats/ may end in a slash.",
+            "Look up the path in the API's documentation; only POST /api/v1/chats/ may end in a slash.",
         )
         .with_detail("path", shown);
     }
@@ -51,18 +116,6 @@ pub fn unknown_route(method: &Method, path: &str) -> ApiError {
     ApiError::new(Code::MethodNotAllowed, format!("{method} is not possible here."), format!("Use one of: {allow}."))
         .with_detail("path", shown)
         .with_detail("allowed", allowed)
-}
-
-fn matches(template: &str, path: &str) -> bool {
-    let (mut expected, mut given) = (template.split('/'), path.split('/'));
-    loop {
-        match (expected.next(), given.next()) {
-            (None, None) => return true,
-            (Some(expected), Some(given)) if expected.starts_with('{') && !given.is_empty() => {}
-            (Some(expected), Some(given)) if expected == given => {}
-            _ => return false,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -76,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_path_says_which_methods_it_has() {
+    fn known_path_with_another_method_names_its_methods() {
         assert_eq!(allow(&Method::GET, "/api/v1/chats/").as_deref(), Some("POST"));
         assert_eq!(allow(&Method::GET, "/api/v1/chats").as_deref(), Some("POST"));
         assert_eq!(allow(&Method::POST, "/api/v1/chats/chat_1").as_deref(), Some("DELETE, GET, PATCH"));
@@ -85,9 +138,30 @@ mod tests {
     }
 
     #[test]
-    fn other_paths_do_not_exist() {
-        for path in ["/", "/api/v1/chat", "/api/v1/chats/chat_1/", "/api/v1/chats//messages", "/api/v1/chats/a/b/c"] {
+    fn unknown_path_is_not_found() {
+        for path in [
+            "/",
+            "/api/v1/chat",
+            "/api/v1/chats/chat_1/",
+            "/api/v1/chats//messages",
+            "/api/v1/chats/a/b/c",
+            "/api/v1/chats//",
+        ] {
+            assert_eq!(unknown_route(&Method::GET, path).code(), Code::RouteNotFound, "{path}");
             assert_eq!(allow(&Method::GET, path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn only_the_bare_collection_creates_chats() {
+        assert!(is_chat_collection("/api/v1/chats") && is_chat_collection("/api/v1/chats/"));
+        assert!(!is_chat_collection("/api/v1/chats/chat_1") && !is_chat_collection("/api/v1/chats//"));
+    }
+
+    #[test]
+    fn trailing_slash_is_documented_and_needs_the_greedy_route() {
+        assert_eq!(CREATE_CHAT.documented_path(), "/api/v1/chats/");
+        assert_eq!(CREATE_CHAT.route_keys(), ["POST /api/v1/chats", "POST /api/v1/chats/{proxy+}"]);
+        assert_eq!(GET_CHAT.route_keys(), ["GET /api/v1/chats/{chat_id}"]);
     }
 }

@@ -1,14 +1,13 @@
-//! Work after the answer.
+//! Work after the response.
 //!
-//! Lambda hands a function's answer on as soon as the runtime posts it, but calls the invocation over, and freezes the
-//! process, only when the runtime asks for the next event
-//! (AWS Compute Blog, "Running code after returning a response from an AWS Lambda function"). Between the two a function
-//! may go on working. A handler says what with [`spawn`]; [`AfterResponse`], the outermost layer of the runtime, waits for
-//! it there.
+//! Lambda delivers a function's response as soon as the runtime posts it. It ends the invocation and freezes the process
+//! only when the runtime asks for the next event (AWS Compute Blog, "Running code after returning a response from an AWS
+//! Lambda function"). Between the two a function may go on working. A handler starts such work with [`spawn`];
+//! [`AfterResponse`], the outermost layer of the runtime, waits for it there.
 //!
-//! The wait ends shortly before the function's deadline, since a process that reaches it is killed. What is not done by
-//! then is dropped: frozen, it would go on in the middle of some later invocation. Work belongs to the invocation that
-//! spawned it: other invocations in the same process neither wait for it nor are waited for.
+//! The wait ends shortly before the function's deadline, because Lambda kills a process that reaches it. Work that is still
+//! running then is dropped: frozen, it would go on in the middle of some later invocation. Work belongs to the invocation
+//! that spawned it: other invocations in the same process neither wait for it nor are waited for.
 
 use std::{
     future::Future,
@@ -21,69 +20,69 @@ use lambda_runtime::LambdaInvocation;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{Layer, Service};
 
-use crate::runtime::config::Config;
+use crate::runtime::config::RuntimeConfig;
 
-/// How long before its deadline a function stops waiting.
-const MARGIN: Duration = Duration::from_millis(500);
+/// How long before the function's deadline the wait for work ends.
+const WAIT_MARGIN: Duration = Duration::from_millis(500);
 
-/// How long before its deadline work is told to come to an end: enough to store something and to say so.
-const CLOSING: Duration = Duration::from_secs(5);
+/// How long before the function's deadline work is asked to finish: time enough to store a result and post it.
+const FINISH_MARGIN: Duration = Duration::from_secs(5);
 
 tokio::task_local! {
-    static WORK: Work;
+    static WORK: BackgroundWork;
 }
 
 /// The work of one invocation.
 #[derive(Clone, Debug, Default)]
-struct Work {
+struct BackgroundWork {
     tasks: TaskTracker,
-    cut: CancellationToken,
+    cut_off: CancellationToken,
     deadline: Option<SystemTime>,
 }
 
-/// Begins work that goes on after the handler has answered. What it spawns in turn is waited for as well.
+/// Starts work that goes on after the response. The wait covers what the work spawns in turn.
 ///
 /// Outside an invocation, as in a unit test, the work just runs.
 pub fn spawn<F>(work: F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    match WORK.try_with(Work::clone) {
+    match WORK.try_with(BackgroundWork::clone) {
         Ok(current) => {
-            let cut = current.cut.clone();
+            let cut_off = current.cut_off.clone();
             let tasks = current.tasks.clone();
-            tasks.spawn(WORK.scope(current, async move { cut.run_until_cancelled(work).await }));
+            tasks.spawn(WORK.scope(current, async move { cut_off.run_until_cancelled(work).await }));
         }
         Err(_) => drop(tokio::spawn(work)),
     }
 }
 
-/// Waits until it is time to come to an end, since the function's own end is near. Work that does not is cut off.
+/// Waits until the function's deadline is 5 s away, when work must finish or is cut off.
 ///
-/// Endless outside an invocation, and where there is no deadline.
+/// Never returns outside an invocation or without a deadline.
 pub async fn deadline_near() {
     let deadline = WORK.try_with(|work| work.deadline).ok().flatten();
-    match deadline.map(left_until) {
-        Some(left) => tokio::time::sleep(left.saturating_sub(CLOSING)).await,
+    match deadline.map(time_until) {
+        Some(left) => tokio::time::sleep(left.saturating_sub(FINISH_MARGIN)).await,
         None => std::future::pending().await,
     }
 }
 
-fn left_until(deadline: SystemTime) -> Duration {
+fn time_until(deadline: SystemTime) -> Duration {
     deadline.duration_since(SystemTime::now()).unwrap_or_default()
 }
 
-/// The layer that waits for what was [`spawn`]ed, between a function's answer and its next event. It waits also when
-/// the handler failed or panicked.
+/// The layer that waits for [`spawn`]ed work between a function's response and its next event, also when the handler
+/// failed or panicked.
 #[derive(Clone, Copy, Debug)]
 pub struct AfterResponse {
     detached: bool,
 }
 
 impl AfterResponse {
-    /// Waits, unless the configuration says that nothing freezes this process.
+    /// Waits, unless the configuration says that this process is never frozen.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &RuntimeConfig) -> Self {
         Self { detached: config.detaches_after_response() }
     }
 }
@@ -96,7 +95,7 @@ impl<S> Layer<S> for AfterResponse {
     }
 }
 
-/// A service that is done only when the work after its answer is.
+/// A service that completes when the work after its response is done.
 #[derive(Clone, Debug)]
 pub struct AfterResponseService<S> {
     inner: S,
@@ -117,14 +116,14 @@ where
     }
 
     fn call(&mut self, invocation: LambdaInvocation) -> Self::Future {
-        // A deadline that has passed already is one that nobody set: the emulator sends 1970.
+        // The emulator sends a deadline in 1970, which means none.
         let deadline = Some(invocation.context.deadline()).filter(|deadline| *deadline > SystemTime::now());
-        let work = Work { deadline, ..Work::default() };
+        let work = BackgroundWork { deadline, ..BackgroundWork::default() };
         // A handler may spawn before its future is first polled.
-        let answered = WORK.sync_scope(work.clone(), || self.inner.call(invocation));
+        let response = WORK.sync_scope(work.clone(), || self.inner.call(invocation));
         let detached = self.detached;
         Box::pin(async move {
-            let result = WORK.scope(work.clone(), answered).await;
+            let result = WORK.scope(work.clone(), response).await;
             if !detached {
                 work.finish().await;
             }
@@ -133,14 +132,14 @@ where
     }
 }
 
-impl Work {
-    /// Waits until all is done or time is up.
+impl BackgroundWork {
+    /// Waits until all work is done; cuts it off shortly before the deadline.
     async fn finish(&self) {
         self.tasks.close();
         let Some(deadline) = self.deadline else { return self.tasks.wait().await };
-        if tokio::time::timeout(left_until(deadline).saturating_sub(MARGIN), self.tasks.wait()).await.is_err() {
-            tracing::error!(tasks = self.tasks.len(), "work after the answer was cut off by the function's deadline");
-            self.cut.cancel();
+        if tokio::time::timeout(time_until(deadline).saturating_sub(WAIT_MARGIN), self.tasks.wait()).await.is_err() {
+            tracing::error!(tasks = self.tasks.len(), "after-response work aborted at the deadline");
+            self.cut_off.cancel();
             self.tasks.wait().await;
         }
     }
@@ -195,34 +194,34 @@ mod tests {
             }
         });
         let mut service = AfterResponse { detached }.layer(handler);
-        let answer = service.call(invocation(deadline)).await;
-        (done.load(Ordering::SeqCst), answer.is_ok())
+        let response = service.call(invocation(deadline)).await;
+        (done.load(Ordering::SeqCst), response.is_ok())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn waits_for_work_and_the_work_of_work_also_when_the_handler_failed() {
+    async fn nested_work_is_awaited_also_when_the_handler_failed() {
         let later = SystemTime::now() + Duration::from_secs(900);
         assert_eq!(run(false, later, Ok(())).await, (2, true));
         assert_eq!(run(false, later, Err("failed")).await, (2, false));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_unset_deadline_does_not_cut_the_work() {
+    async fn missing_deadline_does_not_cut_work_off() {
         let emulated = SystemTime::UNIX_EPOCH + Duration::from_secs(600);
         assert_eq!(run(false, emulated, Ok(())).await, (2, true));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn stops_waiting_before_the_deadline() {
+    async fn work_is_cut_off_before_the_deadline() {
         let soon = SystemTime::now() + Duration::from_secs(90);
         let done = Arc::new(AtomicUsize::new(0));
         assert_eq!(run_counting(false, soon, Ok(()), done.clone()).await, (1, true));
         tokio::time::sleep(Duration::from_secs(3_600)).await;
-        assert_eq!(done.load(Ordering::SeqCst), 1, "what was cut off does not come back later");
+        assert_eq!(done.load(Ordering::SeqCst), 1, "work that was cut off never resumes");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn does_not_wait_where_nothing_freezes_the_process() {
+    async fn detached_process_does_not_wait() {
         let later = SystemTime::now() + Duration::from_secs(900);
         assert_eq!(run(true, later, Ok(())).await, (0, true));
     }

@@ -1,5 +1,5 @@
-//! The clients of AWS services, made once before a function runs. Region, credentials and endpoints come from the
-//! environment, as the SDK reads it.
+//! Clients of AWS services, made once before a function runs. The SDK reads region, credentials and endpoints from the
+//! environment.
 
 use std::time::Duration;
 
@@ -12,34 +12,34 @@ use secrecy::SecretString;
 
 use crate::runtime::telemetry::{CountCapacity, SendTrace};
 
-/// How long one attempt of a request may take; the SDK makes up to three.
-const ATTEMPT: Duration = Duration::from_secs(3);
-/// How long a request may take with all its attempts. API Gateway gives up on a function after 29 s.
-const OPERATION: Duration = Duration::from_secs(10);
+/// How long one attempt of a call may take; the SDK makes up to three.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a call may take with all its attempts. API Gateway gives up on a function after 29 s.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a connection to a model may take.
-const CONNECT: Duration = Duration::from_secs(5);
+/// How long connecting to Bedrock may take.
+const BEDROCK_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What all clients have in common.
+/// The configuration that all clients share.
 pub async fn sdk_config() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts()).load().await
 }
 
-/// How long requests may take.
+/// The timeouts of all clients except Bedrock's.
 #[must_use]
 pub fn timeouts() -> TimeoutConfig {
-    TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build()
+    TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).operation_timeout(OPERATION_TIMEOUT).build()
 }
 
-/// The client of DynamoDB. What it does is counted for the line of the request that it does it for.
+/// The client of DynamoDB. Its calls and capacity units count towards the current activity's log line.
 #[must_use]
 pub fn dynamodb(config: &SdkConfig) -> aws_sdk_dynamodb::Client {
     let config = aws_sdk_dynamodb::config::Builder::from(config).interceptor(CountCapacity).build();
     aws_sdk_dynamodb::Client::from_conf(config)
 }
 
-/// The client that posts to sockets, through the management API at `endpoint`. It tries once: who posts knows better
-/// than the SDK what to send next.
+/// The client of the API Gateway management API at `endpoint`. It makes one attempt: the publisher decides about
+/// retries, because newer text may have gathered meanwhile.
 #[must_use]
 pub fn management_api(config: &SdkConfig, endpoint: String) -> aws_sdk_apigatewaymanagement::Client {
     let config = aws_sdk_apigatewaymanagement::config::Builder::from(config)
@@ -49,12 +49,12 @@ pub fn management_api(config: &SdkConfig, endpoint: String) -> aws_sdk_apigatewa
     aws_sdk_apigatewaymanagement::Client::from_conf(config)
 }
 
-/// The client of Bedrock's models. It tries once and waits for ever: the agent that uses it knows how long a model may
-/// think, and when a second try would say something twice.
+/// The client of Bedrock. It makes one attempt without a timeout: the agent knows how long a model may be silent, and
+/// when a retry would repeat text.
 #[must_use]
 pub fn bedrock(config: &SdkConfig) -> aws_sdk_bedrockruntime::Client {
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT)
+        .connect_timeout(BEDROCK_CONNECT_TIMEOUT)
         .disable_operation_attempt_timeout()
         .disable_operation_timeout()
         .disable_read_timeout()
@@ -68,24 +68,24 @@ pub fn bedrock(config: &SdkConfig) -> aws_sdk_bedrockruntime::Client {
     aws_sdk_bedrockruntime::Client::from_conf(config)
 }
 
-/// A secret of Secrets Manager, by its name or ARN: its whole text.
+/// Reads the text of a secret in Secrets Manager by its name or ARN.
 ///
 /// # Errors
 ///
-/// When there is no such secret, it is binary, or the function may not read it.
+/// When the secret does not exist, is binary, or the function may not read it.
 pub async fn secret(config: &SdkConfig, name: &str) -> Result<SecretString, SecretError> {
     let client = aws_sdk_secretsmanager::Client::new(config);
-    let answer = client.get_secret_value().secret_id(name).send().await.map_err(Box::new)?;
-    answer.secret_string.map(|text| SecretString::from(text.trim())).ok_or(SecretError::NoText)
+    let output = client.get_secret_value().secret_id(name).send().await.map_err(Box::new)?;
+    output.secret_string.map(|text| SecretString::from(text.trim())).ok_or(SecretError::NoText)
 }
 
 /// Why a secret could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// Secrets Manager did not hand it out.
+    /// Secrets Manager refused it.
     #[error("failed to read a secret")]
     Unread(#[from] Box<SdkError<GetSecretValueError>>),
-    /// It has no text.
+    /// The secret is binary.
     #[error("failed to read a secret: it holds no text")]
     NoText,
 }

@@ -1,42 +1,42 @@
-//! How long a caller is kept waiting.
+//! The deadline of a response.
 //!
-//! A request may make several calls, each of which may be slow, or be tried again: together they may take longer than
-//! anybody waits. API Gateway gives up after 29 s, Lambda kills a function at its `Timeout`, and API Gateway then answers
-//! in words of its own. So each request has one budget for all that it does before its answer.
+//! A request may make several calls, each of them slow or retried, and together they may take longer than the caller
+//! waits. API Gateway gives up after 29 s, and Lambda kills a function at its `Timeout`; both then return an error of their
+//! own. So all work before a response has one deadline.
 
 use std::{future::Future, time::Duration};
 
 use crate::domain::error::ApiError;
 
-/// How long a request may take to be answered. A second less than the shortest `Timeout` in the template, which is left
-/// for the answer's way.
-pub const BUDGET: Duration = Duration::from_secs(9);
+/// How long a request may take until its response: 1 s less than the shortest `Timeout` in the template, which leaves time
+/// to send it.
+pub const RESPONSE_DEADLINE: Duration = Duration::from_secs(9);
 
-/// The time was used up.
+/// The deadline passed.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to answer within {} s", .0.as_secs())]
-struct UsedUp(Duration);
+#[error("no response within {} s", .0.as_secs())]
+struct DeadlineExceeded(Duration);
 
-/// What `handling` returns, if it does so within the [`BUDGET`].
+/// Runs a handler until the [`RESPONSE_DEADLINE`].
 ///
-/// What takes longer is dropped where it stands, as if the process had died there; a write that is under way may still be
-/// carried out. Handlers are made for both. Work after the answer is not dropped with it.
+/// A handler that takes longer is dropped where it stands, as if the process had died there; a write in flight may still
+/// be carried out. Handlers are safe under both. Work after the response is not dropped.
 ///
 /// # Errors
 ///
-/// The handler's own, and `UNAVAILABLE` when the budget is used up.
-pub async fn within_deadline<T>(handling: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
-    within(BUDGET, handling).await
+/// The handler's own, and `UNAVAILABLE` when the deadline passes.
+pub async fn within_deadline<T>(handler: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+    within(RESPONSE_DEADLINE, handler).await
 }
 
-/// As [`within_deadline`], with another budget.
+/// As [`within_deadline`], with another deadline.
 ///
 /// # Errors
 ///
-/// The handler's own, and `UNAVAILABLE` when the time is used up.
-pub async fn within<T>(time: Duration, handling: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
-    let result = tokio::time::timeout(time, handling).await;
-    result.unwrap_or_else(|_| Err(ApiError::unavailable(UsedUp(time))))
+/// The handler's own, and `UNAVAILABLE` when `time` has passed.
+pub async fn within<T>(time: Duration, handler: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+    let result = tokio::time::timeout(time, handler).await;
+    result.unwrap_or_else(|_| Err(ApiError::unavailable(DeadlineExceeded(time))))
 }
 
 #[cfg(test)]
@@ -45,16 +45,16 @@ mod tests {
     use crate::{domain::error::Code, runtime::telemetry};
 
     #[tokio::test(start_paused = true)]
-    async fn what_takes_too_long_is_unavailable() {
+    async fn handler_past_the_deadline_is_unavailable() {
         let takes = |time: Duration| {
             within_deadline(async move {
                 tokio::time::sleep(time).await;
                 Ok(())
             })
         };
-        assert!(takes(BUDGET - Duration::from_millis(1)).await.is_ok());
-        let error = takes(BUDGET + Duration::from_millis(1)).await.expect_err("it takes too long");
+        assert!(takes(RESPONSE_DEADLINE - Duration::from_millis(1)).await.is_ok());
+        let error = takes(RESPONSE_DEADLINE + Duration::from_millis(1)).await.expect_err("the deadline has passed");
         assert_eq!(error.code(), Code::Unavailable);
-        assert_eq!(telemetry::causes(error.cause().expect("a cause")), "failed to answer within 9 s");
+        assert_eq!(telemetry::causes(error.cause().expect("a cause")), "no response within 9 s");
     }
 }

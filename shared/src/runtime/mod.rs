@@ -4,8 +4,10 @@
 
 pub mod after_response;
 pub mod aws;
-pub mod catch_panic;
+pub mod bootstrap;
+pub mod clock;
 pub mod config;
 pub mod deadline;
+pub mod panics;
 pub mod retry;
 pub mod telemetry;

@@ -1,4 +1,4 @@
-//! Why a call on the tables failed.
+//! Errors of the tables.
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
@@ -6,19 +6,19 @@ use crate::domain::error::ApiError;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// A call on the tables that failed for reasons that are not the caller's.
+/// A call on the tables failed, and the caller's input is not the reason.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    /// DynamoDB did not answer, or had no capacity left; trying again may help.
+    /// DynamoDB could not be reached or was short of capacity; a retry may help.
     #[error("failed to reach DynamoDB")]
     Unavailable(#[source] Cause),
-    /// DynamoDB refused the request, which is a mistake of ours.
+    /// DynamoDB refused the request, which is a bug of this service.
     #[error("failed to run a request on DynamoDB")]
     Refused(#[source] Cause),
-    /// An item is not what this version of the code can read.
+    /// An item cannot be read by this version of the code.
     #[error("failed to read an item")]
     Unreadable(#[source] Cause),
-    /// An item's layout is one of a later release: while a stack is being upgraded, trying again may help.
+    /// A later release wrote the item. While a stack is being updated, a retry may help.
     #[error("failed to read an item: its layout is version {found}, and this release knows {known}")]
     Newer {
         /// The item's version.
@@ -26,10 +26,10 @@ pub enum StorageError {
         /// The newest version that this release reads.
         known: u32,
     },
-    /// Others changed the same item each time that we tried.
-    #[error("failed to get a word in: the item was changed by others at each of {attempts} attempts")]
+    /// Other transactions changed the same item during each attempt.
+    #[error("transaction conflict: gave up after {attempts} attempts")]
     Contended {
-        /// How often it was tried.
+        /// The number of attempts.
         attempts: u32,
     },
 }
@@ -56,21 +56,22 @@ where
     }
 }
 
-/// Errors of serde quote the value that they could not read, and values are content, which is never logged. So only
-/// what is known to be ours is kept: the name of a field.
+/// Errors of serde quote the value that they could not read, and values are content, which is never logged. Only the
+/// name of a missing field is kept.
 impl From<serde_dynamo::Error> for StorageError {
     fn from(error: serde_dynamo::Error) -> Self {
         let text = error.to_string();
-        let kept = if text.starts_with("missing field `") { &text } else { "an attribute is not what it should be" };
-        Self::Unreadable(kept.into())
+        let cause =
+            if text.starts_with("missing field `") { &text } else { "an attribute has the wrong type or value" };
+        Self::Unreadable(cause.into())
     }
 }
 
-/// As for items: the place is kept, the value is not.
+/// As for items: the position is kept, the value is not.
 impl From<serde_json::Error> for StorageError {
     fn from(error: serde_json::Error) -> Self {
         let (kind, line, column) = (error.classify(), error.line(), error.column());
-        Self::Unreadable(format!("JSON is not what it should be ({kind:?}, line {line}, column {column})").into())
+        Self::Unreadable(format!("invalid JSON ({kind:?}, line {line}, column {column})").into())
     }
 }
 
@@ -85,20 +86,6 @@ impl From<StorageError> for ApiError {
     }
 }
 
-/// The output of a write, or nothing when its condition refused it.
-pub(super) fn unless_refused<T, E, R>(result: Result<T, SdkError<E, R>>) -> Result<Option<T>, StorageError>
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
-{
-    let code = |error: &SdkError<E, R>| error.as_service_error().and_then(|error| error.code().map(str::to_owned));
-    match result {
-        Ok(output) => Ok(Some(output)),
-        Err(error) if code(&error).as_deref() == Some("ConditionalCheckFailedException") => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -110,7 +97,7 @@ mod tests {
     use crate::{domain::message::Status, runtime::telemetry, storage::item};
 
     #[derive(Debug, Deserialize)]
-    #[expect(dead_code, reason = "it is never read")]
+    #[expect(dead_code, reason = "only deserialized")]
     struct Item {
         seq: u32,
         status: Status,
@@ -125,11 +112,11 @@ mod tests {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), AttributeValue::S((*value).to_owned())))
             .collect();
-        logged(item::from_item::<Item>(item).expect_err("it is not such an item"))
+        logged(item::from_item::<Item>(item).expect_err("an invalid item"))
     }
 
     #[test]
-    fn what_cannot_be_read_is_not_quoted() {
+    fn unreadable_values_are_not_quoted() {
         for attributes in [&[("seq", "a secret")][..], &[("status", "a secret")]] {
             assert!(!read(attributes).contains("secret"), "{}", read(attributes));
         }

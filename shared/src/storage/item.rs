@@ -1,60 +1,83 @@
-//! Items as they are stored: what a type says, and the version of its layout.
+//! Items as they are stored: attributes, and the version of their layout in `v`.
 //!
-//! While a stack is being upgraded, functions of two releases work on the same items. So layouts only grow: a release
-//! may add attributes that the one before it does not miss, and reads items that lack them. What cannot be done so gets
-//! another version, in two releases: the first reads both and writes the old one, the second writes the new one. A
-//! function that reads an item of a version beyond its own refuses it, instead of taking it for what it is not; whoever
-//! asks again may meet a function of the new release. Writes do not look at the version. `docs/OPERATIONS.md` says what may
-//! change and what may not.
+//! While a stack is being updated, functions of two releases work on the same items. So layouts only grow: a release may
+//! add attributes that the release before ignores, and it reads items that lack them. Any other change needs a new
+//! version, in two releases: the first reads both versions and writes the old one, the second writes the new one. A read
+//! refuses a version above its own with [`StorageError::Newer`]; a retry may reach a function of the new release. Writes
+//! do not check the version. `docs/OPERATIONS.md` says which changes are allowed.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::StorageError;
+use super::error::StorageError;
 
-/// An item, or its key.
+/// The attributes of an item, or the values of an expression.
 pub(super) type Item = HashMap<String, AttributeValue>;
 
-/// The layout that this release writes, and the newest one that it reads. Items from before it was noted are of the
-/// first.
+/// The layout that this release writes, and the newest that it reads. Items without `v` have the first layout.
 const VERSION: u32 = 1;
 
-const ATTRIBUTE: &str = "v";
+const VERSION_ATTRIBUTE: &str = "v";
 
-/// Part of an update that may make the item, with [`version`] as `:v`.
+/// The start of an update expression that may create the item, with [`version`] as `:v`.
 pub(super) const SET_VERSION: &str = "SET v = if_not_exists(v, :v)";
 
-/// The version, as it is stored.
+/// The version as it is stored.
 pub(super) fn version() -> AttributeValue {
-    AttributeValue::N(VERSION.to_string())
+    number(VERSION)
 }
 
-/// An item without its key.
+/// A string attribute.
+pub(super) fn text(value: impl ToString) -> AttributeValue {
+    AttributeValue::S(value.to_string())
+}
+
+/// A number attribute.
+pub(super) fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// The string in an attribute; `None` when it is missing or of another type.
+pub(super) fn text_of<'a>(item: &'a Item, attribute: &str) -> Option<&'a str> {
+    item.get(attribute)?.as_s().ok().map(String::as_str)
+}
+
+/// Serializes an item, without its key.
 ///
 /// # Errors
 ///
-/// [`StorageError::Unreadable`] when DynamoDB has no room for what the value holds.
+/// [`StorageError::Unreadable`] when DynamoDB cannot represent the value.
 #[expect(clippy::disallowed_methods, reason = "everywhere else, the version would be missing")]
 pub(super) fn to_item(value: impl Serialize) -> Result<Item, StorageError> {
     let mut item: Item = serde_dynamo::to_item(value)?;
-    item.insert(ATTRIBUTE.to_owned(), version());
+    item.insert(VERSION_ATTRIBUTE.to_owned(), version());
     Ok(item)
 }
 
-/// What an item says.
+/// Deserializes an item.
 ///
 /// # Errors
 ///
-/// [`StorageError::Newer`] when its layout is one of a later release, [`StorageError::Unreadable`] when it is none.
-#[expect(clippy::disallowed_methods, reason = "everywhere else, the version would be passed over")]
+/// [`StorageError::Newer`] when a later release wrote the item, [`StorageError::Unreadable`] when an attribute is
+/// missing or wrong.
+#[expect(clippy::disallowed_methods, reason = "everywhere else, the version would be ignored")]
 pub(super) fn from_item<T: DeserializeOwned>(item: Item) -> Result<T, StorageError> {
-    let found = item.get(ATTRIBUTE).and_then(|version| version.as_n().ok()?.parse().ok()).unwrap_or(1);
+    let found = item.get(VERSION_ATTRIBUTE).and_then(|version| version.as_n().ok()?.parse().ok()).unwrap_or(1);
     if found > VERSION {
         return Err(StorageError::Newer { found, known: VERSION });
     }
     Ok(serde_dynamo::from_item(item)?)
+}
+
+/// Serializes one value of an expression.
+///
+/// # Errors
+///
+/// [`StorageError::Unreadable`] when DynamoDB cannot represent the value.
+pub(super) fn to_value(value: impl Serialize) -> Result<AttributeValue, StorageError> {
+    Ok(serde_dynamo::to_attribute_value(value)?)
 }
 
 #[cfg(test)]
@@ -64,32 +87,32 @@ mod tests {
     use super::*;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
-    struct Thing {
+    struct Record {
         name: String,
     }
 
-    fn thing() -> Thing {
-        Thing { name: "x".to_owned() }
+    fn record() -> Record {
+        Record { name: "x".to_owned() }
     }
 
     #[test]
-    fn an_item_says_which_layout_it_has() {
-        let item = to_item(thing()).expect("it fits");
-        assert_eq!(item[ATTRIBUTE], AttributeValue::N("1".to_owned()));
-        assert_eq!(from_item::<Thing>(item).expect("it is one"), thing());
+    fn item_is_written_with_its_layout_version() {
+        let item = to_item(record()).expect("it fits");
+        assert_eq!(item[VERSION_ATTRIBUTE], AttributeValue::N("1".to_owned()));
+        assert_eq!(from_item::<Record>(item).expect("a record"), record());
     }
 
     #[test]
-    fn what_the_next_release_adds_is_passed_over_and_what_it_changes_is_refused() {
-        let mut item = to_item(thing()).expect("it fits");
-        item.insert("colour".to_owned(), AttributeValue::S("blue".to_owned()));
-        assert_eq!(from_item::<Thing>(item.clone()).expect("it is still one"), thing());
+    fn added_attribute_is_ignored_and_newer_version_is_refused() {
+        let mut item = to_item(record()).expect("it fits");
+        item.insert("colour".to_owned(), text("blue"));
+        assert_eq!(from_item::<Record>(item.clone()).expect("a record"), record());
 
-        item.insert(ATTRIBUTE.to_owned(), AttributeValue::N("2".to_owned()));
-        let refused = from_item::<Thing>(item.clone()).expect_err("it is another layout");
+        item.insert(VERSION_ATTRIBUTE.to_owned(), number(2));
+        let refused = from_item::<Record>(item.clone()).expect_err("another layout");
         assert!(matches!(refused, StorageError::Newer { found: 2, known: 1 }), "{refused:?}");
 
-        item.remove(ATTRIBUTE);
-        assert_eq!(from_item::<Thing>(item).expect("it is from before versions"), thing());
+        item.remove(VERSION_ATTRIBUTE);
+        assert_eq!(from_item::<Record>(item).expect("an item from before versions"), record());
     }
 }

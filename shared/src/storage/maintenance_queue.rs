@@ -1,60 +1,81 @@
-//! What maintenance has to look at, and when.
+//! The maintenance queue: which items the maintenance function has to process, and from when on.
 //!
-//! An item that has to be looked at later is marked: `due` says from when on, `due_shard` which part of the index `by_due`
-//! lists it. The mark is written together with what it is for, so nothing is missed whoever dies where; and it is taken off
-//! on the condition that there is nothing left that it is for. Items without a mark are not in the index, so whoever reads
-//! it reads nothing else, however large the table is.
+//! A queued item has `maintenance_at` and `maintenance_shard`; the index `by_maintenance` lists such items and no others,
+//! so its size does not depend on the table's. An item is queued by the write that makes the work necessary, and
+//! dequeued on the condition that no work is left. So no work is lost, wherever a process dies.
 
-use aws_sdk_dynamodb::{Client, operation::update_item::builders::UpdateItemFluentBuilder, types::AttributeValue};
+use aws_sdk_dynamodb::{operation::update_item::builders::UpdateItemFluentBuilder, types::AttributeValue};
 use sha2::{Digest, Sha256};
 
-use super::{StorageError, item::Item, transaction, unless_refused};
+use super::{
+    conditional::unless_refused,
+    error::StorageError,
+    item::{Item, text},
+    table::{IndexCursor, Key, Table},
+    transaction::update_with_retry,
+};
 use crate::domain::time::Timestamp;
 
-/// How many items are read at once.
+/// The index of the queued items, in each table.
+const INDEX: &str = "by_maintenance";
+
+/// How many items a page has.
 const PAGE: i32 = 100;
 
-/// A part of the index: one alone could not take more than 1,000 writes a second.
+/// Assignments that queue an item unless it is queued already; its values are [`queue_values`].
+pub(super) const QUEUE_ONCE: &str = "maintenance_at = if_not_exists(maintenance_at, :maintenance_at), \
+                                     maintenance_shard = if_not_exists(maintenance_shard, :maintenance_shard)";
+
+/// Assignments that queue an item for a time, also if it is queued already; its values are [`queue_values`].
+pub(super) const QUEUE: &str = "maintenance_at = :maintenance_at, maintenance_shard = :maintenance_shard";
+
+/// The attributes to remove from an item to dequeue it.
+pub(super) const QUEUE_ATTRIBUTES: &str = "maintenance_at, maintenance_shard";
+
+/// The values of [`QUEUE`] and [`QUEUE_ONCE`] for an item of this partition.
+pub(super) fn queue_values(pk: &str, at: Timestamp) -> Item {
+    Item::from([
+        (":maintenance_at".to_owned(), text(at)),
+        (":maintenance_shard".to_owned(), QueueShard::of(pk).value()),
+    ])
+}
+
+/// A part of the index. One partition of an index takes at most 1,000 writes a second.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueShard(u8);
 
-/// The marked items of a table.
+/// The queued items of a table, each identified by a `T` that is read from its key.
 #[derive(Clone, Debug)]
 pub struct MaintenanceQueue<T> {
-    client: Client,
-    table: String,
-    read: fn(&Item) -> Option<T>,
+    table: Table,
+    identify: fn(&Item) -> Option<T>,
 }
 
-/// An item that is due.
+/// A queued item.
 #[derive(Clone, Debug)]
 pub struct QueueEntry<T> {
-    /// Whose it is.
-    pub what: T,
-    key: Item,
-    since: AttributeValue,
+    /// What the item belongs to.
+    pub id: T,
+    key: Key,
+    queued_for: AttributeValue,
 }
 
-/// A part of what is due.
+/// A page of the queue.
 #[derive(Debug)]
 pub struct QueuePage<T> {
-    /// The items that are due, the longest first.
-    pub items: Vec<QueueEntry<T>>,
-    /// How many there are beside these whose keys nobody understands.
+    /// The entries, the oldest first.
+    pub entries: Vec<QueueEntry<T>>,
+    /// How many items the page has beside these, whose keys cannot be read.
     pub unreadable: usize,
-    /// Where to go on.
-    pub next: Option<After>,
+    /// Where the next page starts.
+    pub next: Option<IndexCursor>,
 }
-
-/// A place in an index, to go on from.
-#[derive(Clone, Debug)]
-pub struct After(pub(super) Item);
 
 impl QueueShard {
     const COUNT: u8 = 8;
 
-    /// All of them.
+    /// All shards.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..Self::COUNT).map(Self)
     }
@@ -64,98 +85,84 @@ impl QueueShard {
     }
 
     fn value(self) -> AttributeValue {
-        AttributeValue::S(self.0.to_string())
+        text(self.0)
     }
-}
-
-/// The assignments that mark an item, unless it is marked already.
-pub(super) const MARK_ONCE: &str = "due = if_not_exists(due, :due), due_shard = if_not_exists(due_shard, :due_shard)";
-
-/// The assignments that mark an item anew.
-pub(super) const MARK: &str = "due = :due, due_shard = :due_shard";
-
-/// What to remove to take a mark off.
-pub(super) const UNMARK: &str = "due, due_shard";
-
-/// The values of [`MARK`] and [`MARK_ONCE`] for an item below this key.
-pub(super) fn mark(pk: &str, due: Timestamp) -> [(String, AttributeValue); 2] {
-    [(":due".to_owned(), AttributeValue::S(due.to_string())), (":due_shard".to_owned(), QueueShard::of(pk).value())]
 }
 
 impl<T> MaintenanceQueue<T> {
-    pub(super) fn new(client: &Client, table: &str, read: fn(&Item) -> Option<T>) -> Self {
-        Self { client: client.clone(), table: table.to_owned(), read }
+    pub(super) fn new(table: &Table, identify: fn(&Item) -> Option<T>) -> Self {
+        Self { table: table.clone(), identify }
     }
 
-    /// What is due by now in a part of the index, which follows the table a moment later.
+    /// Lists the entries of a shard whose time has come. The index follows the table a moment later.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] when the table does not answer.
+    /// [`StorageError`] when DynamoDB fails.
     pub async fn page(
         &self,
         shard: QueueShard,
         now: Timestamp,
-        after: Option<After>,
+        after: Option<IndexCursor>,
     ) -> Result<QueuePage<T>, StorageError> {
         let output = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name("by_due")
-            .key_condition_expression("due_shard = :shard AND due <= :now")
+            .table
+            .query_index(INDEX)
+            .key_condition_expression("maintenance_shard = :shard AND maintenance_at <= :now")
             .expression_attribute_values(":shard", shard.value())
-            .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
+            .expression_attribute_values(":now", text(now))
             .limit(PAGE)
-            .set_exclusive_start_key(after.map(|after| after.0))
+            .set_exclusive_start_key(IndexCursor::into_start_key(after))
             .send()
             .await?;
-        let mut page = QueuePage { items: Vec::new(), unreadable: 0, next: output.last_evaluated_key.map(After) };
+        let next = IndexCursor::after(output.last_evaluated_key);
+        let mut page = QueuePage { entries: Vec::new(), unreadable: 0, next };
         for mut item in output.items.unwrap_or_default() {
-            let what = (self.read)(&item);
-            item.remove("due_shard");
-            match (what, item.remove("due")) {
-                (Some(what), Some(since)) => page.items.push(QueueEntry { what, key: item, since }),
+            match ((self.identify)(&item), item.remove("maintenance_at")) {
+                (Some(id), Some(queued_for)) => {
+                    page.entries.push(QueueEntry { id, key: Key::of(&item), queued_for });
+                }
                 _ => page.unreadable += 1,
             }
         }
         Ok(page)
     }
 
-    /// Marks an item for later, unless someone else has marked it anew.
+    /// Queues an entry for a later time, unless it was queued anew meanwhile.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] when the table does not answer.
-    pub async fn postpone(&self, due: &QueueEntry<T>, until: Timestamp) -> Result<(), StorageError> {
+    /// [`StorageError`] when DynamoDB fails.
+    pub async fn postpone(&self, entry: &QueueEntry<T>, until: Timestamp) -> Result<(), StorageError> {
         let update = self
-            .seen(due, "SET due = :later", "due = :seen")
-            .expression_attribute_values(":later", AttributeValue::S(until.to_string()));
-        unless_refused(transaction::update(update).await).map(drop)
+            .update_unchanged(entry, "SET maintenance_at = :later", "")
+            .expression_attribute_values(":later", text(until));
+        unless_refused(update_with_retry(update).await).map(drop)
     }
 
-    /// Takes the mark off, on a condition on the item. False when that does not hold, or the item was marked anew.
-    pub(super) async fn strike(
+    /// Dequeues an entry if a condition on its item holds. Returns false when it does not, or when the entry was queued
+    /// anew meanwhile.
+    pub(super) async fn dequeue_if(
         &self,
-        due: &QueueEntry<T>,
+        entry: &QueueEntry<T>,
         condition: &str,
         value: Option<(&str, AttributeValue)>,
     ) -> Result<bool, StorageError> {
-        let mut update = self.seen(due, &format!("REMOVE {UNMARK}"), &format!("due = :seen AND {condition}"));
+        let remove = format!("REMOVE {QUEUE_ATTRIBUTES}");
+        let mut update = self.update_unchanged(entry, &remove, &format!(" AND {condition}"));
         if let Some((name, value)) = value {
             update = update.expression_attribute_values(name, value);
         }
-        Ok(unless_refused(transaction::update(update).await)?.is_some())
+        Ok(unless_refused(update_with_retry(update).await)?.is_some())
     }
 
-    fn seen(&self, due: &QueueEntry<T>, change: &str, condition: &str) -> UpdateItemFluentBuilder {
-        self.client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(due.key.clone()))
+    /// An update of an entry that has not been queued anew since it was read.
+    fn update_unchanged(&self, entry: &QueueEntry<T>, change: &str, condition: &str) -> UpdateItemFluentBuilder {
+        self.table
+            .update(entry.key.clone())
             .update_expression(change)
-            .condition_expression(condition)
-            .expression_attribute_values(":seen", due.since.clone())
+            .condition_expression(format!("maintenance_at = :queued_for{condition}"))
+            .expression_attribute_values(":queued_for", entry.queued_for.clone())
     }
 }
 
@@ -167,7 +174,7 @@ mod tests {
     use crate::domain::id::ChatId;
 
     #[test]
-    fn all_parts_of_the_index_are_used() {
+    fn items_spread_over_all_shards() {
         let used: BTreeSet<u8> = (0..500).map(|_| QueueShard::of(ChatId::generate().as_str()).0).collect();
         assert_eq!(used, QueueShard::all().map(|shard| shard.0).collect());
     }

@@ -2,177 +2,200 @@
 //!
 //! | `pk` | `sk` | item |
 //! |---|---|---|
-//! | `{tenant_id}#{chat_id}` | `m#{seq, ten digits}` | one message |
-//! | `{tenant_id}#{chat_id}` | `c#{client_message_id}` | which message a client's id stands for, for a day |
+//! | `{tenant_id}#{chat_id}` | `message#{seq, ten digits}` | a message |
+//! | `{tenant_id}#{chat_id}` | `client_message#{client_message_id}` | `message_seq`: which message the client's id stands for, for a day |
 //!
 //! `seq` is dense, so an offset into a chat is a range of keys: a page at offset 99,900 costs what one at 0 does. An
-//! answer is a message from the start; how it grows and ends is in `streams`.
+//! assistant message exists from the start of its generation; see `generations`.
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
+use aws_sdk_dynamodb::{Client, types::ReturnValuesOnConditionCheckFailure};
 use futures_util::future::try_join;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Chats, StorageError,
-    chats::{ChatPosition, LOOK_AT_ANSWERS, State, chat_key, chat_pk, state_key},
-    generations::{Generation, LeaseRecord, RunningGeneration},
-    item, maintenance_queue,
-    transaction::{self, Written, next_attempt},
+    chat_state::ChatStates,
+    error::StorageError,
+    item::{self, number, text},
+    keys::{FIRST_MESSAGE, chat_key, chat_pk, client_message_sk, message_sk},
+    message_items::MessageItems,
+    records::{
+        chat::{ChatPosition, ChatRecord, StateRecord},
+        generation::{Generation, RunningGeneration},
+        message::{MessageRecord, NewMessage},
+    },
+    table::Table,
+    transaction::{Transaction, TransactionPart, TransactionResult, next_attempt},
 };
 use crate::domain::{
+    chat::ChatConfig,
     id::{ChatId, ClientMessageId, MessageId, TenantId},
-    message::{FinishReason, Message, Role, Status, Usage},
+    message::{Message, Status},
     pagination::{MAX_PAGE_BYTES, Order, PageRequest, response_bytes},
     time::Timestamp,
 };
 
-/// How many answers may be streamed in a chat at once.
-pub(super) const STREAMS_AT_ONCE: usize = 4;
-
-/// How long a client's id is known.
+/// How long a client's id of a message is known.
 const CLIENT_ID_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A message of the user and the place of the answer to it, both stored.
+/// The messages of chats.
+#[derive(Clone, Debug)]
+pub struct MessageRepository {
+    table: Table,
+    states: ChatStates,
+    items: MessageItems,
+}
+
+/// A chat as an agent needs it, with its newest messages.
+#[derive(Clone, Debug)]
+pub struct Conversation {
+    /// The chat's configuration.
+    pub config: ChatConfig,
+    /// The chat's position, to append to it.
+    pub position: ChatPosition,
+    /// The newest messages, oldest first. A running generation is listed without its text.
+    pub recent: Vec<Message>,
+}
+
+/// A user's message and the generation that answers it, both stored.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    /// What the user said.
+    /// The user's message.
     pub message: Message,
-    /// The answer, still to come.
+    /// The generation, which the caller owns.
     pub generation: Generation,
 }
 
-/// What became of a message of the user.
+/// The outcome of an append.
 #[derive(Clone, Debug)]
 pub enum AppendResult {
-    /// It is stored.
+    /// The message is stored.
     Stored(Box<Exchange>),
-    /// It was stored before, under the same client's id; this is the message.
+    /// The client's id stands for this message, which was stored before.
     Duplicate(Box<Message>),
-    /// The chat does not exist (any more).
+    /// The chat does not exist.
     NoChat,
-    /// As many answers are being streamed as may be at once.
+    /// Four generations run in the chat, which is the limit.
     Busy,
 }
 
-/// What a user says, on its way into a chat.
-#[derive(Clone, Copy, Debug)]
-pub struct NewMessage<'a> {
-    /// What is said.
-    pub content: &'a str,
-    /// What the client calls the message.
-    pub client_id: Option<&'a ClientMessageId>,
-    /// The model that is to answer.
-    pub model: &'a str,
-}
+impl Conversation {
+    /// The generations that run by the chat's state, and whose leases may have expired. Those that the newest messages
+    /// show as streaming are owned.
+    #[must_use]
+    pub fn expired_generations(&self, now: Timestamp) -> Vec<MessageId> {
+        let is_owned = |generation: &RunningGeneration| {
+            let message = self.recent.iter().find(|message| message.message_id == generation.message_id);
+            message.is_some_and(|message| message.status == Status::Streaming)
+        };
+        let running = self.position.running().iter();
+        running
+            .filter(|generation| generation.may_have_expired(now) && !is_owned(generation))
+            .map(|generation| generation.message_id.clone())
+            .collect()
+    }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct MessageItem {
-    pub(super) message_id: MessageId,
-    pub(super) role: Role,
-    pub(super) content: String,
-    pub(super) status: Status,
-    pub(super) seq: u32,
-    pub(super) created_at: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) completed_at: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) in_reply_to: Option<MessageId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) finish_reason: Option<FinishReason>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) usage: Option<Usage>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) client_message_id: Option<ClientMessageId>,
-    /// The model that answers, or did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) model: Option<String>,
-    /// How long the first token took.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) first_token_ms: Option<u64>,
-    /// The answer that this one is to replace.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) replaces: Option<MessageId>,
-    /// Who streams the answer, for as long as it is streamed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) lease: Option<LeaseRecord>,
+    /// Removes a generation that has ended from those that run, and replaces its message, if the message is in the
+    /// conversation.
+    pub fn remove_generation(&mut self, message_id: &MessageId, ended: Option<&Message>) {
+        self.position.remove(message_id);
+        let stored = self.recent.iter_mut().find(|message| message.message_id == *message_id);
+        if let (Some(stored), Some(ended)) = (stored, ended) {
+            *stored = ended.clone();
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
-struct ClientIdRecord {
-    known_seq: u32,
+struct ClientMessageRecord {
+    message_seq: u32,
 }
 
-impl Chats {
-    /// Stores a message of the user together with the place of its answer; once, if its client gave it an id. Whoever
-    /// calls this holds the answer's lease, and is to stream it.
+impl MessageRepository {
+    /// The messages in this table.
+    #[must_use]
+    pub fn new(client: Client, table_name: String) -> Self {
+        let table = Table::new(client, table_name);
+        let (states, items) = (ChatStates::new(&table), MessageItems::new(&table));
+        Self { table, states, items }
+    }
+
+    /// Stores a user's message together with the empty assistant message that answers it; once for each client's id. The
+    /// caller owns the new generation.
     ///
-    /// Both get the next two numbers of the chat, whoever else writes at the same time: what the caller has `seen` of
-    /// the chat is only a first guess.
+    /// The messages get the chat's next two numbers. If the chat has moved on from the `position` that the caller read,
+    /// the append is attempted again from the current one.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] when the table does not answer, or others were faster five times.
+    /// [`StorageError`] when DynamoDB fails, or after five attempts, each of which another append preceded.
     pub async fn append(
         &self,
         tenant: &TenantId,
         chat: &ChatId,
-        mut seen: ChatPosition,
+        mut position: ChatPosition,
         new: NewMessage<'_>,
         now: Timestamp,
     ) -> Result<AppendResult, StorageError> {
         let mut attempt = 0;
         loop {
             attempt = next_attempt(attempt).await?;
-            let message = MessageItem::of_user(seen.message_count(), new, now);
-            let generation = MessageItem::answer_to(&message, new.model, now);
-            let mut items = vec![
-                self.advance(tenant, chat, &seen, &generation, now)?,
-                self.put_new(tenant, chat, &sk(message.seq), item::to_item(&message)?),
-                self.put_new(tenant, chat, &sk(generation.seq), item::to_item(&generation)?),
-            ];
+            let message = MessageRecord::of_user(position.message_count(), new, now);
+            let reply = MessageRecord::reply_to(&message, new.model, now);
+            let mut transaction = Transaction::new()
+                .with(self.states.append(tenant, chat, &position, &reply, now)?)
+                .with(self.put_message(tenant, chat, &message)?)
+                .with(self.put_message(tenant, chat, &reply)?);
             if let Some(client_id) = new.client_id {
-                items.push(self.put_client_id(tenant, chat, client_id, message.seq, now)?);
+                transaction = transaction.with(self.put_client_id(tenant, chat, client_id, message.seq, now)?);
             }
-            let refusal = match transaction::write(&self.client, items).await? {
-                Written::Committed => {
-                    let generation = Generation::of(&generation).expect("a new answer has all that it takes");
-                    return Ok(AppendResult::Stored(Box::new(Exchange {
-                        message: message.shown(chat, now),
-                        generation,
-                    })));
+            let item = match transaction.commit(self.table.client()).await? {
+                TransactionResult::Committed => {
+                    let generation = Generation::of(&reply).expect("a new reply has a lease");
+                    let message = message.into_message(chat, now);
+                    return Ok(AppendResult::Stored(Box::new(Exchange { message, generation })));
                 }
-                Written::Refused { item: None } => return Ok(AppendResult::NoChat),
-                Written::Refused { item: Some(item) } => item,
+                TransactionResult::Refused { item: None } => return Ok(AppendResult::NoChat),
+                TransactionResult::Refused { item: Some(item) } => item,
             };
-            if refusal.contains_key("known_seq") {
-                return self.known(tenant, chat, item::from_item(refusal)?, now).await;
+            if item.contains_key("message_seq") {
+                return self.duplicate(tenant, chat, item::from_item(item)?, now).await;
             }
-            let state: State = item::from_item(refusal)?;
-            if state.deleted_at.is_some() {
+            let state: StateRecord = item::from_item(item)?;
+            if state.is_deleted() {
                 return Ok(AppendResult::NoChat);
             }
-            let moved = state.message_count != seen.message_count();
-            seen = ChatPosition::of(state);
-            if seen.is_busy() && !moved {
+            let has_moved = state.message_count != position.message_count();
+            position = ChatPosition::of(state);
+            if position.is_busy() && !has_moved {
                 return Ok(AppendResult::Busy);
             }
         }
     }
 
-    async fn known(
+    async fn duplicate(
         &self,
         tenant: &TenantId,
         chat: &ChatId,
-        record: ClientIdRecord,
+        ClientMessageRecord { message_seq: seq }: ClientMessageRecord,
         now: Timestamp,
     ) -> Result<AppendResult, StorageError> {
-        let mut known = self.range(tenant, chat, record.known_seq, record.known_seq, Order::Asc, now).await?;
-        Ok(known.pop().map_or(AppendResult::NoChat, |message| AppendResult::Duplicate(Box::new(message))))
+        let mut stored = self.list_range(tenant, chat, (seq, seq), Order::Asc, now).await?;
+        Ok(stored.pop().map_or(AppendResult::NoChat, |message| AppendResult::Duplicate(Box::new(message))))
     }
 
-    /// Part of a transaction: a client's id stands for this message, and for none before.
+    fn put_message(
+        &self,
+        tenant: &TenantId,
+        chat: &ChatId,
+        message: &MessageRecord,
+    ) -> Result<TransactionPart, StorageError> {
+        let key = chat_key(tenant, chat, &message.sk());
+        Ok(TransactionPart::create(&self.table, key, item::to_item(message)?))
+    }
+
+    /// Records that a client's id stands for this message, if it stands for no other.
     fn put_client_id(
         &self,
         tenant: &TenantId,
@@ -180,126 +203,112 @@ impl Chats {
         client_id: &ClientMessageId,
         seq: u32,
         now: Timestamp,
-    ) -> Result<TransactWriteItem, StorageError> {
+    ) -> Result<TransactionPart, StorageError> {
         let expires_at = now.plus(CLIENT_ID_LIFETIME);
-        let mut item = item::to_item(ClientIdRecord { known_seq: seq })?;
-        item.extend(chat_key(tenant, chat, &format!("c#{client_id}")));
-        item.extend([
-            ("expires_at".to_owned(), AttributeValue::S(expires_at.to_string())),
-            ("ttl".to_owned(), AttributeValue::N(expires_at.as_seconds().to_string())),
-        ]);
-        let put = Put::builder()
-            .table_name(&self.table)
-            .set_item(Some(item))
-            // Expired items are deleted up to two days late.
+        let mut item = item::to_item(ClientMessageRecord { message_seq: seq })?;
+        chat_key(tenant, chat, &client_message_sk(client_id)).add_to(&mut item);
+        item.extend([("expires_at".to_owned(), text(expires_at)), ("ttl".to_owned(), number(expires_at.as_seconds()))]);
+        let put = self
+            .table
+            .transaction_put(item)
+            // TTL deletes expired items up to two days late.
             .condition_expression("attribute_not_exists(pk) OR expires_at <= :now")
-            .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .build()
-            .expect("table and item are set");
-        Ok(TransactWriteItem::builder().put(put).build())
+            .expression_attribute_values(":now", text(now))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        Ok(put.into())
     }
 
-    /// Part of a transaction: the chat's counter goes on by two, if it is where the caller saw it, and if there is room
-    /// for one more stream. Maintenance is to look at the chat, unless it is already.
-    fn advance(
-        &self,
-        tenant: &TenantId,
-        chat: &ChatId,
-        seen: &ChatPosition,
-        generation: &MessageItem,
-        now: Timestamp,
-    ) -> Result<TransactWriteItem, StorageError> {
-        let mut update = Update::builder();
-        for (name, value) in maintenance_queue::mark(&chat_pk(tenant, chat), now.plus(LOOK_AT_ANSWERS)) {
-            update = update.expression_attribute_values(name, value);
-        }
-        let update = update
-            .table_name(&self.table)
-            .set_key(Some(state_key(tenant, chat)))
-            .update_expression(format!(
-                "SET message_count = :next, last_message_at = :now, active_at = :now, streams.#generation = :stream, {}",
-                maintenance_queue::MARK_ONCE
-            ))
-            .condition_expression(
-                "message_count = :seen AND attribute_not_exists(deleted_at) AND size(streams) < :streams",
-            )
-            .expression_attribute_names("#generation", generation.message_id.as_str())
-            .expression_attribute_values(":seen", AttributeValue::N(seen.message_count().to_string()))
-            .expression_attribute_values(":next", AttributeValue::N((seen.message_count() + 2).to_string()))
-            .expression_attribute_values(":streams", AttributeValue::N(STREAMS_AT_ONCE.to_string()))
-            .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
-            .expression_attribute_values(":stream", serde_dynamo::to_attribute_value(RunningGeneration::of(generation))?)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .build()
-            .expect("table, key and expression are set");
-        Ok(TransactWriteItem::builder().update(update).build())
-    }
-
-    /// A page of a chat's messages and how many there are in all; `None` when the tenant has no such chat.
+    /// Reads a chat with its newest `limit` messages, in one query; `None` when the tenant has no such chat.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] when the table does not answer.
-    pub async fn messages(
+    /// [`StorageError`] when DynamoDB fails.
+    pub async fn conversation(
+        &self,
+        tenant: &TenantId,
+        chat: &ChatId,
+        limit: u16,
+        now: Timestamp,
+    ) -> Result<Option<Conversation>, StorageError> {
+        let output = self
+            .table
+            .query()
+            .key_condition_expression("pk = :pk AND sk >= :first_message")
+            .expression_attribute_values(":pk", text(chat_pk(tenant, chat)))
+            .expression_attribute_values(":first_message", text(FIRST_MESSAGE))
+            .scan_index_forward(false)
+            .limit(i32::from(limit) + 2)
+            .send()
+            .await?;
+        let mut items = output.items.unwrap_or_default();
+        let Some(record) = ChatRecord::take(&mut items)? else { return Ok(None) };
+        let recent = items.into_iter().rev().map(|item| {
+            let message: MessageRecord = item::from_item(item)?;
+            Ok::<_, StorageError>(message.into_message(chat, now))
+        });
+        Ok(Some(Conversation {
+            config: record.profile.config,
+            position: ChatPosition::of(record.state),
+            recent: recent.collect::<Result<_, _>>()?,
+        }))
+    }
+
+    /// Lists a page of a chat's messages, with the number of all messages; `None` when the tenant has no such chat.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] when DynamoDB fails.
+    pub async fn list(
         &self,
         tenant: &TenantId,
         chat: &ChatId,
         page: PageRequest,
         now: Timestamp,
     ) -> Result<Option<(Vec<Message>, u32)>, StorageError> {
-        let limit = page.limit;
-        let counted = async || Ok(self.state(tenant, chat).await?.map(|state| state.message_count));
+        let count = async || Ok(self.states.get(tenant, chat).await?.map(|state| state.message_count));
         let (messages, total) = match page.order {
-            // A range counted from the start needs no total, so both are read at once.
+            // A range from the start does not depend on the total, so both are read at once.
             Order::Asc => {
-                let last = page.offset.saturating_add(limit - 1);
+                let range = (page.offset, page.offset.saturating_add(page.limit - 1));
                 let (messages, total) =
-                    try_join(self.range(tenant, chat, page.offset, last, page.order, now), counted()).await?;
+                    try_join(self.list_range(tenant, chat, range, page.order, now), count()).await?;
                 let Some(total) = total else { return Ok(None) };
                 (messages, total)
             }
             Order::Desc => {
-                let Some(total) = counted().await? else {
-                    return Ok(None);
-                };
-                let Some(last) = total.checked_sub(page.offset.saturating_add(1)) else {
-                    return Ok(Some((Vec::new(), total)));
-                };
-                let first = (last + 1).saturating_sub(limit);
-                (self.range(tenant, chat, first, last, page.order, now).await?, total)
+                let Some(total) = count().await? else { return Ok(None) };
+                let Some(range) = range_from_end(page, total) else { return Ok(Some((Vec::new(), total))) };
+                (self.list_range(tenant, chat, range, page.order, now).await?, total)
             }
         };
-        // Messages that came between the two reads count.
-        let seen = messages.iter().map(|message| message.seq + 1).max().unwrap_or(0);
-        Ok(Some((messages, total.max(seen))))
+        // Messages that were appended between the two reads count.
+        let listed = messages.iter().map(|message| message.seq + 1).max().unwrap_or(0);
+        Ok(Some((messages, total.max(listed))))
     }
 
-    async fn range(
+    /// Lists messages from one number to another, both included, as far as a page may have bytes.
+    async fn list_range(
         &self,
         tenant: &TenantId,
         chat: &ChatId,
-        first: u32,
-        last: u32,
+        (first, last): (u32, u32),
         order: Order,
         now: Timestamp,
     ) -> Result<Vec<Message>, StorageError> {
         let mut messages = Vec::new();
         let mut bytes = 0;
         let query = self
-            .client
+            .table
             .query()
-            .table_name(&self.table)
             .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
-            .expression_attribute_values(":pk", AttributeValue::S(chat_pk(tenant, chat)))
-            .expression_attribute_values(":first", AttributeValue::S(sk(first)))
-            .expression_attribute_values(":last", AttributeValue::S(sk(last)))
-            .scan_index_forward(order == Order::Asc)
-            .consistent_read(true);
+            .expression_attribute_values(":pk", text(chat_pk(tenant, chat)))
+            .expression_attribute_values(":first", text(message_sk(first)))
+            .expression_attribute_values(":last", text(message_sk(last)))
+            .scan_index_forward(order == Order::Asc);
         let mut items = query.into_paginator().items().send();
         while let Some(item) = items.try_next().await? {
-            let item = item::from_item(item)?;
-            let message = self.with_saved(tenant, chat, item).await?.shown(chat, now);
+            let record = item::from_item(item)?;
+            let message = self.items.with_saved_text(tenant, chat, record).await?.into_message(chat, now);
             bytes += response_bytes(&message);
             if bytes > MAX_PAGE_BYTES && !messages.is_empty() {
                 break;
@@ -310,80 +319,23 @@ impl Chats {
     }
 }
 
-impl MessageItem {
-    fn of_user(seq: u32, new: NewMessage<'_>, now: Timestamp) -> Self {
-        Self {
-            content: new.content.to_owned(),
-            client_message_id: new.client_id.cloned(),
-            ..Self::blank(Role::User, Status::Complete, seq, now)
-        }
-    }
-
-    fn answer_to(message: &Self, model: &str, now: Timestamp) -> Self {
-        Self {
-            in_reply_to: Some(message.message_id.clone()),
-            model: Some(model.to_owned()),
-            lease: Some(LeaseRecord::new(now)),
-            ..Self::blank(Role::Assistant, Status::Streaming, message.seq + 1, now)
-        }
-    }
-
-    /// The answer that is to take the place of another one.
-    pub(super) fn instead_of(old: &Message, model: &str, now: Timestamp) -> Self {
-        Self {
-            in_reply_to: old.in_reply_to.clone(),
-            model: Some(model.to_owned()),
-            replaces: Some(old.message_id.clone()),
-            lease: Some(LeaseRecord::new(now)),
-            ..Self::blank(Role::Assistant, Status::Streaming, old.seq, now)
-        }
-    }
-
-    fn blank(role: Role, status: Status, seq: u32, now: Timestamp) -> Self {
-        Self {
-            message_id: MessageId::at(seq),
-            role,
-            content: String::new(),
-            status,
-            seq,
-            created_at: now,
-            completed_at: None,
-            in_reply_to: None,
-            finish_reason: None,
-            usage: None,
-            client_message_id: None,
-            model: None,
-            first_token_ms: None,
-            replaces: None,
-            lease: None,
-        }
-    }
-
-    /// The message as the API shows it. An answer whose streamer is gone is shown as what the next one who writes to
-    /// the chat will make of it.
-    pub(super) fn shown(self, chat: &ChatId, now: Timestamp) -> Message {
-        let lapsed = self.lease.filter(|lease| self.status == Status::Streaming && lease.lapses_at <= now);
-        let (status, finish_reason, completed_at) = match lapsed {
-            Some(lease) => (Status::Interrupted, Some(FinishReason::Error), Some(lease.lapses_at)),
-            None => (self.status, self.finish_reason, self.completed_at),
-        };
-        Message {
-            message_id: self.message_id,
-            chat_id: chat.clone(),
-            role: self.role,
-            content: self.content,
-            status,
-            seq: self.seq,
-            created_at: self.created_at,
-            completed_at,
-            in_reply_to: self.in_reply_to,
-            finish_reason,
-            usage: self.usage,
-            client_message_id: self.client_message_id,
-        }
-    }
+/// The first and the last number of a page that is counted from the end; `None` when the offset is past the start.
+fn range_from_end(page: PageRequest, total: u32) -> Option<(u32, u32)> {
+    let last = total.checked_sub(page.offset.saturating_add(1))?;
+    Some(((last + 1).saturating_sub(page.limit), last))
 }
 
-pub(super) fn sk(seq: u32) -> String {
-    format!("m#{seq:010}")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descending_pages_are_ranges_counted_from_the_end() {
+        let range = |offset, limit| range_from_end(PageRequest { offset, limit, order: Order::Desc }, 10);
+        assert_eq!(range(0, 4), Some((6, 9)));
+        assert_eq!(range(8, 4), Some((0, 1)));
+        assert_eq!(range(9, 4), Some((0, 0)));
+        assert_eq!(range(10, 4), None);
+        assert_eq!(range(u32::MAX, 4), None);
+    }
 }

@@ -1,33 +1,73 @@
-//! The DynamoDB tables. One file a kind of item; each knows its keys, and nothing outside this folder does.
+//! DynamoDB: one repository per aggregate, each over a private table client.
 //!
-//! Items are written and read by `serde_dynamo`. Every call takes the tenant and puts it into the key, so a query that
-//! could reach another tenant's data does not compile.
+//! Every call takes the tenant and puts it into the key, so a query that could reach another tenant's data does not
+//! compile. Only this layer knows keys, attributes and expressions. It applies no policy and writes no logs or metrics.
+//! It imports `domain` only.
+//!
+//! Each file imports only files above it in this list:
+//!
+//! | files | what lives there |
+//! |---|---|
+//! | `error`, `item`, `conditional` | errors, attributes and layout versions, outcomes of conditions |
+//! | `table`, `transaction` | the table client, transactions of typed parts, retries |
+//! | `keys` | keys of the chats table |
+//! | `tenant_index`, `maintenance_queue` | what several aggregates share: the indexes |
+//! | `message_rate_limit`, `rate_limit` | windows, as expressions |
+//! | `records` | how aggregates are stored |
+//! | `chat_state`, `chunks`, `message_items`, `generation_end` | items that several repositories use |
+//! | `generation_lease`, `generations` | generations: the owner's handle, everyone else's |
+//! | `messages` | messages |
+//! | `users`, `idempotency`, `chats` | chats, and what changes with them |
+//! | `connection_slots`, `connections`, `tickets` | the connections table |
+//! | `tenants` | the tenants table |
+//!
+//! In a folder, all files import `repository`; `mod.rs` only declares and re-exports.
 
+mod chat_state;
 mod chats;
+mod chunks;
+mod conditional;
+mod connection_slots;
 mod connections;
 mod error;
+mod generation_end;
+mod generation_lease;
 mod generations;
+mod idempotency;
 mod item;
+mod keys;
 mod maintenance_queue;
+mod message_items;
+mod message_rate_limit;
 mod messages;
+mod rate_limit;
+mod records;
+mod table;
+mod tenant_index;
 mod tenants;
+mod tickets;
 mod transaction;
 mod users;
 
 pub use chats::{
-    Candidate, Candidates, ChatPosition, Chats, Conversation, CreateResult, IdempotencyRequest, Idle, Idleness, Kind,
-    Listed, Owned, OwnedPage, Record, Remains, UserChats,
+    ChatIdPage, ChatList, ChatRepository, CreateResult, IdleCandidate, IdleCandidatePage, IdleChat, IdleCheck,
+    PendingWork,
 };
-pub use connections::{Connection, ConnectionGrant, ConnectionSlot, Connections, FrameAdmission};
+pub use connection_slots::ConnectionSlotRepository;
+pub use connections::{ConnectionRepository, FrameAdmission};
 pub use error::StorageError;
-use error::unless_refused;
-pub use generations::{
-    ActiveStream, CommandPoll, FinishResult, FinishedGeneration, Generation, GenerationLease, Outcome,
-    RegenerateResult, ResumeCommand, RunningGeneration, Takeover,
+pub use generation_lease::{FinishResult, GenerationLease, PendingCommands};
+pub use generations::{EndedGeneration, GenerationRepository, RegenerateResult, Takeover};
+pub use idempotency::{IdempotencyRepository, IdempotencyRequest};
+pub use maintenance_queue::{MaintenanceQueue, QueueEntry, QueuePage, QueueShard};
+pub use messages::{AppendResult, Conversation, Exchange, MessageRepository};
+pub use records::{
+    chat::ChatPosition,
+    generation::{Generation, ResumeCommand, RunningGeneration},
+    message::NewMessage,
 };
-pub use maintenance_queue::{After, MaintenanceQueue, QueueEntry, QueuePage, QueueShard};
-pub use messages::{AppendResult, Exchange, NewMessage};
-pub use tenants::{
-    AccessDenied, Admission, KeyRecord, NewKey, NewLimits, NewTenant, TenantAccess, TenantRecord, TenantStatus, Tenants,
-};
-pub use users::UserRecord;
+pub use table::IndexCursor;
+pub use tenant_index::{IdempotencyRecordKey, TenantIndex, TenantItem, TenantItemKind, TenantItemPage};
+pub use tenants::{Admission, TenantRepository};
+pub use tickets::TicketRepository;
+pub use users::{UserRecord, UserRepository};

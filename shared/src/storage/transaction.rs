@@ -1,6 +1,6 @@
-//! Transactions: all items or none, tried again when another transaction held one of them.
+//! Transactions, composed of parts that each repository offers, and retries after conflicts.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::{
     Client,
@@ -9,64 +9,122 @@ use aws_sdk_dynamodb::{
         transact_write_items::TransactWriteItemsError,
         update_item::{UpdateItemError, UpdateItemOutput, builders::UpdateItemFluentBuilder},
     },
-    types::{AttributeValue, CancellationReason, TransactWriteItem},
+    types::{
+        CancellationReason, TransactWriteItem,
+        builders::{DeleteBuilder, PutBuilder, UpdateBuilder},
+    },
 };
 use ulid::Ulid;
 
-use super::StorageError;
+use super::{
+    error::StorageError,
+    item::Item,
+    table::{Key, Table},
+};
+use crate::runtime::retry::Backoff;
 
-/// How often a transaction, or a decision that led to one, is tried.
+/// How often a transaction, or a decision that leads to one, is attempted.
 pub(super) const ATTEMPTS: u32 = 5;
 
-/// What became of a transaction.
-pub(super) enum Written {
-    /// All of it is written.
+/// Writes that happen together or not at all.
+#[derive(Debug, Default)]
+pub(super) struct Transaction(Vec<TransactWriteItem>);
+
+/// One write of a transaction.
+#[derive(Debug)]
+pub(super) struct TransactionPart(TransactWriteItem);
+
+/// The outcome of a transaction.
+#[derive(Debug)]
+pub(super) enum TransactionResult {
+    /// All parts are written.
     Committed,
-    /// Nothing is written, because the condition of one item did not hold.
+    /// Nothing is written, because the condition of a part does not hold.
     Refused {
-        /// That item as it is, when the transaction asked for it and there is one; of several, the last.
-        item: Option<HashMap<String, AttributeValue>>,
+        /// The current item of that part, if the part asks for it and the item exists; of several parts, the last.
+        item: Option<Item>,
     },
 }
 
-/// Writes all items or none. When another transaction holds one of them, it is tried again.
-///
-/// All attempts, the SDK's as well, carry one token: an attempt that was carried out though its answer was lost is not
-/// carried out a second time, nor does the next one fail on what it wrote itself.
-/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
-pub(super) async fn write(client: &Client, items: Vec<TransactWriteItem>) -> Result<Written, StorageError> {
-    let request = client
-        .transact_write_items()
-        .set_transact_items(Some(items))
-        .client_request_token(Ulid::generate().to_string());
-    let mut attempt = 0;
-    loop {
-        attempt = next_attempt(attempt).await?;
-        let error = match request.clone().send().await {
-            Ok(_) => return Ok(Written::Committed),
-            Err(error) => error,
-        };
-        // An attempt that was given up is still at work; the next one learns what came of it.
-        if error.as_service_error().is_some_and(TransactWriteItemsError::is_transaction_in_progress_exception) {
-            continue;
-        }
-        let reasons = cancellation_reasons(&error);
-        let is = |code: &str| reasons.iter().any(|reason| reason.code() == Some(code));
-        let refusals = reasons.iter().filter(|reason| reason.code() == Some("ConditionalCheckFailed"));
-        let item = refusals.clone().filter_map(CancellationReason::item).next_back().cloned();
-        // Beside a conflict a refusal without an item says nothing: the item that would tell is the one in conflict.
-        if item.is_some() || (refusals.count() > 0 && !is("TransactionConflict")) {
-            return Ok(Written::Refused { item });
-        }
-        if !is("TransactionConflict") && !is("ThrottlingError") && !is("ProvisionedThroughputExceeded") {
-            return Err(error.into());
+impl From<PutBuilder> for TransactionPart {
+    fn from(put: PutBuilder) -> Self {
+        Self(TransactWriteItem::builder().put(put.build().expect("table and item are set")).build())
+    }
+}
+
+impl From<UpdateBuilder> for TransactionPart {
+    fn from(update: UpdateBuilder) -> Self {
+        Self(TransactWriteItem::builder().update(update.build().expect("table, key and expression are set")).build())
+    }
+}
+
+impl From<DeleteBuilder> for TransactionPart {
+    fn from(delete: DeleteBuilder) -> Self {
+        Self(TransactWriteItem::builder().delete(delete.build().expect("table and key are set")).build())
+    }
+}
+
+impl TransactionPart {
+    /// Puts an item that must not exist yet.
+    pub(super) fn create(table: &Table, key: Key, mut item: Item) -> Self {
+        key.add_to(&mut item);
+        table.transaction_put(item).condition_expression("attribute_not_exists(pk)").into()
+    }
+}
+
+impl Transaction {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a part.
+    #[must_use]
+    pub(super) fn with(mut self, TransactionPart(part): TransactionPart) -> Self {
+        self.0.push(part);
+        self
+    }
+
+    /// Writes all parts or none, and retries while another transaction writes one of the items.
+    ///
+    /// All attempts, those of the SDK included, carry one token: an attempt that succeeded although its response was
+    /// lost is not made a second time, nor does the next attempt fail on its own write.
+    /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
+    pub(super) async fn commit(self, client: &Client) -> Result<TransactionResult, StorageError> {
+        let request = client
+            .transact_write_items()
+            .set_transact_items(Some(self.0))
+            .client_request_token(Ulid::generate().to_string());
+        let mut attempt = 0;
+        loop {
+            attempt = next_attempt(attempt).await?;
+            let error = match request.clone().send().await {
+                Ok(_) => return Ok(TransactionResult::Committed),
+                Err(error) => error,
+            };
+            // An earlier attempt that timed out here still runs; the next attempt gets its result.
+            if error.as_service_error().is_some_and(TransactWriteItemsError::is_transaction_in_progress_exception) {
+                continue;
+            }
+            let reasons = cancellation_reasons(&error);
+            let has = |code: &str| reasons.iter().any(|reason| reason.code() == Some(code));
+            let refusals = reasons.iter().filter(|reason| reason.code() == Some("ConditionalCheckFailed"));
+            let item = refusals.clone().filter_map(CancellationReason::item).next_back().cloned();
+            // Beside a conflict, a refusal without an item decides nothing: the item in conflict may be the reason.
+            if item.is_some() || (refusals.count() > 0 && !has("TransactionConflict")) {
+                return Ok(TransactionResult::Refused { item });
+            }
+            if !has("TransactionConflict") && !has("ThrottlingError") && !has("ProvisionedThroughputExceeded") {
+                return Err(error.into());
+            }
         }
     }
 }
 
-/// Sends an update of an item that transactions write too. A plain update that meets one fails; the SDK does not try it
-/// again.
-pub(super) async fn update(request: UpdateItemFluentBuilder) -> Result<UpdateItemOutput, SdkError<UpdateItemError>> {
+/// Sends an update of an item that transactions write too. A plain update that meets a transaction fails, and the SDK
+/// does not retry it.
+pub(super) async fn update_with_retry(
+    request: UpdateItemFluentBuilder,
+) -> Result<UpdateItemOutput, SdkError<UpdateItemError>> {
     let mut attempt = 1;
     loop {
         match request.clone().send().await {
@@ -88,11 +146,11 @@ fn cancellation_reasons<R>(error: &SdkError<TransactWriteItemsError, R>) -> &[Ca
     }
 }
 
-/// Begins the next attempt: the first at once, the others after a pause.
+/// Starts the next attempt: the first at once, the others after a backoff.
 ///
 /// # Errors
 ///
-/// [`StorageError::Contended`] when there were enough.
+/// [`StorageError::Contended`] after [`ATTEMPTS`].
 pub(super) async fn next_attempt(made: u32) -> Result<u32, StorageError> {
     match made {
         0 => {}
@@ -102,8 +160,26 @@ pub(super) async fn next_attempt(made: u32) -> Result<u32, StorageError> {
     Ok(made + 1)
 }
 
-/// Waits before the next attempt: longer each time, and never as long as the others that wait.
+/// The pause between two attempts of a transaction.
+const CONFLICT_BACKOFF: Backoff = Backoff::full_jitter(Duration::from_millis(20), Duration::from_millis(640));
+
+/// Waits before the next attempt.
 pub(super) async fn back_off(attempt: u32) {
-    let longest = Duration::from_millis(10 << attempt.min(6));
-    tokio::time::sleep(longest.mul_f64(rand::random())).await;
+    CONFLICT_BACKOFF.wait(attempt - 1).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_end_after_five() {
+        let mut attempt = 0;
+        for expected in 1..=ATTEMPTS {
+            attempt = next_attempt(attempt).await.expect("an attempt is left");
+            assert_eq!(attempt, expected);
+        }
+        let refused = next_attempt(attempt).await.expect_err("none is left");
+        assert!(matches!(refused, StorageError::Contended { attempts: ATTEMPTS }), "{refused:?}");
+    }
 }

@@ -1,103 +1,354 @@
-//! ConnectionSlots of connections: how many sockets a tenant may have open, and how leases that are lost come back.
+//! Connection slots: how many connections a tenant may have open, and how slots that were lost are reclaimed.
 //!
-//! `$disconnect` is best effort and processes die at any point, so a count that goes up and down with connects and
-//! disconnects would leak until a tenant is locked out; and once it is off, nobody can tell by how much while others come
-//! and go. So leases have names, which follow from their sockets, and the tenant's leases are the set of these names. A
-//! socket takes its lease, then it is noted; when it ends, what was noted is removed, then the lease is given back. Each of
-//! these writes may be sent twice or break off, and the table still says what is wrong:
+//! `$disconnect` is best effort and processes die at any point. A counter of connections would drift until a tenant is
+//! locked out, and nothing could tell by how much while other connections come and go. So each slot has a name that
+//! follows from its connection, and the tenant's slots are the set of these names. A connection takes its slot, then it is
+//! stored; when it ends, it is removed, then its slot is released. Each of these writes may run twice or not at all, and
+//! the table still shows what is wrong:
 //!
-//! - a lease whose socket is noted, but is over or not known to API Gateway any more: the socket ends, and its lease;
-//! - a lease without a socket, older than any function may run: whoever took it, or was about to give it back, died in
-//!   between, or DynamoDB's TTL removed the socket's items. Nobody will come for it: it is given back.
+//! - the slot of a stored connection that has expired or that API Gateway does not know: both are removed;
+//! - a slot without a stored connection, older than any function may run: its process died in between, or DynamoDB's TTL
+//!   removed the connection. The slot is released.
 //!
-//! Both are looked for when all leases are taken, before anyone is refused, however many come and go meanwhile.
-//! Maintenance gives back those without a socket, and of sockets that are over, sooner than anyone needs them. Nothing else
-//! makes room, so there are never more sockets than leases, nor more leases than the limit.
+//! Both are searched when all slots are taken, before a connection is refused. Maintenance does the same for slots without
+//! a connection and for expired connections. Nothing else releases slots, so a tenant never has more connections than
+//! slots, nor more slots than its limit.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::{StreamExt, stream};
 
+use super::publisher::Publisher;
 use crate::{
-    domain::{error::ApiError, id::TenantId, limits::connection_limit_exceeded, time::Timestamp},
-    storage::{Connection, ConnectionSlot, Connections, StorageError},
-    websocket::Publisher,
+    domain::{
+        connection::{Connection, ConnectionSlot},
+        error::ApiError,
+        id::{ConnectionId, TenantId},
+        limits::connection_limit_exceeded,
+        time::Timestamp,
+    },
+    storage::{ConnectionRepository, StorageError},
 };
 
-/// How often a tenant's sockets may be looked at; and how old a socket must be for that, since one that is just being
-/// opened cannot be reached yet, nor need it be noted. Longer than a handshake may take (9 s, see `budget`).
+/// How often a tenant's connections may be probed, and how old a connection must be: a younger one may not be reachable or
+/// stored yet. Longer than `$connect` may take (9 s, [`RESPONSE_DEADLINE`](crate::runtime::deadline::RESPONSE_DEADLINE)).
 pub(crate) const PROBE_INTERVAL: Duration = Duration::from_secs(12);
 
-/// How many sockets are looked at at once.
-const PROBES_AT_ONCE: usize = 16;
+/// How many connections are probed at a time.
+const CONCURRENT_PROBES: usize = 16;
 
-/// Those of a tenant's leases, read before its sockets, that no socket stands behind; but for young ones.
-pub(crate) fn without_socket(
-    leases: BTreeSet<ConnectionSlot>,
-    noted: &[Connection],
+/// The slots, read before `stored`, that have no stored connection and are older than `settled`.
+pub(crate) fn without_connection(
+    slots: BTreeSet<ConnectionSlot>,
+    stored: &[Connection],
     settled: Timestamp,
 ) -> Vec<ConnectionSlot> {
-    let standing: BTreeSet<ConnectionSlot> = noted.iter().map(Connection::lease).collect();
-    leases.into_iter().filter(|lease| lease.taken_at() <= settled && !standing.contains(lease)).collect()
+    let used: BTreeSet<ConnectionSlot> = stored.iter().map(Connection::slot).collect();
+    slots.into_iter().filter(|slot| slot.taken_at() <= settled && !used.contains(slot)).collect()
 }
 
-/// The book of leases.
+/// Takes connection slots.
 #[derive(Clone, Debug)]
 pub struct ConnectionSlots {
-    connections: Connections,
+    connections: ConnectionRepository,
     publisher: Publisher,
 }
 
 impl ConnectionSlots {
-    /// Keeps the leases of these connections.
+    /// Takes slots in this table, and probes connections through this publisher.
     #[must_use]
-    pub fn new(connections: Connections, publisher: Publisher) -> Self {
+    pub fn new(connections: ConnectionRepository, publisher: Publisher) -> Self {
         Self { connections, publisher }
     }
 
-    /// Takes the lease of a socket that wants to open, of so many that its tenant may have.
+    /// Takes the slot of a connection that opens.
     ///
     /// # Errors
     ///
-    /// `CONNECTION_LIMIT_EXCEEDED` when all are taken by sockets that live.
+    /// `CONNECTION_LIMIT_EXCEEDED` when live connections use all slots.
     pub async fn take(&self, connection: &Connection, limit: u32, now: Timestamp) -> Result<(), ApiError> {
-        let taken = self.connections.lease(connection, limit).await?
-            || (self.heal(&connection.grant.tenant_id, now).await?
-                && self.connections.lease(connection, limit).await?);
-        if taken { Ok(()) } else { Err(connection_limit_exceeded(limit)) }
+        take(self, connection, limit, now).await
     }
+}
 
-    /// Takes back the leases of sockets that are gone. True when there were some.
-    async fn heal(&self, tenant: &TenantId, now: Timestamp) -> Result<bool, StorageError> {
-        // The leases are read before the sockets: what is noted in between is young, and stays.
-        let Some(leases) = self.connections.claim_probe(tenant, PROBE_INTERVAL, now).await? else { return Ok(false) };
-        let settled = now.minus(PROBE_INTERVAL);
-        let noted = self.connections.of_tenant(tenant).await?;
-        let mut lost = without_socket(leases, &noted, settled);
+/// What taking and reclaiming slots needs of the table and of API Gateway. Tests keep it in memory.
+trait SlotBackend {
+    async fn take(&self, connection: &Connection, limit: u32) -> Result<bool, StorageError>;
 
-        let mut looks = stream::iter(noted)
-            .map(|connection| async move { self.end_if_gone(connection, settled, now).await })
-            .buffer_unordered(PROBES_AT_ONCE);
-        while let Some(ended) = looks.next().await {
-            lost.extend(ended?);
-        }
-        self.connections.release(tenant, &lost).await?;
-        Ok(!lost.is_empty())
-    }
-
-    /// Removes what is noted of a socket that is gone; returns its lease then, to be given back.
-    async fn end_if_gone(
+    /// The tenant's slots, if no other process has probed within [`PROBE_INTERVAL`].
+    async fn claim_probe(
         &self,
-        connection: Connection,
-        settled: Timestamp,
+        tenant: &TenantId,
         now: Timestamp,
-    ) -> Result<Option<ConnectionSlot>, StorageError> {
-        let is_gone = connection.expires_at <= now
-            || (connection.opened_at <= settled && self.publisher.is_gone(&connection.connection_id).await);
-        if !is_gone {
-            return Ok(None);
+    ) -> Result<Option<BTreeSet<ConnectionSlot>>, StorageError>;
+
+    async fn stored_connections(&self, tenant: &TenantId) -> Result<Vec<Connection>, StorageError>;
+
+    async fn is_gone(&self, socket: &ConnectionId) -> bool;
+
+    async fn remove(&self, connection: &Connection) -> Result<(), StorageError>;
+
+    async fn release(&self, tenant: &TenantId, slots: &[ConnectionSlot]) -> Result<(), StorageError>;
+}
+
+impl SlotBackend for ConnectionSlots {
+    async fn take(&self, connection: &Connection, limit: u32) -> Result<bool, StorageError> {
+        self.connections.slots().take(connection, limit).await
+    }
+
+    async fn claim_probe(
+        &self,
+        tenant: &TenantId,
+        now: Timestamp,
+    ) -> Result<Option<BTreeSet<ConnectionSlot>>, StorageError> {
+        self.connections.slots().claim_probe(tenant, PROBE_INTERVAL, now).await
+    }
+
+    async fn stored_connections(&self, tenant: &TenantId) -> Result<Vec<Connection>, StorageError> {
+        self.connections.list_by_tenant(tenant).await
+    }
+
+    async fn is_gone(&self, socket: &ConnectionId) -> bool {
+        self.publisher.is_gone(socket).await
+    }
+
+    async fn remove(&self, connection: &Connection) -> Result<(), StorageError> {
+        self.connections.delete(connection).await
+    }
+
+    async fn release(&self, tenant: &TenantId, slots: &[ConnectionSlot]) -> Result<(), StorageError> {
+        self.connections.slots().release(tenant, slots).await
+    }
+}
+
+async fn take(backend: &impl SlotBackend, connection: &Connection, limit: u32, now: Timestamp) -> Result<(), ApiError> {
+    let taken = backend.take(connection, limit).await?
+        || (reclaim(backend, &connection.grant.tenant_id, now).await? && backend.take(connection, limit).await?);
+    if taken { Ok(()) } else { Err(connection_limit_exceeded(limit)) }
+}
+
+/// Releases the slots of connections that are gone. True when there were some.
+async fn reclaim(backend: &impl SlotBackend, tenant: &TenantId, now: Timestamp) -> Result<bool, StorageError> {
+    // Slots are read before connections: a connection that is stored in between is young, and keeps its slot.
+    let Some(slots) = backend.claim_probe(tenant, now).await? else { return Ok(false) };
+    let settled = now.minus(PROBE_INTERVAL);
+    let stored = backend.stored_connections(tenant).await?;
+    let mut lost = without_connection(slots, &stored, settled);
+
+    let mut probes = stream::iter(stored)
+        .map(|connection| async move { remove_if_gone(backend, connection, settled, now).await })
+        .buffer_unordered(CONCURRENT_PROBES);
+    while let Some(removed) = probes.next().await {
+        lost.extend(removed?);
+    }
+    backend.release(tenant, &lost).await?;
+    Ok(!lost.is_empty())
+}
+
+/// Removes a connection that has expired or is gone. Returns its slot then, for release.
+async fn remove_if_gone(
+    backend: &impl SlotBackend,
+    connection: Connection,
+    settled: Timestamp,
+    now: Timestamp,
+) -> Result<Option<ConnectionSlot>, StorageError> {
+    let is_gone = connection.expires_at <= now
+        || (connection.opened_at <= settled && backend.is_gone(&connection.connection_id).await);
+    if !is_gone {
+        return Ok(None);
+    }
+    backend.remove(&connection).await?;
+    Ok(Some(connection.slot()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, MutexGuard};
+
+    use super::*;
+    use crate::{
+        domain::{
+            api_key::ApiKey,
+            connection::ConnectionGrant,
+            error::Code,
+            id::{ChatId, UserId},
+        },
+        runtime::clock::Clock,
+    };
+
+    const LIMIT: u32 = 3;
+
+    #[derive(Default)]
+    struct State {
+        slots: BTreeSet<ConnectionSlot>,
+        stored: Vec<Connection>,
+        gone: Vec<ConnectionId>,
+        probed_at: Option<Timestamp>,
+    }
+
+    struct InMemory(Mutex<State>);
+
+    impl InMemory {
+        fn state(&self) -> MutexGuard<'_, State> {
+            self.0.lock().expect("no panic")
         }
-        self.connections.remove(&connection).await?;
-        Ok(Some(connection.lease()))
+
+        fn taken(&self) -> usize {
+            self.state().slots.len()
+        }
+    }
+
+    impl SlotBackend for InMemory {
+        async fn take(&self, connection: &Connection, limit: u32) -> Result<bool, StorageError> {
+            let slots = &mut self.state().slots;
+            let allowed = slots.len() < limit as usize || slots.contains(&connection.slot());
+            if allowed {
+                slots.insert(connection.slot());
+            }
+            Ok(allowed)
+        }
+
+        async fn claim_probe(
+            &self,
+            _: &TenantId,
+            now: Timestamp,
+        ) -> Result<Option<BTreeSet<ConnectionSlot>>, StorageError> {
+            let mut state = self.state();
+            if state.probed_at.is_some_and(|probed_at| probed_at > now.minus(PROBE_INTERVAL)) {
+                return Ok(None);
+            }
+            state.probed_at = Some(now);
+            Ok(Some(state.slots.clone()))
+        }
+
+        async fn stored_connections(&self, _: &TenantId) -> Result<Vec<Connection>, StorageError> {
+            Ok(self.state().stored.clone())
+        }
+
+        async fn is_gone(&self, socket: &ConnectionId) -> bool {
+            self.state().gone.contains(socket)
+        }
+
+        async fn remove(&self, connection: &Connection) -> Result<(), StorageError> {
+            self.state().stored.retain(|stored| stored.connection_id != connection.connection_id);
+            Ok(())
+        }
+
+        async fn release(&self, _: &TenantId, slots: &[ConnectionSlot]) -> Result<(), StorageError> {
+            self.state().slots.retain(|slot| !slots.contains(slot));
+            Ok(())
+        }
+    }
+
+    struct Fixture {
+        backend: InMemory,
+        clock: Clock,
+        grant: ConnectionGrant,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let grant = ConnectionGrant {
+                tenant_id: TenantId::generate(),
+                key: ApiKey::new("x").hash(),
+                user_id: UserId::parse("u").expect("a user"),
+                chat_id: ChatId::generate(),
+            };
+            let clock = Clock::tokio(Timestamp::from_millis(1_769_851_800_000));
+            Self { backend: InMemory(Mutex::default()), clock, grant }
+        }
+
+        /// Takes a slot for a connection, which is not stored yet.
+        async fn take(&self, id: &str) -> Result<Connection, Code> {
+            let connection = Connection::open(ConnectionId::from_gateway(id), self.grant.clone(), self.clock.now());
+            let taken = take(&self.backend, &connection, LIMIT, self.clock.now()).await;
+            taken.map(|()| connection).map_err(|error| error.code())
+        }
+
+        async fn connect(&self, id: &str) -> Result<(), Code> {
+            let connection = self.take(id).await?;
+            self.backend.state().stored.push(connection);
+            Ok(())
+        }
+
+        async fn connect_all(&self) {
+            for id in ["a", "b", "c"] {
+                assert_eq!(self.connect(id).await, Ok(()));
+            }
+        }
+    }
+
+    async fn wait(time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connection_beyond_the_limit_is_refused() {
+        let fixture = Fixture::new();
+        fixture.connect_all().await;
+        wait(PROBE_INTERVAL * 2).await;
+        assert_eq!(fixture.connect("d").await, Err(Code::ConnectionLimitExceeded));
+        assert_eq!(fixture.backend.taken(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn gone_connection_gives_its_slot_to_the_next_one() {
+        let fixture = Fixture::new();
+        fixture.connect_all().await;
+        fixture.backend.state().gone.push(ConnectionId::from_gateway("b"));
+        wait(PROBE_INTERVAL).await;
+        assert_eq!(fixture.connect("d").await, Ok(()));
+        assert_eq!(fixture.backend.taken(), 3);
+        assert_eq!(fixture.connect("e").await, Err(Code::ConnectionLimitExceeded));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn young_connection_is_not_probed() {
+        let fixture = Fixture::new();
+        fixture.connect_all().await;
+        fixture.backend.state().gone.push(ConnectionId::from_gateway("b"));
+        wait(PROBE_INTERVAL - Duration::from_millis(1)).await;
+        assert_eq!(fixture.connect("d").await, Err(Code::ConnectionLimitExceeded));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn expired_connection_is_reclaimed_without_a_probe() {
+        let fixture = Fixture::new();
+        fixture.connect_all().await;
+        wait(Duration::from_secs(2 * 60 * 60)).await;
+        assert_eq!(fixture.connect("d").await, Ok(()));
+        assert_eq!(fixture.backend.taken(), 1, "all three had expired");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slot_without_a_connection_is_reclaimed_once_it_has_settled() {
+        let fixture = Fixture::new();
+        for id in ["a", "b"] {
+            assert_eq!(fixture.connect(id).await, Ok(()));
+        }
+        assert!(fixture.take("dies before it is stored").await.is_ok());
+        assert_eq!(fixture.connect("c").await, Err(Code::ConnectionLimitExceeded), "it may be stored any moment");
+        wait(PROBE_INTERVAL).await;
+        assert_eq!(fixture.connect("c").await, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_are_probed_at_most_once_per_interval() {
+        let fixture = Fixture::new();
+        fixture.connect_all().await;
+        wait(PROBE_INTERVAL).await;
+        assert_eq!(fixture.connect("d").await, Err(Code::ConnectionLimitExceeded));
+        fixture.backend.state().gone.push(ConnectionId::from_gateway("b"));
+        assert_eq!(fixture.connect("d").await, Err(Code::ConnectionLimitExceeded), "probed a moment ago");
+        wait(PROBE_INTERVAL).await;
+        assert_eq!(fixture.connect("d").await, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn repeated_take_of_one_connection_uses_one_slot() {
+        let fixture = Fixture::new();
+        assert!(fixture.take("a").await.is_ok());
+        assert!(fixture.take("a").await.is_ok());
+        assert_eq!(fixture.backend.taken(), 1);
     }
 }

@@ -1,20 +1,18 @@
-//! What the server says on a socket.
+//! Events: what the server posts to a socket.
 
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{
-    domain::{
-        error::ApiError,
-        id::{ChatId, ClientMessageId, ConnectionId, MessageId, UserId},
-        message::{FinishReason, Message, Usage},
-        time::Timestamp,
-    },
-    storage::ActiveStream,
+use crate::domain::{
+    error::ApiError,
+    generation::ActiveStream,
+    id::{ChatId, ClientMessageId, ConnectionId, MessageId, UserId},
+    message::{FinishReason, Message, Usage},
+    time::Timestamp,
 };
 
-/// The largest event, in bytes. Clients may send no more than that either: API Gateway bills by 32 KB and closes a
-/// socket on a larger frame.
+/// The largest event, in bytes, and the largest frame of a client. API Gateway bills per 32 KB and closes a socket on a
+/// larger frame.
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>
 pub const MAX_EVENT_BYTES: usize = 28 * 1024;
 
@@ -25,10 +23,10 @@ pub struct Event<'a> {
     /// What happened.
     #[serde(flatten)]
     pub body: Body<'a>,
-    /// The chat of the socket; absent only when the socket is not known.
+    /// The chat of the socket; absent only when the connection is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chat_id: Option<&'a ChatId>,
-    /// When it was said.
+    /// When the event was posted.
     pub timestamp: Timestamp,
 }
 
@@ -39,29 +37,29 @@ pub struct Event<'a> {
 pub enum Body<'a> {
     /// The first event on every socket.
     ConnectionEstablished {
-        /// API Gateway's name for the socket.
+        /// API Gateway's id of the socket.
         connection_id: &'a ConnectionId,
         /// The user at its other end.
         user_id: &'a UserId,
-        /// When API Gateway will end it at the latest.
+        /// When API Gateway closes it at the latest.
         expires_at: Timestamp,
-        /// The answers that are being streamed in the chat.
+        /// The answers that are streaming in the chat.
         active_streams: &'a [ActiveStream],
     },
-    /// Once in a user's life, right after the first connection was established.
+    /// Once per user, right after their first connection was established.
     UserCreated {
         /// The user.
         user_id: &'a UserId,
     },
-    /// A message of the user is stored for good.
+    /// A message of the user is stored.
     MessageReceived {
         /// Its id.
         message_id: &'a MessageId,
-        /// Its place in the chat.
+        /// Its position in the chat.
         seq: u32,
-        /// What was said.
+        /// Its text.
         content: &'a str,
-        /// What the client called the message.
+        /// The client's id of the message.
         #[serde(skip_serializing_if = "Option::is_none")]
         client_message_id: Option<&'a ClientMessageId>,
     },
@@ -69,13 +67,13 @@ pub enum Body<'a> {
     MessageStreamStarted {
         /// The answer's id.
         message_id: &'a MessageId,
-        /// The answer's place in the chat.
+        /// The answer's position in the chat.
         seq: u32,
         /// The message that is answered.
         in_reply_to: &'a MessageId,
         /// The model that answers.
         model: &'a str,
-        /// The answer whose place this one takes, once it has ended well.
+        /// The answer that this one replaces once it is complete.
         #[serde(skip_serializing_if = "Option::is_none")]
         replaces: Option<&'a MessageId>,
     },
@@ -83,38 +81,38 @@ pub enum Body<'a> {
     MessageStreamToken {
         /// The answer's id.
         message_id: &'a MessageId,
-        /// Where the part begins in the answer, in bytes of UTF-8.
+        /// Where the part starts in the answer, in bytes of UTF-8.
         offset: usize,
-        /// Where it ends.
+        /// Where the part ends.
         next_offset: usize,
         /// The part.
         token: &'a str,
     },
-    /// The answer is over, and stored.
+    /// The answer has ended and is stored.
     MessageStreamEnded {
         /// The answer's id.
         message_id: &'a MessageId,
-        /// Why it is over.
+        /// Why it ended.
         finish_reason: FinishReason,
-        /// All of it, if that fits into one event.
+        /// The whole answer, if it fits into one event.
         #[serde(skip_serializing_if = "Option::is_none")]
         content: Option<&'a str>,
-        /// Set when `content` is left out because it does not fit.
+        /// Set when `content` is omitted because it does not fit.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         content_omitted: bool,
-        /// What it cost.
+        /// The tokens used.
         usage: Usage,
         /// How long it took.
         timing: Timing,
     },
-    /// The answer to `ping`.
+    /// The response to `ping`.
     Pong,
-    /// Something did not work.
+    /// Something failed.
     Error(ErrorReport<'a>),
 }
 
 impl<'a> Body<'a> {
-    /// The event for a message of the user that is stored.
+    /// The event for a stored message of the user.
     #[must_use]
     pub fn received(message: &'a Message) -> Self {
         Self::MessageReceived {
@@ -130,20 +128,20 @@ impl<'a> Body<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Timing {
-    /// StopTime its first token, in milliseconds; the whole time if there was none.
+    /// Until its first token, in milliseconds; the whole time if there was none.
     pub first_token_ms: u64,
-    /// StopTime its end, in milliseconds.
+    /// Until its end, in milliseconds.
     pub total_ms: u64,
 }
 
-/// An error as a socket gets it.
+/// An error as an event carries it.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ErrorReport<'a> {
-    /// What did not work.
+    /// What failed.
     #[cfg_attr(feature = "schema", schemars(with = "crate::domain::schema::ErrorObject"))]
     error: Value,
-    /// What to name when reporting the error.
+    /// The id to quote when reporting the error.
     request_id: &'a str,
     /// The answer that the error belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -151,7 +149,7 @@ pub struct ErrorReport<'a> {
 }
 
 impl<'a> ErrorReport<'a> {
-    /// Reports an error, of the answer `message_id` if it belongs to one. Its details say whether to try again.
+    /// Reports an error, of the answer `message_id` if it belongs to one. Its details say whether a retry may help.
     #[must_use]
     pub fn new(error: &ApiError, request_id: &'a str, message_id: Option<&'a MessageId>) -> Self {
         let mut json = error.to_json();
@@ -160,18 +158,18 @@ impl<'a> ErrorReport<'a> {
     }
 }
 
-/// The longest beginning of `text` that takes at most `budget` bytes inside a JSON string, cut between characters.
+/// The longest prefix of `text` that takes at most `max_bytes` inside a JSON string, cut between characters.
 #[must_use]
-pub fn fitting(text: &str, budget: usize) -> &str {
+pub fn json_prefix(text: &str, max_bytes: usize) -> &str {
     let mut used = 0;
     for (at, character) in text.char_indices() {
-        // RFC 8259, section 7; serde_json writes the short forms where there are any.
+        // RFC 8259, section 7; serde_json writes the short escapes where there are any.
         used += match character {
             '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
             '\u{0}'..='\u{1f}' => 6,
             other => other.len_utf8(),
         };
-        if used > budget {
+        if used > max_bytes {
             return &text[..at];
         }
     }
@@ -183,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_names_its_type_chat_and_time() {
+    fn event_carries_type_chat_and_timestamp() {
         let chat = ChatId::generate();
         let event = Event { body: Body::Pong, chat_id: Some(&chat), timestamp: Timestamp::from_millis(0) };
         let json = serde_json::to_value(&event).expect("an event is JSON");
@@ -194,15 +192,15 @@ mod tests {
     }
 
     #[test]
-    fn fitting_counts_as_json_does() {
+    fn prefix_is_measured_as_json() {
         let text: String = (0..0x250_u32).filter_map(char::from_u32).chain("👩‍👩‍👧".chars()).collect();
-        for budget in 0..text.len() * 3 {
-            let cut = fitting(&text, budget);
+        for max_bytes in 0..text.len() * 3 {
+            let cut = json_prefix(&text, max_bytes);
             let written = |text: &str| serde_json::to_string(text).expect("text is JSON").len() - 2;
-            assert!(written(cut) <= budget);
+            assert!(written(cut) <= max_bytes);
             if let Some(next) = text[cut.len()..].chars().next() {
                 let longer = &text[..cut.len() + next.len_utf8()];
-                assert!(written(longer) > budget, "one more character would not fit");
+                assert!(written(longer) > max_bytes, "one more character would not fit");
             }
         }
     }

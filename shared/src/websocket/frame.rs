@@ -1,75 +1,75 @@
-//! What a client says on a socket.
+//! Frames: what a client sends on a socket.
 
 use serde_json::Value;
 
-use super::event::{MAX_EVENT_BYTES, fitting};
+use super::event::{MAX_EVENT_BYTES, json_prefix};
 use crate::domain::{
     error::{ApiError, Code},
     id::{ClientMessageId, MessageId},
     input::{Field, Fields},
 };
 
-/// The types that a client may send, in words for an error.
+/// The frame types, for errors.
 const TYPES: &str = "`message`, `cancel`, `resume`, `regenerate`, `ping`";
 
-/// What a message needs beside its content when it is sent back in `message_received`.
+/// What `message_received` needs beside the content of the message.
 const ENVELOPE_BYTES: usize = 1024;
 
 /// One frame of a client.
 #[derive(Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(tag = "type", rename_all = "snake_case"))]
 pub enum Frame {
-    /// The user says something.
+    /// The user sends a message.
     Message {
-        /// What is said.
+        /// Its text.
         content: Content,
-        /// What the client calls the message, so that it can be sent again without being answered again.
+        /// The client's id of the message: a frame with the same id is not answered again.
         #[cfg_attr(feature = "schema", schemars(rename = "client_message_id"))]
         client_id: Option<ClientMessageId>,
     },
-    /// The user has had enough of an answer.
+    /// The user ends an answer.
     Cancel {
         /// The answer.
-        message_id: AnswerName,
+        message_id: MessageReference,
     },
-    /// The client wants an answer from where it lost it.
+    /// The client continues an answer from where it left off.
     Resume {
         /// The answer.
-        message_id: AnswerName,
-        /// The last `next_offset` that came, 0 for none.
+        message_id: MessageReference,
+        /// The last `next_offset` that arrived, 0 for none.
         offset: Offset,
     },
-    /// The user wants another answer in the place of the chat's last one.
+    /// The user replaces the chat's last answer by a new one.
     Regenerate {
         /// The chat's last answer.
-        message_id: AnswerName,
+        message_id: MessageReference,
     },
-    /// The client wants to know that the connection works.
+    /// The client checks the connection.
     Ping,
 }
 
-/// What a client takes for the id of an answer.
+/// The id of an answer, as a client sends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct AnswerName(String);
+pub struct MessageReference(String);
 
-impl AnswerName {
+impl MessageReference {
     /// The id.
     ///
     /// # Errors
     ///
-    /// `MESSAGE_NOT_FOUND` for a text that is no id: such an answer does not exist.
+    /// `MESSAGE_NOT_FOUND` when the text is not an id: such an answer does not exist.
     pub fn id(&self) -> Result<MessageId, ApiError> {
         MessageId::parse(&self.0).ok_or_else(|| ApiError::message_not_found(&self.0))
     }
 }
 
-/// A place in an answer, in bytes of UTF-8.
+/// A position in an answer, in bytes of UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Offset(pub usize);
 
-/// What a user says: not empty, and small enough to come back in one event.
+/// The text of a message: not empty, and small enough for one event.
 #[derive(Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("minLength" = 1)))]
 pub struct Content(String);
@@ -87,15 +87,15 @@ impl Frame {
     ///
     /// # Errors
     ///
-    /// `MESSAGE_TOO_LARGE`, `INVALID_JSON`, `UNKNOWN_TYPE`, or one that names the field.
+    /// `MESSAGE_TOO_LARGE`, `INVALID_JSON`, `UNKNOWN_TYPE`, or an error that names the field.
     pub fn read(text: &str) -> Result<Self, ApiError> {
         if text.len() > MAX_EVENT_BYTES {
             return Err(too_large(MAX_EVENT_BYTES).with_detail("got_bytes", text.len()));
         }
         let mut fields = Fields::from_json(text.as_bytes())?;
         let (by_type, by_action) = (fields.optional::<Type>("type")?, fields.optional::<Type>("action")?);
-        let named = by_type.or(by_action).map(|Type(name)| name);
-        let frame = match named.as_deref() {
+        let frame_type = by_type.or(by_action).map(|Type(name)| name);
+        let frame = match frame_type.as_deref() {
             Some("message") => Self::message(&mut fields)?,
             None if fields.has("content") => Self::message(&mut fields)?,
             Some("cancel") => Self::Cancel { message_id: fields.required("message_id")? },
@@ -117,7 +117,7 @@ impl Frame {
     }
 }
 
-impl Field for AnswerName {
+impl Field for MessageReference {
     const ALLOWED: &'static str = "the id of an answer, msg_…";
 
     fn read(value: &Value) -> Option<Self> {
@@ -145,7 +145,7 @@ impl Content {
     const MAX_JSON_BYTES: usize = MAX_EVENT_BYTES - ENVELOPE_BYTES;
 
     fn checked(self) -> Result<Self, ApiError> {
-        let fits = fitting(&self.0, Self::MAX_JSON_BYTES).len() == self.0.len();
+        let fits = json_prefix(&self.0, Self::MAX_JSON_BYTES).len() == self.0.len();
         if fits { Ok(self) } else { Err(too_large(Self::MAX_JSON_BYTES).with_detail("field", "content")) }
     }
 }
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_may_leave_its_type_out() {
+    fn message_needs_no_type() {
         let hello = Frame::Message { content: Content("Hello".to_owned()), client_id: None };
         for text in [
             r#"{"content":"Hello"}"#,
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_have_their_codes() {
+    fn invalid_frames_have_their_codes() {
         for (text, code) in [
             ("hello", Code::InvalidJson),
             ("", Code::InvalidJson),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn content_may_be_as_long_as_fits_into_one_event() {
+    fn content_is_limited_by_one_event() {
         let frame = |content: &str| serde_json::json!({ "content": content }).to_string();
         assert!(read(&frame(&"x".repeat(Content::MAX_JSON_BYTES))).is_ok());
         assert_eq!(read(&frame(&"x".repeat(Content::MAX_JSON_BYTES + 1))), Err(Code::MessageTooLarge));

@@ -1,42 +1,30 @@
-//! Posting events to sockets, through API Gateway's management API.
+//! Posts events to sockets through API Gateway's management API.
 
 use std::time::Duration;
 
-use aws_sdk_apigatewaymanagement::{
-    Client,
-    error::SdkError,
-    operation::{get_connection::GetConnectionError, post_to_connection::PostToConnectionError},
-    primitives::Blob,
-};
-
+use aws_sdk_apigatewaymanagement::{Client, operation::get_connection::GetConnectionError, primitives::Blob};
 use futures_util::{FutureExt, StreamExt, stream};
-use tokio::time::Instant;
 
-use super::event::{Body, ErrorReport, Event};
+use super::{
+    event::{Body, ErrorReport, Event},
+    post_retry::{PostError, PostRetry},
+};
 use crate::{
-    domain::{error::ApiError, id::ConnectionId, time::Timestamp},
-    runtime::telemetry,
-    storage::Connection,
+    domain::{connection::Connection, error::ApiError, id::ConnectionId, time::Timestamp},
+    runtime::{retry::Backoff, telemetry},
 };
 
-/// How many sockets are closed at once.
-const CLOSED_AT_ONCE: usize = 16;
+/// How many sockets are closed at a time.
+const CONCURRENT_CLOSES: usize = 16;
+
+/// The pauses before a new socket opens: 2.6 s in all.
+const OPEN_BACKOFF: Backoff = Backoff::exact(Duration::from_millis(5), Duration::from_millis(1_280));
+const OPEN_RETRIES: u32 = 9;
 
 /// Posts events to sockets.
 #[derive(Clone, Debug)]
 pub struct Publisher {
     client: Client,
-}
-
-/// An event that did not arrive.
-#[derive(Debug, thiserror::Error)]
-pub enum PostError {
-    /// The socket is closed, or not open yet.
-    #[error("the socket is gone")]
-    Gone,
-    /// API Gateway did not take it.
-    #[error("failed to post to a socket")]
-    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Publisher {
@@ -46,7 +34,8 @@ impl Publisher {
         Self { client }
     }
 
-    /// Posts one event, once. Two events to one socket keep their order only when the second waits for the first.
+    /// Posts one event, in one attempt. Two events to one socket keep their order only when the second post waits for the
+    /// first.
     ///
     /// # Errors
     ///
@@ -59,57 +48,43 @@ impl Publisher {
         Ok(())
     }
 
-    /// Posts one event until it arrives: API Gateway is short of capacity at times, and a client may read slowly.
+    /// Posts one event and retries for half a minute: API Gateway throttles at times, and a client may read slowly.
     ///
     /// # Errors
     ///
-    /// [`PostError`], after [`PostRetry`] has run out.
+    /// [`PostError`] of the last attempt.
     pub async fn deliver(&self, socket: &ConnectionId, event: &Event<'_>) -> Result<(), PostError> {
-        self.deliver_with(PostRetry::default(), socket, event).await
+        PostRetry::default().repeat(|| self.post(socket, event)).await
     }
 
-    /// As [`deliver`](Self::deliver), for a second: for what somebody waits for, but not for longer.
+    /// As [`deliver`](Self::deliver), for one second: for posts that a caller waits for.
     ///
     /// # Errors
     ///
-    /// [`PostError`], after the second.
+    /// [`PostError`] of the last attempt.
     pub async fn deliver_soon(&self, socket: &ConnectionId, event: &Event<'_>) -> Result<(), PostError> {
-        self.deliver_with(PostRetry::short(), socket, event).await
+        PostRetry::one_second().repeat(|| self.post(socket, event)).await
     }
 
-    async fn deliver_with(
-        &self,
-        mut patience: PostRetry,
-        socket: &ConnectionId,
-        event: &Event<'_>,
-    ) -> Result<(), PostError> {
-        loop {
-            match self.post(socket, event).await {
-                Ok(()) => return Ok(()),
-                Err(error) => patience.wait(error).await?,
-            }
-        }
-    }
-
-    /// Posts the first event on a socket. It does not exist until API Gateway has taken the answer of `$connect` and
-    /// finished the handshake, a moment that nobody announces: until then it is "gone", and the post is tried again,
-    /// for about three seconds.
+    /// Posts the first event on a socket. The socket does not exist until API Gateway has received the response of
+    /// `$connect` and finished the handshake, which no event announces. Until then posts fail with `GoneException`, so they
+    /// are retried for 2.6 s.
     ///
     /// # Errors
     ///
-    /// [`PostError`].
+    /// [`PostError`] of the last attempt.
     pub async fn deliver_once_open(&self, socket: &ConnectionId, event: &Event<'_>) -> Result<(), PostError> {
-        let mut pause = Duration::from_millis(5);
+        let mut retry = 0;
         loop {
             match self.deliver(socket, event).await {
-                Err(PostError::Gone) if pause < Duration::from_secs(2) => tokio::time::sleep(pause).await,
+                Err(PostError::Gone) if retry < OPEN_RETRIES => OPEN_BACKOFF.wait(retry).await,
                 result => return result,
             }
-            pause *= 2;
+            retry += 1;
         }
     }
 
-    /// Closes a socket; one that is gone is closed.
+    /// Closes a socket. Succeeds when it is gone already.
     ///
     /// # Errors
     ///
@@ -122,83 +97,34 @@ impl Publisher {
         }
     }
 
-    /// Says goodbye to sockets, then closes them; several at once, since each takes two calls.
-    pub async fn close_all(&self, sockets: &[Connection], reason: &ApiError, request_id: &str) {
-        let closing: Vec<_> = sockets.iter().map(|socket| self.dismiss(socket, reason, request_id).boxed()).collect();
-        stream::iter(closing).buffer_unordered(CLOSED_AT_ONCE).collect::<()>().await;
+    /// Posts the reason to each socket, then closes it.
+    pub async fn close_all(&self, connections: &[Connection], reason: &ApiError, request_id: &str) {
+        let closes: Vec<_> =
+            connections.iter().map(|connection| self.close_with(connection, reason, request_id).boxed()).collect();
+        stream::iter(closes).buffer_unordered(CONCURRENT_CLOSES).collect::<()>().await;
     }
 
-    /// Says goodbye to a socket, then closes it. There are no close codes of our own, hence the event before.
-    async fn dismiss(&self, socket: &Connection, reason: &ApiError, request_id: &str) {
-        let report = ErrorReport::new(reason, request_id, None);
-        let event =
-            Event { body: Body::Error(report), chat_id: Some(&socket.grant.chat_id), timestamp: Timestamp::now() };
-        let said = self.post(&socket.connection_id, &event).await;
-        let closed = self.close(&socket.connection_id).await;
-        if let (Err(PostError::Failed(cause)), _) | (_, Err(PostError::Failed(cause))) = (said, closed) {
+    /// API Gateway knows no close codes of our own, so an error event tells the reason.
+    async fn close_with(&self, connection: &Connection, reason: &ApiError, request_id: &str) {
+        let event = Event {
+            body: Body::Error(ErrorReport::new(reason, request_id, None)),
+            chat_id: Some(&connection.grant.chat_id),
+            timestamp: Timestamp::now(),
+        };
+        let posted = self.post(&connection.connection_id, &event).await;
+        let closed = self.close(&connection.connection_id).await;
+        if let (Err(PostError::Failed(cause)), _) | (_, Err(PostError::Failed(cause))) = (posted, closed) {
             tracing::warn!(
                 request_id,
                 error.cause = telemetry::causes(cause.as_ref()),
-                "a socket was not closed in order"
+                "connection closed without notice"
             );
         }
     }
 
-    /// Whether API Gateway says that a socket is gone. When it does not answer, the socket may live.
+    /// Whether API Gateway says that a socket is gone. False when API Gateway cannot be reached.
     pub async fn is_gone(&self, socket: &ConnectionId) -> bool {
-        let looked = self.client.get_connection().connection_id(socket.as_str()).send().await;
-        looked.is_err_and(|error| error.as_service_error().is_some_and(GetConnectionError::is_gone_exception))
-    }
-}
-
-/// How long a socket is given that does not take what is posted to it: half a minute, with longer and longer pauses.
-#[derive(Debug)]
-pub struct PostRetry {
-    lasts: Duration,
-    failures: u32,
-    failing_since: Option<Instant>,
-}
-
-impl Default for PostRetry {
-    fn default() -> Self {
-        Self { lasts: Duration::from_secs(30), failures: 0, failing_since: None }
-    }
-}
-
-impl PostRetry {
-    const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-    /// A second of it.
-    fn short() -> Self {
-        Self { lasts: Duration::from_secs(1), ..Self::default() }
-    }
-
-    /// Waits before the next try.
-    ///
-    /// # Errors
-    ///
-    /// The failure itself: at once when the socket is gone, otherwise when the time is over.
-    pub async fn wait(&mut self, failure: PostError) -> Result<(), PostError> {
-        let since = *self.failing_since.get_or_insert_with(Instant::now);
-        if matches!(failure, PostError::Gone) || since.elapsed() > self.lasts {
-            return Err(failure);
-        }
-        let pause = Duration::from_millis(20 << self.failures.min(10)).min(Self::LONGEST_PAUSE);
-        self.failures += 1;
-        telemetry::count_retried_post();
-        tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
-        Ok(())
-    }
-}
-
-impl<R> From<SdkError<PostToConnectionError, R>> for PostError
-where
-    R: std::fmt::Debug + Send + Sync + 'static,
-{
-    fn from(error: SdkError<PostToConnectionError, R>) -> Self {
-        match error.as_service_error() {
-            Some(PostToConnectionError::GoneException(_)) => Self::Gone,
-            _ => Self::Failed(error.into()),
-        }
+        let output = self.client.get_connection().connection_id(socket.as_str()).send().await;
+        output.is_err_and(|error| error.as_service_error().is_some_and(GetConnectionError::is_gone_exception))
     }
 }

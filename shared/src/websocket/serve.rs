@@ -1,4 +1,4 @@
-//! Running a handler of a WebSocket route as a Lambda function.
+//! The bootstrap of WebSocket functions, and the events that they handle.
 
 use std::{convert::Infallible, fmt, future::Future};
 
@@ -9,15 +9,16 @@ use serde_json::{Value, json};
 use crate::{
     auth::API_KEY_HEADER,
     domain::{error::ApiError, id::ConnectionId, input::Fields, ticket::TicketText, time::Timestamp},
-    runtime::catch_panic::catch_panic,
     runtime::{
         after_response::AfterResponse,
-        config::Config,
+        bootstrap::{self, Clients},
+        config::FunctionConfig,
+        panics::catch_panic,
         telemetry::{self, RequestEnd, RequestStart, Trace},
     },
 };
 
-/// What API Gateway says of a socket: it wants to connect, it sent a message, it is gone.
+/// An event of a socket: `$connect`, a frame, or `$disconnect`.
 pub struct SocketEvent {
     /// The socket.
     pub connection_id: ConnectionId,
@@ -27,7 +28,7 @@ pub struct SocketEvent {
     request: ApiGatewayWebsocketProxyRequest,
 }
 
-/// Which event it is; what it carries holds keys, tickets and content.
+/// The ids alone: the event holds keys, tickets and content.
 impl fmt::Debug for SocketEvent {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { connection_id, request_id, .. } = self;
@@ -45,7 +46,7 @@ impl SocketEvent {
         Self { connection_id, request_id, trace, request: event.payload }
     }
 
-    /// When API Gateway received it, by its own clock; now, if it does not say.
+    /// When API Gateway received the event, by its clock; now, if the event does not say.
     #[must_use]
     pub fn received_at(&self) -> Timestamp {
         match self.request.request_context.request_time_epoch {
@@ -54,14 +55,14 @@ impl SocketEvent {
         }
     }
 
-    /// The API key that was sent with the handshake, as a header or, since browsers cannot set one, in the query.
+    /// The API key of the handshake: a header or, since browsers cannot set one, a query parameter.
     #[must_use]
     pub fn api_key(&self) -> Option<&str> {
         let header = self.request.headers.get(API_KEY_HEADER).and_then(|value| value.to_str().ok());
         header.or_else(|| self.request.query_string_parameters.first("api_key"))
     }
 
-    /// The ticket that was sent with the handshake in the place of a key.
+    /// The ticket of the handshake.
     #[must_use]
     pub fn ticket(&self) -> Option<TicketText> {
         self.request.query_string_parameters.first("ticket").map(TicketText::new)
@@ -73,51 +74,106 @@ impl SocketEvent {
         Fields::from_pairs(self.request.query_string_parameters.iter())
     }
 
-    /// The text of a message.
+    /// The text of a frame.
     #[must_use]
     pub fn body(&self) -> &str {
         self.request.body.as_deref().unwrap_or_default()
     }
 }
 
-/// Runs `handler` for every event until the process ends. Its error becomes the status that API Gateway refuses a
-/// handshake with; for other events nobody sees it.
+/// Runs the function `crate_name`, which is `env!("CARGO_CRATE_NAME")`, until the process ends. Its application `A` is
+/// built once, by `app`, before the first event. A handler's error becomes the status that refuses a handshake; for
+/// other events, API Gateway drops it.
 ///
 /// # Errors
 ///
-/// When the runtime cannot be reached.
-pub async fn serve<H, F>(config: &Config, handler: H) -> Result<(), Error>
+/// When the environment is invalid, the application cannot be built, or the runtime cannot be reached.
+pub async fn run<C, A, H, F>(
+    crate_name: &'static str,
+    app: impl AsyncFnOnce(C, Clients) -> Result<A, Error>,
+    handler: H,
+) -> Result<(), Error>
 where
-    H: Fn(SocketEvent) -> F + Clone + Send + 'static,
+    C: FunctionConfig,
+    A: Clone + Send + 'static,
+    H: Fn(A, SocketEvent) -> F + Clone + Send + 'static,
     F: Future<Output = Result<(), ApiError>> + Send + 'static,
 {
+    let (runtime, config) = bootstrap::start(crate_name)?;
+    let app = app(config, Clients::load().await).await?;
     let service = service_fn(move |event| {
-        let handler = handler.clone();
-        async move { Ok::<_, Infallible>(answer(SocketEvent::new(event), handler).await) }
+        let (app, handler) = (app.clone(), handler.clone());
+        async move { Ok::<_, Infallible>(respond(SocketEvent::new(event), |event| handler(app, event)).await) }
     });
-    Runtime::new(service).layer(AfterResponse::new(config)).run().await
+    Runtime::new(service).layer(AfterResponse::new(&runtime)).run().await
 }
 
-async fn answer<H, F>(event: SocketEvent, handler: H) -> Value
+/// The response to one event. It has no body: API Gateway replaces the body of a refused handshake, and drops that of
+/// another event or sends it to the socket, past our own events.
+async fn respond<F>(event: SocketEvent, handler: impl FnOnce(SocketEvent) -> F) -> Value
 where
-    H: Fn(SocketEvent) -> F,
     F: Future<Output = Result<(), ApiError>>,
 {
     let request_id = event.request_id.clone();
     let route = event.request.request_context.route_key.clone().unwrap_or_default();
-    let asked = RequestStart { request_id: request_id.clone(), route, trace: event.trace.clone() };
+    let start = RequestStart { request_id: request_id.clone(), route, trace: event.trace.clone() };
     let handling = handler(event);
-    telemetry::log_request(asked, async {
-        // Without a body: API Gateway puts its own in the place of a refusal's, and what a message is answered goes
-        // nowhere, or, past our events, to the socket.
-        match catch_panic(handling).await {
-            Ok(()) => (json!({ "statusCode": 200 }), RequestEnd { status: 200, code: None }),
+    telemetry::log_request(start, async {
+        let (status, code) = match catch_panic(handling).await {
+            Ok(()) => (200, None),
             Err(error) => {
                 telemetry::log_cause(&error, &request_id);
-                let status = error.code().status();
-                (json!({ "statusCode": status }), RequestEnd { status, code: Some(error.code()) })
+                (error.code().status(), Some(error.code()))
             }
-        }
+        };
+        (json!({ "statusCode": status }), RequestEnd { status, code })
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(request: Value) -> SocketEvent {
+        let payload = serde_json::from_value(request).expect("an event");
+        SocketEvent::new(LambdaEvent { payload, context: lambda_runtime::Context::default() })
+    }
+
+    fn handshake() -> Value {
+        json!({
+            "headers": { "X-API-Key": "from-header" },
+            "queryStringParameters": { "api_key": "from-query", "ticket": "tk_1" },
+            "requestContext": {
+                "connectedAt": 0, "connectionId": "c-1", "requestId": "r-1", "requestTimeEpoch": 1_795_409_902_401_i64,
+            },
+        })
+    }
+
+    #[test]
+    fn api_key_of_the_header_wins_over_the_query() {
+        assert_eq!(event(handshake()).api_key(), Some("from-header"));
+        let mut without_header = handshake();
+        without_header["headers"] = json!({});
+        assert_eq!(event(without_header).api_key(), Some("from-query"));
+    }
+
+    #[test]
+    fn event_is_received_when_api_gateway_says() {
+        assert_eq!(event(handshake()).received_at(), Timestamp::from_millis(1_795_409_902_401));
+    }
+
+    #[test]
+    fn debug_output_has_no_keys_and_no_tickets() {
+        let printed = format!("{:?}", event(handshake()));
+        assert!(printed.contains("c-1") && printed.contains("r-1"), "{printed}");
+        assert!(!printed.contains("from-") && !printed.contains("tk_1"), "{printed}");
+    }
+
+    #[tokio::test]
+    async fn error_of_the_handler_becomes_the_status_of_the_handshake() {
+        let refused = respond(event(handshake()), async |_| Err(ApiError::chat_not_found("chat_1"))).await;
+        assert_eq!(refused, json!({ "statusCode": 404 }));
+        assert_eq!(respond(event(handshake()), async |_| Ok(())).await, json!({ "statusCode": 200 }));
+    }
 }

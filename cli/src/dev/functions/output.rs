@@ -1,114 +1,116 @@
-//! What of the functions' output a developer wants to see at once. All of it is in the logs.
+//! Selects the lines of the functions' output that a developer wants to see at once. The logs contain all of it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use serde_json::{Map, Value};
 
 use crate::terminal::{Colour, Terminal};
 
-/// lambda_runtime says so at every start below `cargo lambda watch`, which sets it to 1. It changes nothing.
-const NOISE: &str = "AWS_LAMBDA_MAX_CONCURRENCY is set";
+/// lambda_runtime warns of this variable at every start, because `cargo lambda watch` sets it to 1. It has no effect.
+const IGNORED_WARNING: &str = "AWS_LAMBDA_MAX_CONCURRENCY is set";
 
-/// Looks at the output of the functions. Clones share whether the stack is ready.
+/// Prints selected lines of the functions' output. Clones share whether the stack is ready.
 #[derive(Debug, Clone)]
-pub(in crate::dev) struct Output {
+pub(in crate::dev) struct FunctionOutput {
     terminal: Terminal,
     ready: Arc<AtomicBool>,
 }
 
-/// What a line means to a developer.
+/// The kind of a line of output.
 #[derive(Debug, PartialEq, Eq)]
-enum Meaning {
-    /// Nothing, at once.
-    Quiet,
-    /// A warning or an error that a function logged.
-    Complaint(String),
-    /// The beginning of a compiler error or a panic, which goes on.
-    Begins,
-    /// A function that is built or started again.
+enum Line {
+    /// Only for the log.
+    Routine,
+    /// A warning or an error in a function's log.
+    Problem(String),
+    /// The first line of a compiler error or a panic.
+    DiagnosticStart,
+    /// A function is compiled or started again.
     Reload(String),
 }
 
-impl Output {
+impl FunctionOutput {
     pub(in crate::dev) fn new(terminal: Terminal) -> Self {
         Self { terminal, ready: Arc::default() }
     }
 
-    /// From now on, what is built or started is a reload.
-    pub(in crate::dev) fn is_ready(&self) {
+    /// Prints reloads from now on: before, the functions start for the first time.
+    pub(in crate::dev) fn show_reloads(&self) {
         self.ready.store(true, Ordering::Relaxed);
     }
 
-    /// What looks at the lines of one program.
-    pub(in crate::dev) fn look(&self, label: Option<String>) -> impl FnMut(&str) + Send + 'static {
+    /// The handler for the lines of one process.
+    pub(in crate::dev) fn line_handler(&self, label: Option<String>) -> impl FnMut(&str) + Send + 'static {
         let Self { terminal, ready } = self.clone();
-        let mut inside = false;
+        let mut in_diagnostic = false;
         move |line| {
             let label = label.as_ref().map(|label| format!("{label}: ")).unwrap_or_default();
-            if inside && goes_on(line) {
+            if in_diagnostic && continues_diagnostic(line) {
                 terminal.line(line);
                 return;
             }
-            inside = false;
-            match meaning(line) {
-                Meaning::Quiet => {}
-                Meaning::Complaint(text) => terminal.warning(format_args!("{label}{text}")),
-                Meaning::Begins => {
-                    inside = true;
+            in_diagnostic = false;
+            match classify(line) {
+                Line::Routine => {}
+                Line::Problem(text) => terminal.warning(format_args!("{label}{text}")),
+                Line::DiagnosticStart => {
+                    in_diagnostic = true;
                     terminal.line(format_args!("{label}{}", terminal.paint(Colour::Red, line)));
                 }
-                Meaning::Reload(text) if ready.load(Ordering::Relaxed) => {
+                Line::Reload(text) if ready.load(Ordering::Relaxed) => {
                     terminal.line(terminal.paint(Colour::Dim, format_args!("↻ {text}")));
                 }
-                Meaning::Reload(_) => {}
+                Line::Reload(_) => {}
             }
         }
     }
 }
 
-/// Whether a line belongs to the compiler error or the panic before it. Other processes write to the same place.
-fn goes_on(line: &str) -> bool {
+/// Whether a line belongs to the compiler error or panic before it, and not to another process that writes to the same log.
+fn continues_diagnostic(line: &str) -> bool {
     let word = line.trim_start().split(' ').next().unwrap_or_default();
     let of_cargo = ["Blocking", "Building", "Compiling", "Finished", "Running", "DEBUG", "INFO", "WARN", "ERROR"];
     let ends = line.is_empty() || line.starts_with("note: ") || line.starts_with("stack backtrace");
     !ends && !line.starts_with('{') && !line.starts_with("error: could not compile") && !of_cargo.contains(&word)
 }
 
-fn meaning(line: &str) -> Meaning {
-    if line.contains(NOISE) {
-        return Meaning::Quiet;
+fn classify(line: &str) -> Line {
+    if line.contains(IGNORED_WARNING) {
+        return Line::Routine;
     }
     if line.starts_with("error: could not compile") {
-        return Meaning::Complaint(line.trim_start_matches("error: ").to_owned());
+        return Line::Problem(line.trim_start_matches("error: ").to_owned());
     }
     if line.starts_with('{') {
         return match serde_json::from_str::<Map<String, Value>>(line) {
-            Ok(entry) => of_entry(&entry),
-            Err(_) => Meaning::Quiet,
+            Ok(entry) => classify_log_entry(&entry),
+            Err(_) => Line::Routine,
         };
     }
     if line.starts_with("error: ") || line.starts_with("error[") || line.contains(" panicked at ") {
-        return Meaning::Begins;
+        return Line::DiagnosticStart;
     }
     let text = line.trim_start();
     if let Some(("Compiling", what)) = text.split_once(' ') {
-        return Meaning::Reload(format!("compiling {}", what.split(' ').next().unwrap_or(what)));
+        return Line::Reload(format!("compiling {}", what.split(' ').next().unwrap_or(what)));
     }
     if let Some(path) = text.strip_prefix("Running `").and_then(|rest| rest.strip_suffix('`')) {
         let name = path.rsplit('/').next().unwrap_or(path);
-        return Meaning::Reload(format!("{name} started"));
+        return Line::Reload(format!("{name} started"));
     }
-    // `… WARN target: message`, and `WARN message` of cargo-lambda itself.
+    // `… WARN target: message`, or `WARN message` from cargo-lambda.
     let level = text.split_whitespace().take(2).find(|word| matches!(*word, "WARN" | "ERROR"));
-    level.map_or(Meaning::Quiet, |_| Meaning::Complaint(text.to_owned()))
+    level.map_or(Line::Routine, |_| Line::Problem(text.to_owned()))
 }
 
-/// A line of a JSON log: its message, and its fields behind that.
-fn of_entry(entry: &Map<String, Value>) -> Meaning {
+/// Classifies a line of a JSON log. Its text is the message, then the fields.
+fn classify_log_entry(entry: &Map<String, Value>) -> Line {
     let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
     if !matches!(text("level"), "WARN" | "ERROR") {
-        return Meaning::Quiet;
+        return Line::Routine;
     }
     let mut line = text("message").to_owned();
     for (name, value) in entry {
@@ -117,7 +119,7 @@ fn of_entry(entry: &Map<String, Value>) -> Meaning {
             line.push_str(&format!(" {name}={value}"));
         }
     }
-    Meaning::Complaint(line)
+    Line::Problem(line)
 }
 
 #[cfg(test)]
@@ -125,17 +127,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn warnings_and_errors_are_seen_in_both_formats() {
+    fn warnings_and_errors_are_shown_in_both_formats() {
         let json =
             r#"{"timestamp":"…","level":"ERROR","message":"request failed","error.code":"INTERNAL","target":"x"}"#;
-        assert_eq!(meaning(json), Meaning::Complaint("request failed error.code=INTERNAL".to_owned()));
+        assert_eq!(classify(json), Line::Problem("request failed error.code=INTERNAL".to_owned()));
         let text = "2026-11-23T04:00:00Z  WARN create_chat: odd";
-        assert_eq!(meaning(text), Meaning::Complaint(text.to_owned()));
-        assert_eq!(meaning("ERROR command killed"), Meaning::Complaint("ERROR command killed".to_owned()));
+        assert_eq!(classify(text), Line::Problem(text.to_owned()));
+        assert_eq!(classify("ERROR command killed"), Line::Problem("ERROR command killed".to_owned()));
     }
 
     #[test]
-    fn everything_else_is_left_to_the_logs() {
+    fn other_lines_are_only_in_the_logs() {
         for line in [
             "",
             r#"{"level":"INFO","message":"fine"}"#,
@@ -144,27 +146,24 @@ mod tests {
             " WARN AWS_LAMBDA_MAX_CONCURRENCY is set to '1', but …",
             "    Finished `dev` profile",
         ] {
-            assert_eq!(meaning(line), Meaning::Quiet, "{line}");
+            assert_eq!(classify(line), Line::Routine, "{line}");
         }
     }
 
     #[test]
-    fn reloads_compiler_errors_and_panics_are_seen() {
-        assert_eq!(
-            meaning("   Compiling create-chat v0.1.0 (/w)"),
-            Meaning::Reload("compiling create-chat".to_owned())
-        );
-        assert_eq!(meaning("     Running `/t/debug/ws-message`"), Meaning::Reload("ws-message started".to_owned()));
-        assert_eq!(meaning("error[E0425]: cannot find value"), Meaning::Begins);
-        assert_eq!(meaning("thread 'main' (7) panicked at src/main.rs:1:1:"), Meaning::Begins);
+    fn reloads_compiler_errors_and_panics_are_shown() {
+        assert_eq!(classify("   Compiling create-chat v0.1.0 (/w)"), Line::Reload("compiling create-chat".to_owned()));
+        assert_eq!(classify("     Running `/t/debug/ws-message`"), Line::Reload("ws-message started".to_owned()));
+        assert_eq!(classify("error[E0425]: cannot find value"), Line::DiagnosticStart);
+        assert_eq!(classify("thread 'main' (7) panicked at src/main.rs:1:1:"), Line::DiagnosticStart);
     }
 
     #[test]
-    fn a_compiler_error_ends_where_others_speak() {
-        assert!(goes_on(" --> src/main.rs:1:1"));
-        assert!(goes_on("   |"));
+    fn compiler_error_ends_at_the_output_of_another_process() {
+        assert!(continues_diagnostic(" --> src/main.rs:1:1"));
+        assert!(continues_diagnostic("   |"));
         for line in ["", "    Blocking waiting for file lock", " INFO terminating", "note: run with", "{}"] {
-            assert!(!goes_on(line), "{line}");
+            assert!(!continues_diagnostic(line), "{line}");
         }
     }
 }

@@ -3,11 +3,11 @@
 use tracing_subscriber::EnvFilter;
 
 use super::line;
-use crate::{domain::error::ApiError, runtime::config::Config};
+use crate::{domain::error::ApiError, runtime::config::RuntimeConfig};
 
 /// Starts logging for `function`, named by `env!("CARGO_CRATE_NAME")`, and this library at the configured level; for
 /// other libraries at `warn`.
-pub fn init(config: &Config, function: &str) {
+pub fn init(config: &RuntimeConfig, function: &str) {
     line::set_stack_name(config.stack_name());
     let level = config.log_level();
     tracing_subscriber::fmt()

@@ -1,29 +1,27 @@
-//! Deleting a chat: gone at once, purged in time.
+//! Deleting a chat: at once it does not exist, then its messages are purged.
 
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, DeleteRequest, TransactWriteItem, Update, WriteRequest};
-
-use super::{
-    Chats, PROFILE, STATE, StorageError, chat_key, chat_pk,
-    places::gone_place,
-    remains::LOOK_AT_DELETED,
-    transaction::{self, ATTEMPTS, Written},
-};
+use super::repository::ChatRepository;
 use crate::{
     domain::{
         id::{ChatId, TenantId, UserId},
         time::Timestamp,
     },
-    storage::maintenance_queue,
+    storage::{
+        error::StorageError,
+        item::text,
+        keys::{ABOVE_MESSAGES, PROFILE, chat_key, chat_pk},
+        table::{Key, WRITE_BATCH, batch_delete},
+        transaction::{ATTEMPTS, Transaction, TransactionResult, back_off},
+    },
 };
 
-impl Chats {
-    /// Deletes a chat: at once it is gone for everyone. False when the tenant has no such chat.
-    ///
-    /// What is left of it is removed by [`purge`](Self::purge).
+impl ChatRepository {
+    /// Deletes a chat and reads its owner first. Returns false when the tenant has no such chat. [`purge`](Self::purge) removes its
+    /// messages.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] when the table does not answer.
+    /// [`StorageError`] when DynamoDB fails.
     pub async fn delete(&self, tenant: &TenantId, chat: &ChatId, now: Timestamp) -> Result<bool, StorageError> {
         match self.owner_of(tenant, chat).await? {
             Some(owner) => self.delete_owned(tenant, chat, &owner, now).await,
@@ -31,13 +29,13 @@ impl Chats {
         }
     }
 
-    /// As [`delete`](Self::delete), by a caller who knows whose the chat is: the chat goes and its owner has one less,
-    /// in one transaction, so that a list is right from then on. The same write puts it on maintenance's agenda, in case
-    /// that nobody gets round to purging it.
+    /// Deletes a chat whose owner is known. The chat and its owner's number of chats change in one transaction, so that
+    /// the total of a list is exact. The same transaction queues the chat for maintenance, in case that its purge breaks
+    /// off.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] when the table does not answer.
+    /// [`StorageError`] when DynamoDB fails.
     pub async fn delete_owned(
         &self,
         tenant: &TenantId,
@@ -48,7 +46,7 @@ impl Chats {
         self.mark_deleted(tenant, chat, owner, None, now).await
     }
 
-    /// Deletes a chat, also on the condition that nothing has happened in it since it was seen idle.
+    /// Deletes a chat; with `idle_since`, only if nothing has happened in it since that time.
     pub(super) async fn mark_deleted(
         &self,
         tenant: &TenantId,
@@ -57,87 +55,48 @@ impl Chats {
         idle_since: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
-        let mut mark = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(chat_key(tenant, chat, STATE)))
-            // `owner` is a reserved word in expressions.
-            .update_expression(format!(
-                "SET deleted_at = :now, place = :gone, {} REMOVE #owner, active_at",
-                maintenance_queue::MARK
-            ))
-            .expression_attribute_names("#owner", "owner")
-            .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
-            .expression_attribute_values(":gone", AttributeValue::S(gone_place(owner, now)));
-        for (name, value) in maintenance_queue::mark(&chat_pk(tenant, chat), now.plus(LOOK_AT_DELETED)) {
-            mark = mark.expression_attribute_values(name, value);
-        }
-        let mut condition = "attribute_exists(pk) AND attribute_not_exists(deleted_at)".to_owned();
-        if let Some(idle_since) = idle_since {
-            condition += " AND active_at = :idle_since AND size(streams) = :none";
-            mark = mark
-                .expression_attribute_values(":idle_since", AttributeValue::S(idle_since.to_string()))
-                .expression_attribute_values(":none", AttributeValue::N("0".to_owned()));
-        }
-        let mark = mark.condition_expression(condition).build().expect("table, key and expression are set");
-        let profile = Delete::builder()
-            .table_name(&self.table)
-            .set_key(Some(chat_key(tenant, chat, PROFILE)))
-            .build()
-            .expect("table and key are set");
-        let items = vec![
-            TransactWriteItem::builder().update(mark).build(),
-            TransactWriteItem::builder().delete(profile).build(),
-            self.count_chat(tenant, owner, -1),
-        ];
-        Ok(matches!(transaction::write(&self.client, items).await?, Written::Committed))
+        let transaction = Transaction::new()
+            .with(self.states.mark_deleted(tenant, chat, owner, idle_since, now))
+            .with(self.table.transaction_delete(chat_key(tenant, chat, PROFILE)).into())
+            .with(self.users.count_chat(tenant, owner, -1));
+        Ok(matches!(transaction.commit(self.table.client()).await?, TransactionResult::Committed))
     }
 
-    /// Removes what is left of a deleted chat: its messages, and last the mark that it was deleted. Can be run again
-    /// where it was cut off.
+    /// Removes the messages of a deleted chat, and last its state. May be repeated after it broke off.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] when the table does not answer.
+    /// [`StorageError`] when DynamoDB fails.
     pub async fn purge(&self, tenant: &TenantId, chat: &ChatId) -> Result<(), StorageError> {
-        while self.purge_some(tenant, chat).await? {}
+        while self.purge_batch(tenant, chat).await? {}
         Ok(())
     }
 
-    /// One step of [`purge`](Self::purge). False when it was the last.
+    /// One step of [`purge`](Self::purge). Returns false after the last.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] when the table does not answer.
-    pub async fn purge_some(&self, tenant: &TenantId, chat: &ChatId) -> Result<bool, StorageError> {
-        /// What one `BatchWriteItem` takes.
-        const BATCH: i32 = 25;
+    /// [`StorageError`] when DynamoDB fails.
+    pub async fn purge_batch(&self, tenant: &TenantId, chat: &ChatId) -> Result<bool, StorageError> {
         let output = self
-            .client
+            .table
             .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :pk AND sk < :top")
-            .expression_attribute_values(":pk", AttributeValue::S(chat_pk(tenant, chat)))
-            .expression_attribute_values(":top", AttributeValue::S("~".to_owned()))
+            .key_condition_expression("pk = :pk AND sk < :above_messages")
+            .expression_attribute_values(":pk", text(chat_pk(tenant, chat)))
+            .expression_attribute_values(":above_messages", text(ABOVE_MESSAGES))
             .projection_expression("pk, sk")
-            .limit(BATCH)
-            .consistent_read(true)
+            .limit(i32::try_from(WRITE_BATCH).unwrap_or(i32::MAX))
             .send()
             .await?;
-        let keys = output.items.unwrap_or_default();
-        if keys.is_empty() {
-            let mark = chat_key(tenant, chat, STATE);
-            self.client.delete_item().table_name(&self.table).set_key(Some(mark)).send().await?;
+        let items = output.items.unwrap_or_default();
+        if items.is_empty() {
+            self.states.delete(tenant, chat).await?;
             return Ok(false);
         }
-        let deletes = keys.into_iter().map(|key| {
-            let delete = DeleteRequest::builder().set_key(Some(key)).build().expect("the key is set");
-            WriteRequest::builder().delete_request(delete).build()
-        });
-        let request = self.client.batch_write_item().request_items(&self.table, deletes.collect());
-        let unprocessed = request.send().await?.unprocessed_items.unwrap_or_default();
-        // What is left is still there for the next step, but the table is short of capacity.
-        if !unprocessed.is_empty() {
-            transaction::back_off(ATTEMPTS).await;
+        let deletes = items.iter().map(|item| batch_delete(Key::of(item))).collect();
+        // The next step finds what is left, but the table lacks capacity.
+        if !self.table.write_batch(deletes).await?.is_empty() {
+            back_off(ATTEMPTS).await;
         }
         Ok(true)
     }

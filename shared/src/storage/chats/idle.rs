@@ -1,140 +1,173 @@
-//! Chats in which nothing has happened for long.
+//! Chats without activity, for retention.
 //!
-//! A chat's place in the index says when it was last active, or an earlier time: messages do not move it, since that would
-//! cost two writes each. So a chat whose place is old enough is looked at; if it was active after that, its place is moved
-//! to where it belongs, and it is not looked at again before it may be old enough.
+//! In the index `by_tenant`, a chat has the time of its last activity or an earlier one: a message does not update it,
+//! since that would cost two more writes. So a chat whose indexed time is old enough is a candidate. If its state says
+//! that it was active later, the indexed time is updated, and the chat is no candidate until that time is old enough.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::{Chats, STATE, State, StorageError, chat_key, chat_of, places::chat_place, transaction};
+use super::repository::ChatRepository;
 use crate::{
     domain::{
         id::{ChatId, TenantId, UserId},
         time::Timestamp,
     },
-    storage::{item, maintenance_queue::After, unless_refused},
+    storage::{
+        conditional::unless_refused,
+        error::StorageError,
+        item::{Item, text},
+        keys::{chat_of, state_key},
+        records::chat::StateRecord,
+        table::IndexCursor,
+        tenant_index::{FIRST_CHAT, INDEX, chat_sort},
+        transaction::update_with_retry,
+    },
 };
 
+/// How many candidates a page has.
 const PAGE: i32 = 100;
 
-/// A chat that may have been idle for long.
+/// A chat that may be idle, by its indexed time.
 #[derive(Clone, Debug)]
-pub struct Candidate {
+pub struct IdleCandidate {
     /// The chat.
     pub chat_id: ChatId,
-    place: AttributeValue,
+    indexed: AttributeValue,
 }
 
-/// A part of those that may have been.
+/// A page of candidates.
 #[derive(Debug)]
-pub struct Candidates {
-    /// The chats.
-    pub chats: Vec<Candidate>,
-    /// Where to go on.
-    pub next: Option<After>,
+pub struct IdleCandidatePage {
+    /// The candidates.
+    pub chats: Vec<IdleCandidate>,
+    /// Where the next page starts.
+    pub next: Option<IndexCursor>,
 }
 
-/// Whether nothing has happened in a chat for long.
+/// Whether a chat is idle, by its state.
 #[derive(Clone, Debug)]
-pub enum Idleness {
-    /// Nothing has.
-    Idle(Idle),
-    /// Something has, or goes on right now.
+pub enum IdleCheck {
+    /// Nothing has happened in it since the given time.
+    Idle(IdleChat),
+    /// A message was appended later, or a generation runs; the time of the last activity.
     Active(Timestamp),
-    /// The chat was deleted.
-    Gone,
+    /// The chat is deleted.
+    Deleted,
 }
 
-/// A chat in which nothing has happened for long, as it was seen.
+/// A chat that was idle when it was checked.
 #[derive(Clone, Debug)]
-pub struct Idle {
+pub struct IdleChat {
     owner: UserId,
     active_at: Timestamp,
 }
 
-impl Chats {
-    /// The chats of a tenant in which nothing may have happened since a point in time. The index follows the table a moment
-    /// later.
+impl ChatRepository {
+    /// Lists chats of a tenant that may have been idle since a time. The index follows the table a moment later.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] when the table does not answer.
-    pub async fn maybe_idle(
+    /// [`StorageError`] when DynamoDB fails.
+    pub async fn list_idle_candidates(
         &self,
         tenant: &TenantId,
         since: Timestamp,
-        after: Option<After>,
-    ) -> Result<Candidates, StorageError> {
+        after: Option<IndexCursor>,
+    ) -> Result<IdleCandidatePage, StorageError> {
         let output = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name("by_tenant")
-            .key_condition_expression("tenant = :tenant AND place BETWEEN :first AND :last")
-            .expression_attribute_values(":tenant", AttributeValue::S(tenant.to_string()))
-            .expression_attribute_values(":first", AttributeValue::S("chat#".to_owned()))
-            .expression_attribute_values(":last", AttributeValue::S(chat_place(since)))
+            .table
+            .query_index(INDEX)
+            .key_condition_expression("tenant_id = :tenant AND tenant_sort BETWEEN :first AND :last")
+            .expression_attribute_values(":tenant", text(tenant))
+            .expression_attribute_values(":first", text(FIRST_CHAT))
+            .expression_attribute_values(":last", text(chat_sort(since)))
             .limit(PAGE)
-            .set_exclusive_start_key(after.map(|after| after.0))
+            .set_exclusive_start_key(IndexCursor::into_start_key(after))
             .send()
             .await?;
-        let candidate =
-            |mut item: super::Item| Some(Candidate { chat_id: chat_of(tenant, &item)?, place: item.remove("place")? });
+        let candidate = |mut item: Item| {
+            Some(IdleCandidate { chat_id: chat_of(tenant, &item)?, indexed: item.remove("tenant_sort")? })
+        };
         let chats = output.items.unwrap_or_default().into_iter().filter_map(candidate).collect();
-        Ok(Candidates { chats, next: output.last_evaluated_key.map(After) })
+        Ok(IdleCandidatePage { chats, next: IndexCursor::after(output.last_evaluated_key) })
     }
 
-    /// Whether nothing has happened in a chat since a point in time: no message came, no answer runs.
+    /// Checks whether a chat has been idle since a time: no message was appended, no generation runs.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] when the table does not answer.
-    pub async fn idleness(&self, tenant: &TenantId, chat: &ChatId, since: Timestamp) -> Result<Idleness, StorageError> {
-        let Some(item) = self.state_item(tenant, chat).await? else { return Ok(Idleness::Gone) };
-        // It goes from the item when the chat is deleted.
-        let active_at = item.get("active_at").and_then(|time| time.as_s().ok()?.parse().ok());
-        let Some(active_at) = active_at else { return Ok(Idleness::Gone) };
-        let state: State = item::from_item(item)?;
-        let is_idle = active_at <= since && state.streams.is_empty();
-        Ok(if is_idle { Idleness::Idle(Idle { owner: state.user_id, active_at }) } else { Idleness::Active(active_at) })
-    }
-
-    /// Moves a chat to the place where it belongs, unless someone else has.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError`] when the table does not answer.
-    pub async fn move_to(
-        &self,
-        tenant: &TenantId,
-        candidate: &Candidate,
-        active_at: Timestamp,
-    ) -> Result<(), StorageError> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(chat_key(tenant, &candidate.chat_id, STATE)))
-            .update_expression("SET place = :there")
-            .condition_expression("place = :here AND attribute_not_exists(deleted_at)")
-            .expression_attribute_values(":here", candidate.place.clone())
-            .expression_attribute_values(":there", AttributeValue::S(chat_place(active_at)));
-        unless_refused(transaction::update(update).await).map(drop)
-    }
-
-    /// As [`delete`](Self::delete), if nothing has happened in the chat meanwhile. A message that comes at the same time is
-    /// either stored, and then the chat stays, or finds no chat.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError`] when the table does not answer.
-    pub async fn delete_idle(
+    /// [`StorageError`] when DynamoDB fails.
+    pub async fn check_idle(
         &self,
         tenant: &TenantId,
         chat: &ChatId,
-        idle: &Idle,
+        since: Timestamp,
+    ) -> Result<IdleCheck, StorageError> {
+        Ok(self.states.get(tenant, chat).await?.map_or(IdleCheck::Deleted, |state| idle_check(state, since)))
+    }
+
+    /// Updates a candidate's indexed time to its last activity, unless another run has done so.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] when DynamoDB fails.
+    pub async fn update_indexed_activity(
+        &self,
+        tenant: &TenantId,
+        candidate: &IdleCandidate,
+        active_at: Timestamp,
+    ) -> Result<(), StorageError> {
+        let update = self
+            .table
+            .update(state_key(tenant, &candidate.chat_id))
+            .update_expression("SET tenant_sort = :new")
+            .condition_expression("tenant_sort = :indexed AND attribute_not_exists(deleted_at)")
+            .expression_attribute_values(":indexed", candidate.indexed.clone())
+            .expression_attribute_values(":new", text(chat_sort(active_at)));
+        unless_refused(update_with_retry(update).await).map(drop)
+    }
+
+    /// Deletes a chat if it is still idle. Of a message and a deletion at the same time, one succeeds: either the message
+    /// is stored and the chat stays, or the message finds no chat.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] when DynamoDB fails.
+    pub async fn delete_if_idle(
+        &self,
+        tenant: &TenantId,
+        chat: &ChatId,
+        idle: &IdleChat,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
         self.mark_deleted(tenant, chat, &idle.owner, Some(idle.active_at), now).await
+    }
+}
+
+fn idle_check(state: StateRecord, since: Timestamp) -> IdleCheck {
+    match state.active_at {
+        None => IdleCheck::Deleted,
+        Some(active_at) if active_at <= since && state.generations.is_empty() => {
+            IdleCheck::Idle(IdleChat { owner: state.user_id, active_at })
+        }
+        Some(active_at) => IdleCheck::Active(active_at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn chat_is_idle_if_its_last_activity_is_not_after_the_given_time() {
+        let now = Timestamp::from_millis(1_769_851_800_120);
+        let state = || StateRecord::new(UserId::parse("u").expect("a user"), now);
+        assert!(matches!(idle_check(state(), now), IdleCheck::Idle(idle) if idle.active_at == now));
+        let earlier = now.minus(Duration::from_millis(1));
+        assert!(matches!(idle_check(state(), earlier), IdleCheck::Active(active_at) if active_at == now));
+        let deleted = StateRecord { active_at: None, ..state() };
+        assert!(matches!(idle_check(deleted, now), IdleCheck::Deleted));
     }
 }

@@ -2,91 +2,93 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use futures_util::future::try_join_all;
 
-use super::{Chats, Head, Item, PROFILE, STATE, StorageError, assemble, chat_of, owner, transaction::next_attempt};
+use super::repository::ChatRepository;
 use crate::{
     domain::{
         chat::Chat,
         id::{ChatId, TenantId, UserId},
         pagination::{Order, PageRequest, fitting_items},
     },
-    storage::maintenance_queue::After,
+    storage::{
+        error::StorageError,
+        item::{Item, text},
+        keys::{PROFILE, STATE, chat_key, chat_of, owner},
+        records::chat::ChatRecord,
+        table::{IndexCursor, READ_BATCH},
+        transaction::next_attempt,
+    },
 };
 
-/// What one `BatchGetItem` takes.
-const BATCH: usize = 100;
+/// The index of a user's chats by last activity.
+const INDEX: &str = "by_owner";
 
-/// A part of a user's chats.
+/// A page of a user's chats.
 #[derive(Clone, Debug, Default)]
-pub struct Listed {
-    /// The chats, in the order that was asked for.
+pub struct ChatList {
+    /// The chats, in the requested order.
     pub chats: Vec<Chat>,
-    /// Whether the list goes on after them.
+    /// Whether more chats follow.
     pub has_more: bool,
 }
 
-/// A part of all chats of a user.
+/// A page of the ids of a user's chats.
 #[derive(Debug)]
-pub struct UserChats {
-    /// The chats, the longest unused first.
+pub struct ChatIdPage {
+    /// The ids, by last activity, oldest first.
     pub ids: Vec<ChatId>,
-    /// Where to go on.
-    pub next: Option<After>,
+    /// Where the next page starts.
+    pub next: Option<IndexCursor>,
 }
 
-impl Chats {
-    /// The chats of a user by their ids, for whoever wants them all. The index follows the table a moment later.
+impl ChatRepository {
+    /// Lists the ids of all chats of a user, page by page. The index follows the table a moment later.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] when the table does not answer.
-    pub async fn ids_of_user(
+    /// [`StorageError`] when DynamoDB fails.
+    pub async fn list_ids(
         &self,
         tenant: &TenantId,
         user: &UserId,
-        after: Option<After>,
-    ) -> Result<UserChats, StorageError> {
+        after: Option<IndexCursor>,
+    ) -> Result<ChatIdPage, StorageError> {
         let output = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name("by_owner")
-            .key_condition_expression("#owner = :owner")
-            .expression_attribute_names("#owner", "owner")
-            .expression_attribute_values(":owner", AttributeValue::S(owner(tenant, user)))
-            .limit(i32::try_from(BATCH).unwrap_or(i32::MAX))
-            .set_exclusive_start_key(after.map(|after| after.0))
+            .query_by_owner(tenant, user)
+            .limit(i32::try_from(READ_BATCH).unwrap_or(i32::MAX))
+            .set_exclusive_start_key(IndexCursor::into_start_key(after))
             .send()
             .await?;
         let ids = output.items.unwrap_or_default().iter().filter_map(|item| chat_of(tenant, item)).collect();
-        Ok(UserChats { ids, next: output.last_evaluated_key.map(After) })
+        Ok(ChatIdPage { ids, next: IndexCursor::after(output.last_evaluated_key) })
     }
 
-    /// A page of a user's chats.
+    /// Lists a page of a user's chats.
     ///
-    /// The index is read from its end up to the page, so the cost grows with the offset: 1,000 chats to skip are about
-    /// 16 read units. It follows the table within a moment: a chat that was just made, or just used, may not have
-    /// moved yet. One that was just deleted may still hold its place, but is not shown.
+    /// The index is read from its start up to the page, so the cost grows with the offset: 1,000 chats before it take
+    /// about 16 read units. The index follows the table a moment later: a new chat may be missing, and one with a new
+    /// message may be out of order. A deleted chat is never listed, though it may shorten the page.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] when the table does not answer.
-    pub async fn of_user(&self, tenant: &TenantId, user: &UserId, page: PageRequest) -> Result<Listed, StorageError> {
-        let mut keys = self.keys_by_activity(tenant, user, page).await?;
-        let goes_on = keys.len() > page.limit as usize;
-        keys.truncate(page.limit as usize);
-        let read = try_join_all(keys.chunks(BATCH / 2).map(|keys| self.read_chats(tenant, keys))).await?;
+    /// [`StorageError`] when DynamoDB fails.
+    pub async fn list(&self, tenant: &TenantId, user: &UserId, page: PageRequest) -> Result<ChatList, StorageError> {
+        let limit = page.limit as usize;
+        let mut ids = self.ids_by_activity(tenant, user, page).await?;
+        let has_next = ids.len() > limit;
+        ids.truncate(limit);
+        let read = try_join_all(ids.chunks(READ_BATCH / 2).map(|ids| self.get_all(tenant, ids))).await?;
         let mut chats: Vec<Chat> = read.into_iter().flatten().collect();
         let read = chats.len();
-        let fitting_items = fitting_items(&chats);
-        chats.truncate(fitting_items);
-        Ok(Listed { chats, has_more: goes_on || fitting_items < read })
+        let fitting = fitting_items(&chats);
+        chats.truncate(fitting);
+        Ok(ChatList { chats, has_more: has_next || fitting < read })
     }
 
-    /// The chats of a page by the index, and the one after it if there is one.
-    async fn keys_by_activity(
+    /// The ids of a page, and the first id after it.
+    async fn ids_by_activity(
         &self,
         tenant: &TenantId,
         user: &UserId,
@@ -94,18 +96,12 @@ impl Chats {
     ) -> Result<Vec<ChatId>, StorageError> {
         let wanted = page.limit as usize + 1;
         let mut skip = page.offset as usize;
-        let mut chats = Vec::new();
+        let mut ids = Vec::new();
         let mut after = None;
         loop {
-            let limit = skip.saturating_add(wanted - chats.len());
+            let limit = skip.saturating_add(wanted - ids.len());
             let output = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .index_name("by_owner")
-                .key_condition_expression("#owner = :owner")
-                .expression_attribute_names("#owner", "owner")
-                .expression_attribute_values(":owner", AttributeValue::S(owner(tenant, user)))
+                .query_by_owner(tenant, user)
                 .projection_expression("pk")
                 .scan_index_forward(page.order == Order::Asc)
                 .limit(i32::try_from(limit).unwrap_or(i32::MAX))
@@ -115,38 +111,43 @@ impl Chats {
             let items = output.items.unwrap_or_default();
             let skipped = skip.min(items.len());
             skip -= skipped;
-            chats.extend(items.iter().skip(skipped).filter_map(|item| chat_of(tenant, item)));
+            ids.extend(items.iter().skip(skipped).filter_map(|item| chat_of(tenant, item)));
             after = output.last_evaluated_key;
-            if after.is_none() || chats.len() >= wanted {
-                return Ok(chats);
+            if after.is_none() || ids.len() >= wanted {
+                return Ok(ids);
             }
         }
     }
 
-    /// Reads chats in the order of `ids`; one that was deleted meanwhile is left out.
-    async fn read_chats(&self, tenant: &TenantId, ids: &[ChatId]) -> Result<Vec<Chat>, StorageError> {
-        let keys = ids.iter().flat_map(|id| [PROFILE, STATE].map(|sk| super::chat_key(tenant, id, sk))).collect();
-        let request = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
-        let mut pending = Some(HashMap::from([(self.table.clone(), request.expect("the keys are set"))]));
-        let mut items: HashMap<String, Vec<Item>> = HashMap::new();
+    fn query_by_owner(&self, tenant: &TenantId, user: &UserId) -> QueryFluentBuilder {
+        self.table
+            .query_index(INDEX)
+            // `owner` is a reserved word in expressions.
+            .key_condition_expression("#owner = :owner")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", text(owner(tenant, user)))
+    }
+
+    /// Reads chats in the order of their ids; a chat that was deleted meanwhile is left out.
+    async fn get_all(&self, tenant: &TenantId, ids: &[ChatId]) -> Result<Vec<Chat>, StorageError> {
+        let mut keys: Vec<_> = ids.iter().flat_map(|id| [PROFILE, STATE].map(|sk| chat_key(tenant, id, sk))).collect();
+        let mut items: HashMap<ChatId, Vec<Item>> = HashMap::new();
         let mut attempt = 0;
-        while let Some(request) = pending.take().filter(|request| !request.is_empty()) {
+        while !keys.is_empty() {
             attempt = next_attempt(attempt).await?;
-            let output = self.client.batch_get_item().set_request_items(Some(request)).send().await?;
-            for item in output.responses.into_iter().flat_map(HashMap::into_values).flatten() {
+            let (found, left) = self.table.read_batch(keys).await?;
+            for item in found {
                 if let Some(id) = chat_of(tenant, &item) {
-                    items.entry(id.to_string()).or_default().push(item);
+                    items.entry(id).or_default().push(item);
                 }
             }
-            pending = output.unprocessed_keys;
+            keys = left;
         }
         let mut chats = Vec::with_capacity(ids.len());
         for id in ids {
-            let Some(mut items) = items.remove(id.as_str()) else {
-                continue;
-            };
-            if let Some(head) = Head::take(&mut items)? {
-                chats.push(assemble(id.clone(), head.profile, &head.state)?);
+            let Some(mut items) = items.remove(id) else { continue };
+            if let Some(record) = ChatRecord::take(&mut items)? {
+                chats.push(record.into_chat(id.clone())?);
             }
         }
         Ok(chats)

@@ -1,222 +1,135 @@
-//! Answers of which others than their streamer want to know: how they stand, and whether their streamer is still there.
+//! Takeover: ending a generation whose owner is gone.
+//!
+//! Two steps, so that a caller can report a new end even if the second fails: [`GenerationRepository::take_over`] stores
+//! the end, [`GenerationRepository::clean_up`] removes what only a running generation needs. Both may be repeated.
 
-use futures_util::future::{try_join, try_join_all};
-
-use super::{
-    ActiveStream, CLOCKS, Chats, End, Ended, Generation, LEASE, MessageItem, RunningGeneration, StorageError,
-    UNTOUCHED, draft_sk, sk,
-};
+use super::repository::GenerationRepository;
 use crate::{
     domain::{
+        generation::FinishedGeneration,
         id::{ChatId, MessageId, TenantId},
-        message::{FinishReason, Message, Role, Status},
+        message::{FinishReason, Status},
         time::Timestamp,
     },
-    runtime::telemetry,
-    storage::Conversation,
+    storage::{
+        error::StorageError,
+        generation_end::{End, EndResult, EndedBy, write_end},
+        records::{
+            generation::{Generation, RunningGeneration},
+            lease::{CLOCK_SKEW, LEASE_DURATION},
+        },
+    },
 };
 
-/// An answer as it is stored.
-#[derive(Clone, Debug)]
-pub struct FinishedGeneration {
-    /// The answer, with all that is saved of it.
-    pub message: Message,
-    /// The answer whose place it was to take.
-    pub replaces: Option<MessageId>,
-    /// The model that gave it.
-    pub model: String,
-    /// How long its first token took, if that is known.
-    pub first_token_ms: Option<u64>,
-}
-
-/// What becomes of an answer whose streamer may be gone.
+/// The outcome of a takeover.
 #[derive(Debug)]
 pub enum Takeover {
-    /// Its streamer is there, or was until a moment ago.
+    /// The owner has the lease, or had it until a moment ago.
     StillOwned,
-    /// It has ended, now or before.
-    Ended {
-        /// The answer.
-        answer: Box<FinishedGeneration>,
-        /// Its record, to the one who took it off the list: that one tells the chat's sockets of the end, but not those
-        /// that wait in the record, each of which has someone of its own.
-        record: Option<RunningGeneration>,
-    },
-    /// There is no such answer.
+    /// The generation has ended, now or before.
+    Ended(Box<EndedGeneration>),
+    /// The chat has no such message.
     Unknown,
 }
 
-impl FinishedGeneration {
-    fn of(item: MessageItem, chat: &ChatId, now: Timestamp) -> Self {
-        Self {
-            replaces: item.replaces.clone(),
-            model: item.model.clone().unwrap_or_default(),
-            first_token_ms: item.first_token_ms,
-            message: item.shown(chat, now),
-        }
-    }
+/// A generation that has ended and is to be cleaned up.
+#[derive(Debug)]
+pub struct EndedGeneration {
+    /// The assistant message.
+    pub generation: FinishedGeneration,
+    /// Whether this takeover ended it. Of several takeovers one does.
+    pub newly_ended: bool,
+    chunk_count: u32,
 }
 
-impl Chats {
-    /// Finds an answer by its id; `None` when the chat has none with it.
+impl GenerationRepository {
+    /// Ends a generation with this status if its lease has expired.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] when the table does not answer.
-    pub async fn answer(
-        &self,
-        tenant: &TenantId,
-        chat: &ChatId,
-        answer: &MessageId,
-        now: Timestamp,
-    ) -> Result<Option<FinishedGeneration>, StorageError> {
-        let Some(item) = self.answer_item(tenant, chat, answer).await? else { return Ok(None) };
-        Ok(Some(FinishedGeneration::of(self.with_saved(tenant, chat, item).await?, chat, now)))
-    }
-
-    /// Ends an answer as `status` if its streamer is gone; once, whoever else tries.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError`] when the table does not answer.
+    /// [`StorageError`] when DynamoDB fails.
     pub async fn take_over(
         &self,
         tenant: &TenantId,
         chat: &ChatId,
-        answer: &MessageId,
+        message: &MessageId,
         status: Status,
         now: Timestamp,
     ) -> Result<Takeover, StorageError> {
-        let Some(mut item) = self.answer_item(tenant, chat, answer).await? else {
-            return self.forget_unknown(tenant, chat, answer).await;
+        let Some(mut record) = self.messages.find(tenant, chat, message).await? else {
+            return self.remove_unknown(tenant, chat, message).await;
         };
-        let chunks;
-        if let Some(generation) = Generation::of(&item) {
-            if generation.lease.lapses_at.plus(CLOCKS) > now {
+        let chunk_count;
+        let mut newly_ended = false;
+        if let Some(generation) = Generation::of(&record) {
+            if !generation.lease.allows_takeover(now) {
                 return Ok(Takeover::StillOwned);
             }
             let finish_reason = if status == Status::Cancelled { FinishReason::Cancelled } else { FinishReason::Error };
-            (item.content, chunks) = self.said(tenant, chat, answer).await?;
+            let saved = self.chunks.read(tenant, chat, message).await?;
+            (record.content, chunk_count) = (saved.text, saved.next_number);
+            let completed_at = generation.lease.expires_at;
             let end = End {
-                content: &item.content,
+                content: &record.content,
                 status,
                 finish_reason,
                 usage: None,
                 first_token_ms: None,
-                completed_at: generation.lease.lapses_at,
+                completed_at,
             };
-            match self.end(tenant, chat, &generation, UNTOUCHED, &end).await? {
-                Ended::Stored => {
-                    telemetry::interrupted(tenant);
-                    item.status = status;
-                    item.finish_reason = Some(finish_reason);
-                    item.completed_at = Some(generation.lease.lapses_at);
-                    item.lease = None;
+            match write_end(&self.table, (tenant, chat), &generation, EndedBy::Takeover, &end).await? {
+                EndResult::Stored => {
+                    newly_ended = true;
+                    record.status = status;
+                    record.finish_reason = Some(finish_reason);
+                    record.completed_at = Some(completed_at);
+                    record.lease = None;
                 }
-                // It was renewed, or ended by someone else.
-                Ended::Refused(Some(there)) if there.lease.is_some() => return Ok(Takeover::StillOwned),
-                Ended::Refused(Some(there)) => item = *there,
-                Ended::Refused(None) => return self.forget_unknown(tenant, chat, answer).await,
+                // The owner renewed the lease meanwhile, or another process ended the generation.
+                EndResult::Refused(Some(current)) if current.lease.is_some() => return Ok(Takeover::StillOwned),
+                EndResult::Refused(Some(current)) => record = *current,
+                EndResult::Refused(None) => return self.remove_unknown(tenant, chat, message).await,
             }
-        } else if item.completed_at.is_some_and(|ended| ended.plus(LEASE + CLOCKS) > now) {
-            // Its streamer is just tidying up, and context the sockets.
+        } else if record.completed_at.is_some_and(|ended| ended.plus(LEASE_DURATION + CLOCK_SKEW) > now) {
+            // Its owner is still cleaning up and posting the end.
             return Ok(Takeover::StillOwned);
         } else {
-            // Its streamer died between its end and the tidying.
-            chunks = self.said(tenant, chat, answer).await?.1;
+            // Its owner died between the end and the cleanup.
+            chunk_count = self.chunks.read(tenant, chat, message).await?.next_number;
         }
-        self.remove_chunks(tenant, chat, answer, 0..chunks).await?;
-        let record = self.forget_stream(tenant, chat, answer).await?;
-        Ok(Takeover::Ended { answer: Box::new(FinishedGeneration::of(item, chat, now)), record })
+        let generation = record.into_finished(chat, now);
+        Ok(Takeover::Ended(Box::new(EndedGeneration { generation, newly_ended, chunk_count })))
     }
 
-    /// Takes an answer off the list that is nowhere else: the draft of one that was never tidied up is gone after a day.
-    async fn forget_unknown(
-        &self,
-        tenant: &TenantId,
-        chat: &ChatId,
-        answer: &MessageId,
-    ) -> Result<Takeover, StorageError> {
-        let chunks = self.said(tenant, chat, answer).await?.1;
-        self.remove_chunks(tenant, chat, answer, 0..chunks).await?;
-        self.forget_stream(tenant, chat, answer).await?;
-        Ok(Takeover::Unknown)
-    }
-
-    /// Ends the answers of a conversation whose streamers are gone, so that they are part of it as far as they came.
-    /// Returns those that the chat's sockets are to be told of, with their records.
+    /// Removes the chunks of a generation that has ended, then its record in the state. Of several callers one gets the
+    /// record: that one posts the end to the chat's connections, except those with pending commands to resume, whose own
+    /// invocations do.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] when the table does not answer.
-    pub async fn take_over_all(
+    /// [`StorageError`] when DynamoDB fails.
+    pub async fn clean_up(
         &self,
         tenant: &TenantId,
         chat: &ChatId,
-        conversation: &mut Conversation,
-        now: Timestamp,
-    ) -> Result<Vec<(FinishedGeneration, RunningGeneration)>, StorageError> {
-        let running = |stream: &RunningGeneration| {
-            let seen = conversation.recent.iter().find(|message| message.message_id == stream.message_id);
-            seen.is_some_and(|message| message.status == Status::Streaming)
-        };
-        let streams = conversation.seen.streams().iter();
-        let suspects: Vec<MessageId> = streams
-            .filter(|stream| stream.may_have_expired(now) && !running(stream))
-            .map(|stream| stream.message_id.clone())
-            .collect();
-        let mut ended = Vec::new();
-        for suspect in suspects {
-            match self.take_over(tenant, chat, &suspect, Status::Interrupted, now).await? {
-                Takeover::StillOwned => {}
-                Takeover::Unknown => conversation.seen.forget(&suspect),
-                Takeover::Ended { answer, record } => {
-                    conversation.seen.forget(&suspect);
-                    let place = conversation.recent.iter_mut().find(|message| message.message_id == suspect);
-                    if let Some(message) = place {
-                        *message = answer.message.clone();
-                    }
-                    ended.extend(record.map(|record| (*answer, record)));
-                }
-            }
-        }
-        Ok(ended)
+        ended: &EndedGeneration,
+    ) -> Result<Option<RunningGeneration>, StorageError> {
+        let message = &ended.generation.message.message_id;
+        self.chunks.delete(tenant, chat, message, 0..ended.chunk_count).await?;
+        self.states.remove_generation(tenant, chat, message).await
     }
 
-    /// Those of the chat's running answers whose streamers are there.
-    pub(in crate::storage) async fn live_streams(
+    /// Removes the record of a generation without a message: TTL deletes a draft after a day, also if it was never
+    /// cleaned up.
+    async fn remove_unknown(
         &self,
         tenant: &TenantId,
         chat: &ChatId,
-        streams: &[RunningGeneration],
-        now: Timestamp,
-    ) -> Result<Vec<ActiveStream>, StorageError> {
-        let live = streams.iter().map(async |stream| {
-            let is_live = !stream.may_have_expired(now)
-                || self
-                    .answer_item(tenant, chat, &stream.message_id)
-                    .await?
-                    .is_some_and(|answer| answer.lease.is_some_and(|lease| lease.lapses_at > now));
-            Ok::<_, StorageError>(is_live.then(|| ActiveStream {
-                message_id: stream.message_id.clone(),
-                seq: stream.seq,
-                in_reply_to: stream.in_reply_to.clone(),
-            }))
-        });
-        Ok(try_join_all(live).await?.into_iter().flatten().collect())
-    }
-
-    /// The item of an answer: in its place, or a draft.
-    async fn answer_item(
-        &self,
-        tenant: &TenantId,
-        chat: &ChatId,
-        answer: &MessageId,
-    ) -> Result<Option<MessageItem>, StorageError> {
-        let Some(seq) = answer.seq() else { return Ok(None) };
-        let (in_place, draft) = (sk(seq), draft_sk(answer));
-        let (in_place, draft) = try_join(self.item(tenant, chat, &in_place), self.item(tenant, chat, &draft)).await?;
-        let is_it = |item: &MessageItem| item.message_id == *answer && item.role == Role::Assistant;
-        Ok(in_place.filter(is_it).or(draft))
+        message: &MessageId,
+    ) -> Result<Takeover, StorageError> {
+        let chunk_count = self.chunks.read(tenant, chat, message).await?.next_number;
+        self.chunks.delete(tenant, chat, message, 0..chunk_count).await?;
+        self.states.remove_generation(tenant, chat, message).await?;
+        Ok(Takeover::Unknown)
     }
 }

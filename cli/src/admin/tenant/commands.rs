@@ -1,0 +1,192 @@
+//! The commands of `chat tenant`.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::{Value, json};
+use shared::domain::{
+    api_key::ApiKey,
+    chat::ChatConfig,
+    id::TenantId,
+    tenant::{NewLimits, NewTenant, TenantRecord, TenantStatus},
+    time::Timestamp,
+};
+
+use super::options::{Action, Create, Erase, LimitOptions, Options, RetentionOptions, SetLimits, Suspend, Tenant};
+use crate::{
+    admin::{
+        failure::PartialFailure,
+        parse::RetentionDays,
+        session::{self, AdminSession},
+        view,
+    },
+    terminal::Colour,
+};
+
+/// How many tenants' open connections are counted concurrently.
+const CONCURRENCY: usize = 16;
+
+/// Runs the command.
+pub(crate) fn run(options: Options) -> ExitCode {
+    let Options { action, deployment } = options;
+    session::run(&deployment, async |admin| match action {
+        Action::Create(create) => create.run(admin).await,
+        Action::List => list(admin).await,
+        Action::Show(tenant) => tenant.show(admin).await,
+        Action::Suspend(suspend) => suspend.run(admin).await,
+        Action::Resume(tenant) => tenant.resume(admin).await,
+        Action::SetLimits(change) => change.run(admin).await,
+        Action::Erase(erase) => erase.run(admin).await,
+    })
+}
+
+impl Create {
+    async fn run(self, admin: &AdminSession) -> Result<()> {
+        let Self { name, environment, limits, retention, agent, model, temperature, max_tokens } = self;
+        let key = ApiKey::generate(&environment);
+        let defaults = ChatConfig { agent, model, system_prompt: None, temperature, max_tokens };
+        let new = NewTenant { name: &name, key: &key.hash(), limits: limits.or_default(), defaults };
+        let now = Timestamp::now();
+        let Some(tenant_id) = admin.tenants.create(new, now).await? else {
+            bail!("the generated key is already in use, which is next to impossible: run this again");
+        };
+        admin.terminal.success(format_args!("Created the tenant {}", admin.terminal.paint(Colour::Bold, &name)));
+        // Shown before anything else can fail.
+        admin.show_new_key(key.reveal());
+        let mut event = json!({"tenant_id": tenant_id, "name": name, "api_key": key.reveal()});
+        let retained = retention.apply(admin, &tenant_id).await;
+        if let Ok(Some(created)) = admin.tenants.find(tenant_id.as_str()).await {
+            merge(&mut event, view::tenant_json(&created, 0, now));
+            event["key_id"] = event["keys"][0]["key_id"].clone();
+            admin.terminal.line(view::tenant_lines(&created, 0, &admin.terminal));
+        }
+        if let Err(error) = retained {
+            let error = admin.explain(error).context("the tenant was created, but its retention may not be set");
+            return Err(PartialFailure { done: event, error }.into());
+        }
+        admin.terminal.event(&event);
+        Ok(())
+    }
+}
+
+async fn list(admin: &AdminSession) -> Result<()> {
+    let counts = admin.tenants.list().await?.into_iter().map(async |tenant| {
+        let connections = admin.open_connections(&tenant).await?;
+        Ok::<_, anyhow::Error>((tenant, connections))
+    });
+    let tenants: Vec<_> = stream::iter(counts).buffered(CONCURRENCY).try_collect().await?;
+    let now = Timestamp::now();
+    if tenants.is_empty() {
+        admin.terminal.line("There are no tenants: create one with `cargo chat tenant create NAME`");
+    } else {
+        admin.terminal.line(view::tenants_table(&tenants, now, &admin.terminal));
+    }
+    let tenants: Value =
+        tenants.iter().map(|(tenant, connections)| view::tenant_json(tenant, *connections, now)).collect();
+    admin.terminal.event(&json!({"tenants": tenants}));
+    Ok(())
+}
+
+impl Tenant {
+    async fn show(self, admin: &AdminSession) -> Result<()> {
+        let tenant = admin.tenant(&self.tenant).await?;
+        let connections = admin.open_connections(&tenant).await?;
+        let now = Timestamp::now();
+        let terminal = &admin.terminal;
+        let keys = view::keys_table(&tenant, now, terminal);
+        terminal.line(format_args!("{}\n\n{keys}", view::tenant_lines(&tenant, connections, terminal)));
+        terminal.event(&view::tenant_json(&tenant, connections, now));
+        Ok(())
+    }
+
+    async fn resume(self, admin: &AdminSession) -> Result<()> {
+        let tenant = admin.tenant(&self.tenant).await?;
+        set_status(admin, &tenant, TenantStatus::Active).await?;
+        let resumed = admin.reload(&tenant).await?;
+        admin.terminal.success(format_args!("Resumed {}", resumed.access.name));
+        admin.warn_without_live_key(&resumed, Timestamp::now());
+        admin.terminal.event(&admin.tenant_json(&resumed).await?);
+        Ok(())
+    }
+}
+
+async fn suspend(admin: &AdminSession, tenant: &TenantRecord) -> Result<()> {
+    set_status(admin, tenant, TenantStatus::Suspended).await?;
+    admin.terminal.success(format_args!("Suspended {}: its requests are refused", tenant.access.name));
+    Ok(())
+}
+
+async fn set_status(admin: &AdminSession, tenant: &TenantRecord, status: TenantStatus) -> Result<()> {
+    if !admin.tenants.set_status(&tenant.tenant_id, status).await? {
+        bail!("the tenant {} no longer exists", tenant.tenant_id);
+    }
+    Ok(())
+}
+
+impl Suspend {
+    async fn run(self, admin: &AdminSession) -> Result<()> {
+        let tenant = admin.tenant(&self.tenant.tenant).await?;
+        suspend(admin, &tenant).await?;
+        let sockets = admin.close_sockets(&tenant.tenant_id, self.deadline).await;
+        let event = admin.tenant_json(&admin.reload(&tenant).await?).await?;
+        admin.finish(event, &sockets)
+    }
+}
+
+impl SetLimits {
+    async fn run(self, admin: &AdminSession) -> Result<()> {
+        let tenant = admin.tenant(&self.tenant.tenant).await?;
+        if !self.limits.is_some() && self.retention.retention_days.is_none() {
+            bail!(
+                "there is nothing to change: pass --rest-per-minute, --tickets-per-minute, --connections or \
+                 --retention-days"
+            );
+        }
+        let LimitOptions { rest_per_minute, tickets_per_minute, connections } = self.limits;
+        let new = NewLimits { rest_per_minute, tickets_per_minute, connections };
+        if self.limits.is_some() && !admin.tenants.set_limits(&tenant.tenant_id, new).await? {
+            bail!("the tenant {} no longer exists", tenant.tenant_id);
+        }
+        self.retention.apply(admin, &tenant.tenant_id).await?;
+        let changed = admin.reload(&tenant).await?;
+        let access = &changed.access;
+        let (limits, retention) = (view::limits(&access.limits), view::retention(access.retention_days));
+        admin.terminal.success(format_args!("Limits of {}: {limits}; chats are kept {retention}", access.name));
+        admin.terminal.event(&admin.tenant_json(&changed).await?);
+        Ok(())
+    }
+}
+
+impl RetentionOptions {
+    async fn apply(self, admin: &AdminSession, tenant: &TenantId) -> Result<()> {
+        if let Some(RetentionDays(days)) = self.retention_days
+            && !admin.tenants.set_retention(tenant, days, Timestamp::now()).await?
+        {
+            bail!("the tenant {tenant} no longer exists");
+        }
+        Ok(())
+    }
+}
+
+impl Erase {
+    async fn run(self, admin: &AdminSession) -> Result<()> {
+        let tenant = admin.tenant(&self.tenant.tenant).await?;
+        let what = format!("the tenant {} with all its keys, users and chats", tenant.access.name);
+        self.confirmation.require(&admin.terminal, &what, &tenant.access.name)?;
+        suspend(admin, &tenant).await?;
+        let sockets = admin.close_sockets(&tenant.tenant_id, self.deadline).await;
+        let event = json!({"tenant_id": tenant.tenant_id, "name": tenant.access.name, "erased": false});
+        if !sockets.is_complete() {
+            return admin.finish(event, &sockets);
+        }
+        admin.erase_tenant(&tenant, event).await
+    }
+}
+
+/// Adds the fields of one object to another.
+fn merge(object: &mut Value, fields: Value) {
+    if let (Value::Object(object), Value::Object(fields)) = (object, fields) {
+        object.extend(fields);
+    }
+}

@@ -1,0 +1,179 @@
+//! Tenants and keys, as JSON for programs and as text for people.
+
+use serde_json::{Value, json};
+use shared::domain::{
+    chat::ChatConfig,
+    limits::Limits,
+    tenant::{KeyRecord, TenantRecord, TenantStatus},
+    time::Timestamp,
+};
+
+use crate::{
+    table::render,
+    terminal::{Colour, Terminal},
+};
+
+/// A tenant, with the number of its open connections, as JSON.
+pub(super) fn tenant_json(tenant: &TenantRecord, connections: usize, now: Timestamp) -> Value {
+    let access = &tenant.access;
+    json!({
+        "tenant_id": tenant.tenant_id,
+        "name": access.name,
+        "status": access.status,
+        "limits": access.limits,
+        "defaults": defaults_json(&access.defaults),
+        "retention_days": access.retention_days,
+        "connections": connections,
+        "keys": keys_json(tenant, now),
+        "created_at": access.created_at,
+    })
+}
+
+/// The keys of a tenant as JSON, oldest first.
+pub(super) fn keys_json(tenant: &TenantRecord, now: Timestamp) -> Value {
+    oldest_first(tenant).into_iter().map(|record| key_json(record, now)).collect()
+}
+
+/// A key as JSON, without its text, which is not stored.
+pub(super) fn key_json(record: &KeyRecord, now: Timestamp) -> Value {
+    let status = if is_live(record, now) { "live" } else { "expired" };
+    json!({
+        "key_id": record.key_id,
+        "status": status,
+        "created_at": record.created_at,
+        "expires_at": record.expires_at,
+    })
+}
+
+/// How many keys of a tenant have not expired.
+pub(super) fn live_keys(tenant: &TenantRecord, now: Timestamp) -> usize {
+    tenant.access.keys().filter(|(_, record)| is_live(record, now)).count()
+}
+
+/// A table of tenants, each with the number of its open connections.
+pub(super) fn tenants_table(tenants: &[(TenantRecord, usize)], now: Timestamp, terminal: &Terminal) -> String {
+    let rows = tenants.iter().map(|(tenant, connections)| {
+        let access = &tenant.access;
+        [
+            tenant.tenant_id.to_string(),
+            terminal.paint(Colour::Bold, &access.name),
+            status(access.status, terminal),
+            live_keys(tenant, now).to_string(),
+            format!("{connections} of {}", access.limits.connections),
+            minute(access.created_at),
+        ]
+    });
+    render(["TENANT", "NAME", "STATUS", "LIVE KEYS", "CONNECTIONS", "CREATED"], rows.collect(), terminal)
+}
+
+/// A table of a tenant's keys, oldest first.
+pub(super) fn keys_table(tenant: &TenantRecord, now: Timestamp, terminal: &Terminal) -> String {
+    let rows = oldest_first(tenant).into_iter().map(|record| {
+        let (status, colour) = if is_live(record, now) { ("live", Colour::Green) } else { ("expired", Colour::Dim) };
+        [
+            terminal.paint(Colour::Bold, &record.key_id),
+            terminal.paint(colour, status),
+            minute(record.created_at),
+            record.expires_at.map_or_else(|| "never".to_owned(), minute),
+        ]
+    });
+    render(["KEY", "STATUS", "CREATED", "EXPIRES"], rows.collect(), terminal)
+}
+
+/// A tenant with the number of its open connections, without its keys, one line a property.
+pub(super) fn tenant_lines(tenant: &TenantRecord, connections: usize, terminal: &Terminal) -> String {
+    let access = &tenant.access;
+    let rows = [
+        ("Name", terminal.paint(Colour::Bold, &access.name)),
+        ("Status", status(access.status, terminal)),
+        ("Limits", limits(&access.limits)),
+        ("Connections", format!("{connections} open")),
+        ("Defaults", defaults(&access.defaults)),
+        ("Chats kept", retention(access.retention_days)),
+        ("Created", minute(access.created_at)),
+    ];
+    let rows = rows.map(|(label, text)| [terminal.paint(Colour::Dim, label), text]).into();
+    render(["Tenant", tenant.tenant_id.as_str()], rows, terminal)
+}
+
+/// Limits as text.
+pub(super) fn limits(limits: &Limits) -> String {
+    format!(
+        "{} REST requests and {} tickets a minute, {} connections",
+        limits.rest_per_minute, limits.tickets_per_minute, limits.connections
+    )
+}
+
+/// How long chats are kept, as text.
+pub(super) fn retention(retention_days: Option<u32>) -> String {
+    match retention_days {
+        None => "for ever".to_owned(),
+        Some(1) => "1 day after their last message".to_owned(),
+        Some(days) => format!("{days} days after their last message"),
+    }
+}
+
+/// A time as text, to the minute.
+pub(super) fn minute(time: Timestamp) -> String {
+    let text = time.to_string();
+    text.get(..16).map_or_else(|| text.clone(), |minute| format!("{} UTC", minute.replace('T', " ")))
+}
+
+/// A tenant's defaults as JSON, without the system prompt, which a tenant does not have.
+fn defaults_json(defaults: &ChatConfig) -> Value {
+    let ChatConfig { agent, model, temperature, max_tokens, .. } = defaults;
+    json!({"agent": agent, "model": model, "temperature": temperature, "max_tokens": max_tokens})
+}
+
+fn defaults(config: &ChatConfig) -> String {
+    let Value::Object(values) = defaults_json(config) else { return String::new() };
+    let chosen: Vec<String> = values
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| format!("{name} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+        .collect();
+    if chosen.is_empty() { "the deployment's".to_owned() } else { chosen.join(", ") }
+}
+
+fn status(status: TenantStatus, terminal: &Terminal) -> String {
+    match status {
+        TenantStatus::Active => terminal.paint(Colour::Green, "active"),
+        TenantStatus::Suspended => terminal.paint(Colour::Red, "suspended"),
+    }
+}
+
+fn is_live(record: &KeyRecord, now: Timestamp) -> bool {
+    record.expires_at.is_none_or(|expires_at| expires_at > now)
+}
+
+fn oldest_first(tenant: &TenantRecord) -> Vec<&KeyRecord> {
+    let mut keys: Vec<&KeyRecord> = tenant.access.keys().map(|(_, record)| record).collect();
+    keys.sort_by(|a, b| (a.created_at, &a.key_id).cmp(&(b.created_at, &b.key_id)));
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_shown_to_the_minute() {
+        assert_eq!(minute(Timestamp::from_millis(1_769_851_800_120)), "2026-01-31 09:30 UTC");
+    }
+
+    #[test]
+    fn only_chosen_defaults_are_shown() {
+        assert_eq!(defaults(&ChatConfig::default()), "the deployment's");
+        let agent = shared::domain::agent_name::AgentName::parse("echo");
+        assert_eq!(defaults(&ChatConfig { agent, ..ChatConfig::default() }), "agent echo");
+    }
+
+    #[test]
+    fn key_is_live_until_it_expires() {
+        let (then, now) = (Timestamp::from_millis(1), Timestamp::from_millis(2));
+        let record = |expires_at| KeyRecord { key_id: "key_1".to_owned(), created_at: then, expires_at };
+        assert_eq!(key_json(&record(None), now)["status"], "live");
+        assert_eq!(key_json(&record(Some(now)), now)["status"], "expired");
+        assert_eq!(key_json(&record(Some(now)), then)["status"], "live");
+    }
+}

@@ -1,0 +1,146 @@
+//! What the handlers of frames work with.
+
+use std::sync::Arc;
+
+use lambda_runtime::Error;
+use shared::{
+    agents::{Agent, Bedrock, Deltas, Echo, OpenAi, OpenAiSettings, Pace},
+    auth::Authenticator,
+    domain::{
+        agent_name::AgentName,
+        connection::{Connection, ConnectionGrant},
+        error::ApiError,
+        generation::FinishedGeneration,
+        id::{ChatId, ConnectionId},
+        message::Message,
+        time::Timestamp,
+    },
+    generation::{self, ChatConnections, GenerationContext},
+    runtime::{
+        after_response,
+        bootstrap::Clients,
+        config::{OpenAiConfig, WsMessageConfig},
+        telemetry,
+    },
+    storage::{
+        ChatRepository, ConnectionRepository, Generation, GenerationRepository, MessageRepository, RunningGeneration,
+        TenantRepository,
+    },
+    websocket::{Body, Event, PostError, Publisher, SocketEvent},
+};
+
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) authenticator: Authenticator,
+    pub(crate) chats: ChatRepository,
+    pub(crate) messages: MessageRepository,
+    pub(crate) generations: GenerationRepository,
+    pub(crate) sockets: ChatConnections,
+    echo: Echo,
+    openai: OpenAi,
+    bedrock: Bedrock,
+    default_agent: AgentName,
+    /// The size of a context window.
+    pub(crate) context_tokens: u32,
+}
+
+/// A generation whose assistant message is stored, and whose lease this invocation holds.
+pub(crate) struct NewGeneration {
+    /// The connection that asked for it.
+    pub(crate) connection: Connection,
+    /// The user's message, to be acknowledged.
+    pub(crate) message: Option<Message>,
+    pub(crate) generation: Generation,
+    pub(crate) model: String,
+    pub(crate) received_at: Timestamp,
+}
+
+impl App {
+    pub(crate) async fn from_config(config: WsMessageConfig, clients: Clients) -> Result<Arc<Self>, Error> {
+        let tenants = TenantRepository::new(clients.dynamodb(), config.tenants_table);
+        let connections = ConnectionRepository::new(clients.dynamodb(), config.connections_table);
+        let publisher = Publisher::new(clients.management_api(config.management_endpoint));
+        Ok(Arc::new(Self {
+            authenticator: Authenticator::new(tenants),
+            chats: ChatRepository::new(clients.dynamodb(), config.chats_table.clone()),
+            messages: MessageRepository::new(clients.dynamodb(), config.chats_table.clone()),
+            generations: GenerationRepository::new(clients.dynamodb(), config.chats_table),
+            sockets: ChatConnections { connections, publisher },
+            echo: Echo::new(Pace::tokens_per_second(config.echo_tokens_per_second).ok_or("the pace is negative")?),
+            openai: OpenAi::new(openai_settings(config.openai, &clients).await?),
+            bedrock: Bedrock::new(clients.bedrock(), config.bedrock_model),
+            default_agent: config.default_agent,
+            context_tokens: config.context_tokens,
+        }))
+    }
+
+    pub(crate) fn agent(&self, name: Option<AgentName>) -> &dyn Agent {
+        match name.unwrap_or(self.default_agent) {
+            AgentName::Echo => &self.echo,
+            AgentName::OpenAi => &self.openai,
+            AgentName::Bedrock => &self.bedrock,
+        }
+    }
+
+    /// Checks that the connection's key still gives access to its tenant.
+    pub(crate) async fn recheck(&self, grant: &ConnectionGrant) -> Result<(), ApiError> {
+        self.authenticator.recheck(&grant.tenant_id, &grant.key, Timestamp::now()).await
+    }
+
+    /// Runs a generation after the response.
+    pub(crate) fn start(&self, deltas: Deltas, new: NewGeneration, event: &SocketEvent) {
+        let NewGeneration { connection, message, generation, model, received_at } = new;
+        let context = GenerationContext {
+            generations: self.generations.clone(),
+            sockets: self.sockets.clone(),
+            authenticator: self.authenticator.clone(),
+            connection,
+            message,
+            generation,
+            model,
+            received_at,
+            request_id: event.request_id.clone(),
+        };
+        after_response::spawn(generation::generate(context, deltas));
+    }
+
+    /// Posts one event to the socket of a frame. Retries are few: a socket that does not read would keep its own function
+    /// busy. A socket that is gone misses nothing.
+    pub(crate) async fn post(&self, socket: &ConnectionId, chat_id: Option<&ChatId>, body: Body<'_>, request_id: &str) {
+        let event = Event { body, chat_id, timestamp: Timestamp::now() };
+        if let Err(PostError::Failed(cause)) = self.sockets.publisher.deliver_soon(socket, &event).await {
+            tracing::warn!(request_id, error.cause = telemetry::causes(cause.as_ref()), "post failed");
+        }
+    }
+
+    /// Announces generations that were taken over to the chat's sockets, after the response.
+    pub(crate) fn announce_takeovers(
+        &self,
+        ended: Vec<(FinishedGeneration, RunningGeneration)>,
+        grant: &ConnectionGrant,
+        event: &SocketEvent,
+    ) {
+        for (finished, running) in ended {
+            let (sockets, grant, request_id) = (self.sockets.clone(), grant.clone(), event.request_id.clone());
+            after_response::spawn(telemetry::background_task("notify_end", async move {
+                generation::announce_end(
+                    &sockets,
+                    (&grant.tenant_id, &grant.chat_id),
+                    finished,
+                    &running.pending_resumes(),
+                    &request_id,
+                )
+                .await;
+            }));
+        }
+    }
+}
+
+async fn openai_settings(config: OpenAiConfig, clients: &Clients) -> Result<OpenAiSettings, Error> {
+    let OpenAiConfig { base_url, model, key, secret_name, headers } = config;
+    let key = match secret_name {
+        Some(name) => Some(clients.secret(&name).await?),
+        None => key,
+    };
+    Ok(OpenAiSettings { base_url, model, key, headers })
+}

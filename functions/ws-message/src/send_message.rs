@@ -1,0 +1,66 @@
+//! `message`: stores a message of the user, and generates the agent's answer.
+
+use shared::{
+    agents::Conversation,
+    domain::{
+        connection::{Connection, ConnectionGrant},
+        error::{ApiError, Code},
+        id::ClientMessageId,
+        time::Timestamp,
+    },
+    generation::{self, CONTEXT_MESSAGES, context_window},
+    storage::{AppendResult, Exchange, NewMessage},
+    websocket::{Body, Content, SocketEvent},
+};
+use tokio::try_join;
+
+use crate::app::{App, NewGeneration};
+
+/// Stores the message; the generation runs after the response. The agent is asked while the message is stored. If that
+/// fails, or the message is a duplicate, the agent's text is dropped before any of it is posted.
+pub(crate) async fn send_message(
+    app: &App,
+    event: &SocketEvent,
+    connection: Connection,
+    content: Content,
+    client_id: Option<ClientMessageId>,
+) -> Result<(), ApiError> {
+    let received_at = Timestamp::now();
+    let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
+    let not_found = || ApiError::chat_not_found(chat_id.as_str());
+    let read = async { Ok(app.messages.conversation(tenant_id, chat_id, CONTEXT_MESSAGES, received_at).await?) };
+    let (chat, ()) = try_join!(read, app.recheck(&connection.grant))?;
+    let mut chat = chat.ok_or_else(not_found)?;
+    let ended = generation::take_over_expired(&app.generations, (tenant_id, chat_id), &mut chat, received_at).await?;
+    app.announce_takeovers(ended, &connection.grant, event);
+
+    let agent = app.agent(chat.config.agent);
+    let model = agent.model(&chat.config);
+    let turns = context_window(chat.recent, Some(content.as_str()), &chat.config, app.context_tokens);
+    let mut deltas = agent.respond(Conversation { turns, config: chat.config });
+    if !chat.position.is_busy() {
+        deltas = generation::prefetch(deltas);
+    }
+    let new = NewMessage { content: content.as_str(), client_id: client_id.as_ref(), model: &model };
+    // The lease starts at this time, not when the frame arrived.
+    let Exchange { message, generation } =
+        match app.messages.append(tenant_id, chat_id, chat.position, new, Timestamp::now()).await? {
+            AppendResult::Stored(exchange) => *exchange,
+            AppendResult::Duplicate(message) => {
+                app.post(&event.connection_id, Some(chat_id), Body::received(&message), &event.request_id).await;
+                return Ok(());
+            }
+            AppendResult::NoChat => return Err(not_found()),
+            AppendResult::Busy => return Err(too_many_generations()),
+        };
+    app.start(deltas, NewGeneration { connection, message: Some(message), generation, model, received_at }, event);
+    Ok(())
+}
+
+fn too_many_generations() -> ApiError {
+    ApiError::new(
+        Code::GenerationInProgress,
+        "Four answers are being streamed in this chat.",
+        "Wait for one to end, then send the message again.",
+    )
+}

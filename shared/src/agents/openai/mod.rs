@@ -1,0 +1,14 @@
+//! Models behind the Chat Completions API, as OpenAI, vLLM, Ollama, llama.cpp, LiteLLM and others serve it.
+//!
+//! <https://platform.openai.com/docs/api-reference/chat-streaming>
+//!
+//! `client` sends what `request` builds from `settings`, and reads the response with `event_stream` and `provider_error`.
+
+mod client;
+mod event_stream;
+mod provider_error;
+mod request;
+mod settings;
+
+pub use client::OpenAi;
+pub use settings::OpenAiSettings;

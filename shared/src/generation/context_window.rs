@@ -1,0 +1,144 @@
+//! The context window: the turns of a chat that an agent is given.
+
+use crate::{
+    agents::Turn,
+    domain::{
+        chat::ChatConfig,
+        message::{Message, Role, Status},
+    },
+};
+
+/// How many of a chat's newest messages are read for its context window.
+pub const CONTEXT_MESSAGES: u16 = 100;
+
+/// The tokens of a turn beside its text: models mark who speaks.
+const TURN_TOKENS: u32 = 4;
+
+/// The turns of a chat, oldest first: the newest whole messages whose tokens fit into `max_tokens` beside the system
+/// prompt. The `new` message of the user, or else the newest message, is always among them.
+///
+/// Assistant messages that were cancelled or interrupted count with the text they have. Failed ones, and those that
+/// still stream, are left out.
+#[must_use]
+pub fn context_window(recent: Vec<Message>, new: Option<&str>, config: &ChatConfig, max_tokens: u32) -> Vec<Turn> {
+    let has_text = |message: &Message| {
+        !message.content.is_empty()
+            && matches!(message.status, Status::Complete | Status::Cancelled | Status::Interrupted)
+    };
+    let newest = new.map(|content| Turn { role: Role::User, content: content.to_owned() });
+    let earlier = recent.into_iter().rev().filter(has_text);
+    let turns = newest.into_iter().chain(earlier.map(|message| Turn { role: message.role, content: message.content }));
+
+    let system_prompt = config.system_prompt.as_ref().map_or(0, |prompt| estimated_tokens(prompt.as_str()));
+    let mut left = max_tokens.saturating_sub(system_prompt);
+    let mut window: Vec<Turn> = Vec::new();
+    for turn in turns {
+        let tokens = estimated_tokens(&turn.content);
+        if tokens > left && !window.is_empty() {
+            break;
+        }
+        left = left.saturating_sub(tokens);
+        window.push(turn);
+    }
+    window.reverse();
+    window
+}
+
+/// An estimate of a turn's tokens, since each model has its own vocabulary. Four letters of English are about one
+/// (<https://help.openai.com/en/articles/4936856>), a character of other scripts is one, an emoji up to three. The
+/// estimate is on the high side: a model refuses what is too long.
+fn estimated_tokens(text: &str) -> u32 {
+    let quarters: usize = text
+        .chars()
+        .map(|character| match character.len_utf8() {
+            1 => 1,
+            2 | 3 => 4,
+            _ => 12,
+        })
+        .sum();
+    u32::try_from(quarters.div_ceil(4)).unwrap_or(u32::MAX).saturating_add(TURN_TOKENS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        id::{ChatId, MessageId},
+        time::Timestamp,
+    };
+
+    fn message(seq: u32, content: &str, status: Status) -> Message {
+        Message {
+            message_id: MessageId::at(seq),
+            chat_id: ChatId::generate(),
+            role: if seq.is_multiple_of(2) { Role::User } else { Role::Assistant },
+            content: content.to_owned(),
+            status,
+            seq,
+            created_at: Timestamp::from_millis(0),
+            completed_at: None,
+            in_reply_to: None,
+            client_message_id: None,
+            finish_reason: None,
+            usage: None,
+        }
+    }
+
+    fn texts(turns: &[Turn]) -> Vec<&str> {
+        turns.iter().map(|turn| turn.content.as_str()).collect()
+    }
+
+    #[test]
+    fn failed_and_streaming_messages_are_left_out() {
+        let recent = vec![
+            message(0, "zero", Status::Complete),
+            message(1, "one", Status::Cancelled),
+            message(2, "two", Status::Complete),
+            message(3, "three", Status::Interrupted),
+            message(4, "four", Status::Complete),
+            message(5, "five", Status::Failed),
+            message(6, "six", Status::Complete),
+            message(7, "seven", Status::Streaming),
+            message(9, "", Status::Interrupted),
+        ];
+        let turns = context_window(recent, Some("new"), &ChatConfig::default(), 1_000);
+        assert_eq!(texts(&turns), ["zero", "one", "two", "three", "four", "six", "new"]);
+        assert_eq!(turns[1].role, Role::Assistant);
+    }
+
+    #[test]
+    fn newest_whole_messages_that_fit_are_kept() {
+        let long = "x".repeat(400);
+        let recent: Vec<Message> = (0..10).map(|seq| message(seq, &long, Status::Complete)).collect();
+        let each = estimated_tokens(&long);
+        let limit = |messages: u32| each * messages + estimated_tokens("new");
+        for kept in 0..=10_usize {
+            let fits = u32::try_from(kept).expect("small");
+            let turns = context_window(recent.clone(), Some("new"), &ChatConfig::default(), limit(fits));
+            assert_eq!(turns.len(), kept + 1);
+            assert_eq!(turns.last().expect("a turn").content, "new");
+        }
+        let one_short = context_window(recent.clone(), Some("new"), &ChatConfig::default(), limit(3) - 1);
+        assert_eq!(one_short.len(), 3, "messages are not cut");
+        let tiny = context_window(recent, Some("new"), &ChatConfig::default(), 0);
+        assert_eq!(texts(&tiny), ["new"], "the newest message is always kept");
+    }
+
+    #[test]
+    fn system_prompt_counts_against_the_limit() {
+        let long = "x".repeat(400);
+        let recent: Vec<Message> = (0..10).map(|seq| message(seq, &long, Status::Complete)).collect();
+        let config: ChatConfig =
+            serde_json::from_value(serde_json::json!({ "system_prompt": long })).expect("a configuration");
+        let limit = estimated_tokens(&long) * 5 + estimated_tokens("new");
+        assert_eq!(context_window(recent.clone(), Some("new"), &ChatConfig::default(), limit).len(), 6);
+        assert_eq!(context_window(recent, Some("new"), &config, limit).len(), 5);
+    }
+
+    #[test]
+    fn other_scripts_take_more_tokens_than_english() {
+        assert_eq!(estimated_tokens("word word word w") - TURN_TOKENS, 4);
+        assert_eq!(estimated_tokens("東京都") - TURN_TOKENS, 3);
+        assert_eq!(estimated_tokens("👩") - TURN_TOKENS, 3);
+    }
+}

@@ -1,0 +1,80 @@
+//! Takeover: ending a generation whose owner is gone, with its metric.
+
+use crate::{
+    domain::{
+        generation::FinishedGeneration,
+        id::{ChatId, MessageId, TenantId},
+        message::Status,
+        time::Timestamp,
+    },
+    runtime::telemetry,
+    storage::{Conversation, EndedGeneration, GenerationRepository, RunningGeneration, StorageError, Takeover},
+};
+
+/// The outcome of a takeover that was cleaned up.
+#[derive(Debug)]
+pub enum TakeoverResult {
+    /// The owner has the lease, or had it until a moment ago.
+    StillOwned,
+    /// The generation has ended, now or before.
+    Ended {
+        /// The assistant message.
+        generation: Box<FinishedGeneration>,
+        /// The generation's record, for the one caller that removed it: that one posts the end to the chat's connections,
+        /// except those with pending commands to resume, whose own invocations do.
+        record: Option<RunningGeneration>,
+    },
+    /// The chat has no such message.
+    Unknown,
+}
+
+/// Ends a generation with this status if its lease has expired, logs a new end, and cleans up.
+///
+/// # Errors
+///
+/// [`StorageError`] when DynamoDB fails.
+pub async fn take_over(
+    generations: &GenerationRepository,
+    (tenant, chat): (&TenantId, &ChatId),
+    message: &MessageId,
+    status: Status,
+    now: Timestamp,
+) -> Result<TakeoverResult, StorageError> {
+    let ended = match generations.take_over(tenant, chat, message, status, now).await? {
+        Takeover::StillOwned => return Ok(TakeoverResult::StillOwned),
+        Takeover::Unknown => return Ok(TakeoverResult::Unknown),
+        Takeover::Ended(ended) => ended,
+    };
+    if ended.newly_ended {
+        telemetry::interrupted(tenant);
+    }
+    let record = generations.clean_up(tenant, chat, &ended).await?;
+    let EndedGeneration { generation, .. } = *ended;
+    Ok(TakeoverResult::Ended { generation: Box::new(generation), record })
+}
+
+/// Ends the generations of a conversation whose leases have expired, so that their text is part of it. Returns those whose
+/// end has to be posted, with their records.
+///
+/// # Errors
+///
+/// [`StorageError`] when DynamoDB fails.
+pub async fn take_over_expired(
+    generations: &GenerationRepository,
+    (tenant, chat): (&TenantId, &ChatId),
+    conversation: &mut Conversation,
+    now: Timestamp,
+) -> Result<Vec<(FinishedGeneration, RunningGeneration)>, StorageError> {
+    let mut ended = Vec::new();
+    for message_id in conversation.expired_generations(now) {
+        match take_over(generations, (tenant, chat), &message_id, Status::Interrupted, now).await? {
+            TakeoverResult::StillOwned => {}
+            TakeoverResult::Unknown => conversation.remove_generation(&message_id, None),
+            TakeoverResult::Ended { generation, record } => {
+                conversation.remove_generation(&message_id, Some(&generation.message));
+                ended.extend(record.map(|record| (*generation, record)));
+            }
+        }
+    }
+    Ok(ended)
+}

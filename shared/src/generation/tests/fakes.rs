@@ -1,0 +1,336 @@
+//! Storage and sockets in memory, and a running generation on top of them.
+
+use std::{
+    collections::HashMap,
+    mem,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use aws_sdk_dynamodb::config::BehaviorVersion;
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
+use serde_json::Value;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::{
+    agents::{Delta, Deltas},
+    auth::Authenticator,
+    domain::{
+        api_key::ApiKey,
+        connection::{Connection, ConnectionGrant},
+        generation::Outcome,
+        id::{ChatId, ConnectionId, MessageId, TenantId, UserId},
+        time::Timestamp,
+    },
+    generation::{
+        fan_out::FanOut,
+        generate,
+        message_stream::{MessageInfo, MessageStream},
+        run::Run,
+        sockets::Sockets,
+        store::GenerationStore,
+        text_buffer::TextBuffer,
+        timings::Timings,
+    },
+    runtime::{clock::Clock, telemetry::StreamLine},
+    storage::{FinishResult, PendingCommands, ResumeCommand, RunningGeneration, StorageError, TenantRepository},
+    websocket::{Event, PostError},
+};
+
+/// How long a lease lasts.
+pub(super) const LEASE: Duration = Duration::from_secs(15);
+
+/// What is stored of one generation, and when.
+#[derive(Debug, Default)]
+pub(super) struct Stored {
+    pub(super) chunks: Vec<(u64, String)>,
+    pub(super) renewed_at: Vec<u64>,
+    pub(super) outcome: Option<(u64, Outcome)>,
+    pub(super) attempts_to_finish: usize,
+    pub(super) cancelled_by: Option<ConnectionId>,
+    pub(super) resumes: Vec<ResumeCommand>,
+    /// Acknowledged resumes that the next poll still shows, as an eventually consistent read may.
+    stale_resumes: Vec<ResumeCommand>,
+    /// Another process owns the lease.
+    pub(super) is_taken_over: bool,
+    pub(super) is_deleted: bool,
+    /// Every call fails, after `outage_delay`.
+    pub(super) is_down: bool,
+    pub(super) outage_delay: Duration,
+    /// When the lease expires, once it has been renewed.
+    pub(super) expires_at: Option<Timestamp>,
+}
+
+/// Storage in memory. Times are milliseconds since the start of the test.
+#[derive(Debug)]
+pub(super) struct InMemoryStore {
+    clock: Clock,
+    started_at: Timestamp,
+    stored: Mutex<Stored>,
+}
+
+impl InMemoryStore {
+    pub(super) fn stored(&self) -> MutexGuard<'_, Stored> {
+        self.stored.lock().expect("no panic")
+    }
+
+    fn elapsed(&self) -> u64 {
+        self.clock.now().millis_since(self.started_at)
+    }
+
+    /// Runs a call, unless storage is down.
+    fn call<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut Stored, u64) -> T,
+    ) -> BoxFuture<'static, Result<T, StorageError>> {
+        let elapsed = self.elapsed();
+        let mut stored = self.stored();
+        if stored.is_down {
+            let delay = stored.outage_delay;
+            return sleep(delay).map(|()| Err(StorageError::Unavailable("down".into()))).boxed();
+        }
+        let result = call(&mut stored, elapsed);
+        async move { Ok(result) }.boxed()
+    }
+}
+
+impl Stored {
+    fn is_owned(&self) -> bool {
+        !self.is_taken_over && !self.is_deleted
+    }
+}
+
+impl GenerationStore for InMemoryStore {
+    fn lease_expires_at(&self) -> Timestamp {
+        self.stored().expires_at.unwrap_or(self.started_at.plus(LEASE))
+    }
+
+    fn save<'a>(&'a self, text: &'a str, now: Timestamp) -> BoxFuture<'a, Result<bool, StorageError>> {
+        self.call(|stored, elapsed| {
+            if stored.is_owned() {
+                stored.chunks.push((elapsed, text.to_owned()));
+                stored.expires_at = Some(now.plus(LEASE));
+            }
+            stored.is_owned()
+        })
+    }
+
+    fn renew(&self, now: Timestamp) -> BoxFuture<'_, Result<bool, StorageError>> {
+        self.call(|stored, elapsed| {
+            if stored.is_owned() {
+                stored.renewed_at.push(elapsed);
+                stored.expires_at = Some(now.plus(LEASE));
+            }
+            stored.is_owned()
+        })
+    }
+
+    fn poll_commands(&self) -> BoxFuture<'_, Result<PendingCommands, StorageError>> {
+        self.call(|stored, _| {
+            if stored.is_deleted {
+                return PendingCommands::ChatDeleted;
+            }
+            let mut resumes = mem::take(&mut stored.stale_resumes);
+            resumes.extend(stored.resumes.clone());
+            PendingCommands::Running { cancelled_by: stored.cancelled_by.clone(), resumes }
+        })
+    }
+
+    fn acknowledge<'a>(&'a self, resume: &'a ResumeCommand) -> BoxFuture<'a, Result<(), StorageError>> {
+        self.call(|stored, _| {
+            if let Some(index) = stored.resumes.iter().position(|command| command == resume) {
+                let acknowledged = stored.resumes.remove(index);
+                stored.stale_resumes.push(acknowledged);
+            }
+        })
+    }
+
+    fn finish<'a>(&'a self, outcome: &'a Outcome, _: Timestamp) -> BoxFuture<'a, Result<FinishResult, StorageError>> {
+        self.stored().attempts_to_finish += 1;
+        self.call(|stored, elapsed| {
+            if !stored.is_owned() {
+                return FinishResult::Lost;
+            }
+            stored.outcome = Some((elapsed, outcome.clone()));
+            FinishResult::Stored
+        })
+    }
+
+    fn clean_up(&self) -> BoxFuture<'_, Result<Option<RunningGeneration>, StorageError>> {
+        self.call(|_, _| None)
+    }
+}
+
+/// A post: to which socket, how many milliseconds after the start of the test, what.
+#[derive(Clone, Debug)]
+pub(super) struct Post {
+    pub(super) socket: ConnectionId,
+    pub(super) at: u64,
+    pub(super) event: Value,
+}
+
+/// Sockets in memory.
+#[derive(Debug, Default)]
+pub(super) struct InMemorySockets {
+    pub(super) connections: Mutex<Vec<Connection>>,
+    /// How long a post to a socket takes; nothing unless set.
+    pub(super) delays: Mutex<HashMap<ConnectionId, Duration>>,
+    /// Sockets that are gone.
+    pub(super) gone: Mutex<Vec<ConnectionId>>,
+    pub(super) forgotten: Mutex<Vec<ConnectionId>>,
+    posts: Mutex<Vec<Post>>,
+    started: Mutex<Option<Instant>>,
+}
+
+impl Sockets for InMemorySockets {
+    fn of_chat<'a>(
+        &'a self,
+        _: &'a TenantId,
+        _: &'a ChatId,
+        _: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<Connection>, StorageError>> {
+        async { Ok(self.connections.lock().expect("no panic").clone()) }.boxed()
+    }
+
+    fn is_established<'a>(&'a self, connection: &'a Connection) -> BoxFuture<'a, Result<Option<bool>, StorageError>> {
+        async { Ok(Some(connection.established)) }.boxed()
+    }
+
+    fn post<'a>(&'a self, socket: &'a ConnectionId, event: &'a Event<'a>) -> BoxFuture<'a, Result<(), PostError>> {
+        async move {
+            if self.gone.lock().expect("no panic").contains(socket) {
+                return Err(PostError::Gone);
+            }
+            let started = self.started.lock().expect("no panic").expect("the test has started");
+            let at = u64::try_from(started.elapsed().as_millis()).expect("a short test");
+            let event = serde_json::to_value(event).expect("an event is JSON");
+            self.posts.lock().expect("no panic").push(Post { socket: socket.clone(), at, event });
+            let delay = self.delays.lock().expect("no panic").get(socket).copied().unwrap_or_default();
+            sleep(delay).await;
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn forget<'a>(&'a self, connection: &'a Connection) -> BoxFuture<'a, Result<(), StorageError>> {
+        self.forgotten.lock().expect("no panic").push(connection.connection_id.clone());
+        async { Ok(()) }.boxed()
+    }
+}
+
+/// A running generation with everything in memory.
+pub(super) struct Fixture {
+    pub(super) store: Arc<InMemoryStore>,
+    pub(super) sockets: Arc<InMemorySockets>,
+    run: Run,
+    connection: Connection,
+}
+
+impl Fixture {
+    /// A chat whose connections are named `a`, `b` and so on; `a` asks for the message.
+    pub(super) fn new(connections: &[&str]) -> Self {
+        let started_at = Timestamp::from_millis(1_769_851_800_000);
+        let clock = Clock::tokio(started_at);
+        let grant = ConnectionGrant {
+            tenant_id: TenantId::generate(),
+            key: ApiKey::new("x").hash(),
+            user_id: UserId::parse("u").expect("a user"),
+            chat_id: ChatId::generate(),
+        };
+        let connections: Vec<Connection> = connections
+            .iter()
+            .map(|id| Connection {
+                established: true,
+                ..Connection::open(ConnectionId::from_gateway(*id), grant.clone(), started_at)
+            })
+            .collect();
+        let connection = connections[0].clone();
+        let store = Arc::new(InMemoryStore { clock, started_at, stored: Mutex::default() });
+        let sockets = Arc::new(InMemorySockets {
+            connections: Mutex::new(connections),
+            started: Mutex::new(Some(Instant::now())),
+            ..InMemorySockets::default()
+        });
+        let stream = MessageStream {
+            tenant_id: grant.tenant_id.clone(),
+            chat_id: grant.chat_id.clone(),
+            user_message: None,
+            message: MessageInfo {
+                message_id: MessageId::at(1),
+                seq: 1,
+                in_reply_to: MessageId::at(0),
+                replaces: None,
+                model: "test".to_owned(),
+            },
+            request_id: "r".to_owned(),
+            buffer: TextBuffer::new(),
+            sockets: sockets.clone(),
+            lease: Some(store.clone()),
+            clock,
+            timings: Timings::default(),
+        };
+        let run = Run {
+            grant,
+            authenticator: unreachable_authenticator(),
+            lease: store.clone(),
+            fan_out: FanOut::new(stream),
+            received_at: started_at,
+        };
+        Self { store, sockets, run, connection }
+    }
+
+    /// Generates one message to its end.
+    pub(super) async fn generate(&self, deltas: Deltas) {
+        generate::run(&self.run, self.connection.clone(), deltas, &StreamLine::default()).await;
+    }
+
+    pub(super) fn posts(&self, socket: &str) -> Vec<Post> {
+        let posts = self.sockets.posts.lock().expect("no panic");
+        posts.iter().filter(|post| post.socket.as_str() == socket).cloned().collect()
+    }
+
+    /// The token frames of a socket.
+    pub(super) fn tokens(&self, socket: &str) -> Vec<Post> {
+        self.posts(socket).into_iter().filter(|post| post.event["type"] == "message_stream_token").collect()
+    }
+
+    /// The text of a socket, checked for gaps.
+    pub(super) fn text(&self, socket: &str) -> String {
+        let tokens = self.tokens(socket);
+        let start = tokens.first().and_then(|post| post.event["offset"].as_u64()).unwrap_or_default();
+        let mut text = String::new();
+        for token in tokens {
+            assert_eq!(token.event["offset"], start + text.len() as u64, "no gap");
+            text.push_str(token.event["token"].as_str().expect("text"));
+        }
+        text
+    }
+
+    /// The end event of a socket.
+    pub(super) fn end(&self, socket: &str) -> Option<Post> {
+        self.posts(socket).into_iter().find(|post| post.event["type"] == "message_stream_ended")
+    }
+}
+
+/// An authenticator whose table cannot be reached: the client has no region. A recheck that fails so ends nothing.
+fn unreachable_authenticator() -> Authenticator {
+    let config = aws_sdk_dynamodb::Config::builder().behavior_version(BehaviorVersion::latest()).build();
+    Authenticator::new(TenantRepository::new(aws_sdk_dynamodb::Client::from_conf(config), "tenants".to_owned()))
+}
+
+/// An agent that sends each text so many milliseconds after the start.
+pub(super) fn agent(tokens: impl IntoIterator<Item = (u64, String)>) -> Deltas {
+    let started = Instant::now();
+    let tokens: Vec<_> = tokens.into_iter().collect();
+    stream::iter(tokens)
+        .then(move |(at, content)| async move {
+            sleep_until(started + Duration::from_millis(at)).await;
+            Ok(Delta { content, ..Delta::default() })
+        })
+        .boxed()
+}
+
+/// An agent that sends a numbered token every `interval` milliseconds from `interval` to `end`.
+pub(super) fn steady_agent(interval: u64, end: u64) -> Deltas {
+    agent((1..=end / interval).map(|number| (number * interval, format!("{number} "))))
+}

@@ -1,0 +1,4 @@
+//! The engine in paused time, with storage and sockets in memory.
+
+mod engine;
+mod fakes;

@@ -1,0 +1,46 @@
+//! All intervals of the engine, as one value.
+
+use std::time::Duration;
+
+use super::coalescing::COALESCING_INTERVAL;
+use crate::runtime::retry::Backoff;
+
+/// The intervals of the engine. `Default` is what production uses.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timings {
+    /// The shortest time between two token frames to one socket.
+    pub(super) coalescing: Duration,
+    /// How often new text is saved. Text that is not saved yet is lost with the process.
+    pub(super) save: Duration,
+    /// How often the lease is renewed when there is no new text: a third of its 15 s.
+    pub(super) renew: Duration,
+    /// How often stream commands are polled. Their senders wait for it, so it is below a second.
+    pub(super) poll: Duration,
+    /// How often a writer checks whether an expired lease has been renewed.
+    pub(super) check_lease: Duration,
+    /// How long a new socket may take to get its first event, `connection_established`.
+    pub(super) establish: Duration,
+    /// How often a writer checks whether it has.
+    pub(super) check_established: Duration,
+    /// How long the chat's connections are searched: without them the sockets see no events of this generation.
+    pub(super) find_connections: Duration,
+    /// The pauses between attempts to store the outcome.
+    pub(super) store_outcome: Backoff,
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        let store_outcome = Duration::from_millis(500);
+        Self {
+            coalescing: COALESCING_INTERVAL,
+            save: Duration::from_secs(1),
+            renew: Duration::from_secs(5),
+            poll: Duration::from_millis(800),
+            check_lease: Duration::from_millis(200),
+            establish: Duration::from_secs(5),
+            check_established: Duration::from_millis(20),
+            find_connections: Duration::from_secs(10),
+            store_outcome: Backoff::exact(store_outcome, store_outcome),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The configuration of `ws-message`.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::{
+    environment::Environment,
+    function::FunctionConfig,
+    variables::{
+        BEDROCK_MODEL, CHATS_TABLE, CONNECTIONS_TABLE, CONTEXT_TOKENS, DEFAULT_AGENT, ECHO_TOKENS_PER_SECOND,
+        MANAGEMENT_ENDPOINT, OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_HEADERS, OPENAI_MODEL, OPENAI_SECRET_NAME,
+        TENANTS_TABLE,
+    },
+};
+use crate::domain::{agent_name::AgentName, chat::ModelName, input::Field};
+
+/// The configuration of `ws-message`.
+pub struct WsMessageConfig {
+    /// The tenants table.
+    pub tenants_table: String,
+    /// The chats table.
+    pub chats_table: String,
+    /// The connections table.
+    pub connections_table: String,
+    /// The address of the management API.
+    pub management_endpoint: String,
+    /// The agent of chats that name none.
+    pub default_agent: AgentName,
+    /// The tokens of a chat that an agent is given, by our own estimate.
+    pub context_tokens: u32,
+    /// The pace of the agent `echo`: finite, at least 0.
+    pub echo_tokens_per_second: f64,
+    /// The agent `openai`.
+    pub openai: OpenAiConfig,
+    /// The model of the agent `bedrock` in chats that name none.
+    pub bedrock_model: Option<ModelName>,
+}
+
+/// The settings of the agent `openai`, each of which may be left out.
+#[derive(Default)]
+pub struct OpenAiConfig {
+    /// The address before `/chat/completions`.
+    pub base_url: Option<Uri>,
+    /// The model of chats that name none.
+    pub model: Option<ModelName>,
+    /// The key, on the local stack.
+    pub key: Option<SecretString>,
+    /// The secret of Secrets Manager that holds the key, on AWS.
+    pub secret_name: Option<String>,
+    /// Further headers. Their values may be keys.
+    pub headers: HeaderMap,
+}
+
+impl FunctionConfig for WsMessageConfig {
+    const FUNCTION: &'static str = "ws-message";
+
+    fn read(environment: &mut Environment) -> Option<Self> {
+        let tenants_table = environment.text(&TENANTS_TABLE);
+        let chats_table = environment.text(&CHATS_TABLE);
+        let connections_table = environment.text(&CONNECTIONS_TABLE);
+        let management_endpoint = environment.text(&MANAGEMENT_ENDPOINT);
+        let default_agent = environment.required(&DEFAULT_AGENT, AgentName::parse);
+        let context_tokens = environment.required(&CONTEXT_TOKENS, |text| text.parse().ok());
+        let echo_tokens_per_second = environment.required(&ECHO_TOKENS_PER_SECOND, pace);
+        let openai = OpenAiConfig::read(environment);
+        let bedrock_model = environment.optional(&BEDROCK_MODEL, model_name);
+        Some(Self {
+            tenants_table: tenants_table?,
+            chats_table: chats_table?,
+            connections_table: connections_table?,
+            management_endpoint: management_endpoint?,
+            default_agent: default_agent?,
+            context_tokens: context_tokens?,
+            echo_tokens_per_second: echo_tokens_per_second?,
+            openai: openai?,
+            bedrock_model: bedrock_model?,
+        })
+    }
+}
+
+impl OpenAiConfig {
+    fn read(environment: &mut Environment) -> Option<Self> {
+        let base_url = environment.optional(&OPENAI_BASE_URL, http_address);
+        let model = environment.optional(&OPENAI_MODEL, model_name);
+        let key = environment.optional_text(&OPENAI_API_KEY).map(SecretString::from);
+        let secret_name = environment.optional_text(&OPENAI_SECRET_NAME);
+        let headers = environment.optional(&OPENAI_HEADERS, headers);
+        Some(Self { base_url: base_url?, model: model?, key, secret_name, headers: headers?.unwrap_or_default() })
+    }
+}
+
+fn pace(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|pace: &f64| pace.is_finite() && *pace >= 0.0)
+}
+
+fn model_name(text: &str) -> Option<ModelName> {
+    ModelName::read(&text.into())
+}
+
+fn http_address(text: &str) -> Option<Uri> {
+    let is_http =
+        |url: &Uri| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some() && url.query().is_none();
+    text.parse().ok().filter(is_http)
+}
+
+/// Reads `{"name": "value"}`.
+fn headers(json: &str) -> Option<HeaderMap> {
+    let Ok(Value::Object(object)) = serde_json::from_str(json) else { return None };
+    let header = |(name, value): (&String, &Value)| {
+        let mut value = HeaderValue::from_str(value.as_str()?).ok()?;
+        value.set_sensitive(true);
+        Some((HeaderName::try_from(name).ok()?, value))
+    };
+    object.iter().map(header).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::config::{ConfigError, variables::Variable};
+
+    const COMPLETE: [(&str, &str); 7] = [
+        ("TENANTS_TABLE", "tenants"),
+        ("CHATS_TABLE", "chats"),
+        ("CONNECTIONS_TABLE", "connections"),
+        ("MANAGEMENT_ENDPOINT", "https://api.example.com/live"),
+        ("DEFAULT_AGENT", "echo"),
+        ("CONTEXT_TOKENS", "8000"),
+        ("ECHO_TOKENS_PER_SECOND", "0"),
+    ];
+
+    fn with(name: &'static str, value: &'static str) -> Result<WsMessageConfig, ConfigError> {
+        let rest = COMPLETE.into_iter().filter(|(known, _)| *known != name);
+        WsMessageConfig::from_environment(rest.chain([(name, value)]).collect())
+    }
+
+    #[test]
+    fn invalid_values_are_refused_with_the_name_of_the_variable() {
+        for (name, bad) in [
+            ("ECHO_TOKENS_PER_SECOND", "-1"),
+            ("ECHO_TOKENS_PER_SECOND", "inf"),
+            ("ECHO_TOKENS_PER_SECOND", "fast"),
+            ("CONTEXT_TOKENS", "-1"),
+            ("DEFAULT_AGENT", "no-agent"),
+            ("OPENAI_BASE_URL", "127.0.0.1:8080"),
+            ("OPENAI_BASE_URL", "ftp://models/v1"),
+            ("OPENAI_BASE_URL", "http://models/v1?key=x"),
+            ("OPENAI_HEADERS", "X-Title: Chat"),
+            ("OPENAI_HEADERS", r#"{"X Title": "Chat"}"#),
+            ("OPENAI_HEADERS", r#"{"X-Title": 1}"#),
+        ] {
+            let error = with(name, bad).err().unwrap_or_else(|| panic!("{name}={bad} is accepted"));
+            let named: Vec<&str> = error.problems().iter().map(|problem| problem.variable().name).collect();
+            assert_eq!(named, [name], "{bad}");
+            assert!(!error.to_string().contains(bad), "{error}");
+        }
+    }
+
+    #[test]
+    fn openai_settings_may_be_left_out() {
+        let config = with("OPENAI_BASE_URL", "").expect("nothing is missing");
+        let OpenAiConfig { base_url, model, key, secret_name, headers } = config.openai;
+        assert!(base_url.is_none() && model.is_none() && key.is_none() && secret_name.is_none() && headers.is_empty());
+    }
+
+    #[test]
+    fn openai_headers_are_read_and_marked_as_sensitive() {
+        let config = with("OPENAI_HEADERS", r#"{"X-Title": "Chat"}"#).expect("headers");
+        let title = &config.openai.headers["x-title"];
+        assert!(title == "Chat" && title.is_sensitive());
+    }
+
+    #[test]
+    fn one_invalid_variable_does_not_hide_the_others() {
+        let listed: Vec<&Variable> = WsMessageConfig::variables();
+        assert_eq!(listed.len(), 13, "{listed:?}");
+        let error = WsMessageConfig::from_environment(Environment::from_iter([("OPENAI_HEADERS", "none")]));
+        assert_eq!(error.err().map(|error| error.problems().len()), Some(COMPLETE.len() + 1));
+    }
+}

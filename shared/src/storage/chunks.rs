@@ -1,0 +1,103 @@
+//! Chunks: the saved text of a message while it is generated.
+//!
+//! | `pk` | `sk` | item |
+//! |---|---|---|
+//! | `{tenant_id}#{chat_id}` | `chunk#{message_id}#{number, five digits}` | `text` |
+//!
+//! Chunks are appended, and joined into the message when the generation ends: an update is billed by the whole item.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    error::StorageError,
+    item::{self, text, text_of},
+    keys::{chat_key, chat_pk, chunk_prefix, chunk_sk},
+    table::{Table, WRITE_BATCH, batch_delete},
+    transaction::{TransactionPart, next_attempt},
+};
+use crate::domain::id::{ChatId, MessageId, TenantId};
+
+/// The chunks of messages.
+#[derive(Clone, Debug)]
+pub(super) struct Chunks {
+    table: Table,
+}
+
+/// What is saved of a message.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct SavedText {
+    pub(super) text: String,
+    /// The number after the last chunk.
+    pub(super) next_number: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ChunkRecord {
+    text: String,
+}
+
+impl Chunks {
+    pub(super) fn new(table: &Table) -> Self {
+        Self { table: table.clone() }
+    }
+
+    /// Puts a chunk, in the place of an earlier one with this number.
+    pub(super) fn put(
+        &self,
+        tenant: &TenantId,
+        chat: &ChatId,
+        message: &MessageId,
+        number: u32,
+        text: &str,
+    ) -> Result<TransactionPart, StorageError> {
+        let mut item = item::to_item(ChunkRecord { text: text.to_owned() })?;
+        chat_key(tenant, chat, &chunk_sk(message, number)).add_to(&mut item);
+        Ok(self.table.transaction_put(item).into())
+    }
+
+    /// Reads and joins the chunks of a message.
+    pub(super) async fn read(
+        &self,
+        tenant: &TenantId,
+        chat: &ChatId,
+        message: &MessageId,
+    ) -> Result<SavedText, StorageError> {
+        let mut saved = SavedText::default();
+        let query = self
+            .table
+            .query()
+            .key_condition_expression("pk = :pk AND begins_with(sk, :chunks)")
+            .expression_attribute_values(":pk", text(chat_pk(tenant, chat)))
+            .expression_attribute_values(":chunks", text(chunk_prefix(message)));
+        let mut items = query.into_paginator().items().send();
+        while let Some(item) = items.try_next().await? {
+            let number = text_of(&item, "sk").and_then(|sk| sk.rsplit('#').next()?.parse::<u32>().ok());
+            saved.next_number = number.map_or(saved.next_number, |number| number + 1);
+            saved.text.push_str(&item::from_item::<ChunkRecord>(item)?.text);
+        }
+        Ok(saved)
+    }
+
+    /// Deletes chunks of a message by their numbers.
+    pub(super) async fn delete(
+        &self,
+        tenant: &TenantId,
+        chat: &ChatId,
+        message: &MessageId,
+        numbers: Range<u32>,
+    ) -> Result<(), StorageError> {
+        let deletes: Vec<_> =
+            numbers.map(|number| batch_delete(chat_key(tenant, chat, &chunk_sk(message, number)))).collect();
+        for batch in deletes.chunks(WRITE_BATCH) {
+            let mut left = batch.to_vec();
+            let mut attempt = 0;
+            while !left.is_empty() {
+                attempt = next_attempt(attempt).await?;
+                left = self.table.write_batch(left).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,128 @@
+//! Failed posts, and how long they are retried.
+
+use std::{error::Error as StdError, time::Duration};
+
+use aws_sdk_apigatewaymanagement::{error::SdkError, operation::post_to_connection::PostToConnectionError};
+use tokio::time::Instant;
+
+use crate::runtime::{retry::Backoff, telemetry};
+
+/// The pauses between posts to one socket.
+const POST_BACKOFF: Backoff = Backoff::half_jitter(Duration::from_millis(20), Duration::from_secs(1));
+
+/// A post that did not arrive.
+#[derive(Debug, thiserror::Error)]
+pub enum PostError {
+    /// The socket is closed, or not open yet.
+    #[error("the socket is gone")]
+    Gone,
+    /// API Gateway did not accept the post.
+    #[error("failed to post to a socket")]
+    Failed(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+/// The retries of one socket: for half a minute, counted from its first failure.
+#[derive(Debug)]
+pub struct PostRetry {
+    time: Duration,
+    failures: u32,
+    failing_since: Option<Instant>,
+}
+
+impl Default for PostRetry {
+    fn default() -> Self {
+        Self { time: Duration::from_secs(30), failures: 0, failing_since: None }
+    }
+}
+
+impl PostRetry {
+    /// Retries for one second: for posts that a caller waits for.
+    pub(super) fn one_second() -> Self {
+        Self { time: Duration::from_secs(1), ..Self::default() }
+    }
+
+    /// Waits before the next attempt.
+    ///
+    /// # Errors
+    ///
+    /// The failure itself: at once when the socket is gone, otherwise when the time has passed.
+    pub async fn wait(&mut self, failure: PostError) -> Result<(), PostError> {
+        let since = *self.failing_since.get_or_insert_with(Instant::now);
+        if matches!(failure, PostError::Gone) || since.elapsed() > self.time {
+            return Err(failure);
+        }
+        let retry = self.failures;
+        self.failures += 1;
+        telemetry::count_retried_post();
+        POST_BACKOFF.wait(retry).await;
+        Ok(())
+    }
+
+    /// Posts until it succeeds.
+    ///
+    /// # Errors
+    ///
+    /// The last failure, as [`wait`](Self::wait) returns it.
+    pub async fn repeat<F>(mut self, mut post: impl FnMut() -> F) -> Result<(), PostError>
+    where
+        F: Future<Output = Result<(), PostError>>,
+    {
+        loop {
+            match post().await {
+                Ok(()) => return Ok(()),
+                Err(failure) => self.wait(failure).await?,
+            }
+        }
+    }
+}
+
+impl<R> From<SdkError<PostToConnectionError, R>> for PostError
+where
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    fn from(error: SdkError<PostToConnectionError, R>) -> Self {
+        match error.as_service_error() {
+            Some(PostToConnectionError::GoneException(_)) => Self::Gone,
+            _ => Self::Failed(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn attempts(retry: PostRetry, failures: usize, failure: fn() -> PostError) -> (usize, bool) {
+        let mut made = 0;
+        let result = retry
+            .repeat(|| {
+                made += 1;
+                let result = if made > failures { Ok(()) } else { Err(failure()) };
+                async move { result }
+            })
+            .await;
+        (made, result.is_ok())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failed_post_is_retried_for_half_a_minute_with_pauses_up_to_a_second() {
+        let throttled = || PostError::Failed("throttled".into());
+        assert_eq!(attempts(PostRetry::default(), 3, throttled).await, (4, true));
+        let started = Instant::now();
+        let (made, succeeded) = attempts(PostRetry::default(), usize::MAX, throttled).await;
+        assert!(!succeeded && (35..=70).contains(&made), "{made}");
+        assert!((30..=31).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn short_retries_end_after_a_second() {
+        let started = Instant::now();
+        let (_, succeeded) = attempts(PostRetry::one_second(), usize::MAX, || PostError::Failed("slow".into())).await;
+        assert!(!succeeded && (1..=2).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn gone_socket_is_not_retried() {
+        assert_eq!(attempts(PostRetry::default(), 1, || PostError::Gone).await, (1, false));
+    }
+}
