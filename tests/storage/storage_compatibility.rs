@@ -1,8 +1,7 @@
 //! Storage compatibility: items of one release with the code of another, as during an upgrade.
 //!
-//! `tests/items` contains the items of each release, one of every kind and state. For a new release the test
-//! `items_of_today_have_what_every_release_reads` writes the next file, named after the version:
-//! `RECORD_ITEMS=tests/items/0.2.0.json cargo test --test suite storage_compatibility`.
+//! `tests/items` contains the items of each release, one of every kind and state. `cargo xtask record-items` writes the file
+//! of a new release; it runs `items_of_today_have_what_every_release_reads`.
 
 use std::{collections::BTreeMap, path::Path};
 

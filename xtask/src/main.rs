@@ -1,7 +1,7 @@
 //! `cargo xtask`: tasks for the developers of this project. What users and operators run is in `cli`.
 
 mod docs;
-mod fixtures;
+mod record_items;
 mod workspace;
 
 use anyhow::Result;
@@ -20,12 +20,12 @@ enum Task {
     /// Write docs/openapi.json and docs/asyncapi.json from the types of the API.
     Docs(docs::Options),
     /// Record the items that this version stores, for the tests of storage compatibility.
-    Fixtures,
+    RecordItems,
 }
 
 fn main() -> Result<()> {
     match Cli::parse().task {
         Task::Docs(options) => docs::run(&options),
-        Task::Fixtures => fixtures::run(),
+        Task::RecordItems => record_items::run(),
     }
 }

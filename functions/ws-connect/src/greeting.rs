@@ -27,7 +27,7 @@ pub(crate) async fn greet_or_close(app: &App, connection: &Connection, request_i
         // The socket was closed before it was open; API Gateway may not send `$disconnect` for that.
         Ok(Err(PostError::Gone)) => app.connections.end(connection).await.map_err(ApiError::from),
         Ok(Err(error)) => {
-            tracing::warn!(request_id, error.cause = telemetry::causes(&error), "greeting failed");
+            tracing::warn!(request_id, error.cause = telemetry::causes(&error), "connection_established post failed");
             Ok(())
         }
         Err(error) if closes_socket(error.code()) => {
@@ -104,7 +104,7 @@ async fn close(app: &App, connection: &Connection, reason: &ApiError, request_id
     let posted = app.publisher.deliver_once_open(&connection.connection_id, &event).await;
     let closed = app.publisher.close(&connection.connection_id).await;
     if let Err(PostError::Failed(cause)) = posted.and(closed) {
-        tracing::warn!(request_id, error.cause = telemetry::causes(cause.as_ref()), "closing a socket failed");
+        tracing::warn!(request_id, error.cause = telemetry::causes(cause.as_ref()), "refused connection not closed");
         // The socket may be open. Its connection stays, so that its next frame is refused and the socket closed.
         return Ok(());
     }

@@ -109,7 +109,7 @@ impl App {
     pub(crate) async fn post(&self, socket: &ConnectionId, chat_id: Option<&ChatId>, body: Body<'_>, request_id: &str) {
         let event = Event { body, chat_id, timestamp: Timestamp::now() };
         if let Err(PostError::Failed(cause)) = self.sockets.publisher.deliver_soon(socket, &event).await {
-            tracing::warn!(request_id, error.cause = telemetry::causes(cause.as_ref()), "post failed");
+            tracing::warn!(request_id, error.cause = telemetry::causes(cause.as_ref()), "event post failed");
         }
     }
 

@@ -34,7 +34,7 @@ pub(crate) async fn cancel(
     let is_running = app.generations.request_cancel(tenant_id, chat_id, &id, &connection.connection_id).await?;
     let command = StreamCommand { app: app.clone(), id, connection, request_id: event.request_id.clone() };
     if is_running {
-        after_response::spawn(telemetry::background_task("cancel", async move { finish(&command).await }));
+        after_response::spawn(telemetry::background_task("cancel", async move { wait_for_owner(&command).await }));
         return Ok(());
     }
     let finished = command.finished_generation().await?;
@@ -46,7 +46,7 @@ pub(crate) async fn cancel(
 }
 
 /// Waits until the generation has ended, which its owner announces; announces the end if the owner is gone.
-async fn finish(command: &StreamCommand) {
+async fn wait_for_owner(command: &StreamCommand) {
     if let CommandResult::TakenOver(finished, running) = command.wait(Status::Cancelled, |_| false).await {
         command.announce_end(*finished, running).await;
     }

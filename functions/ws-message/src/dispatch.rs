@@ -19,7 +19,7 @@ use crate::{app::App, cancel::cancel, ping::ping, regenerate::regenerate, resume
 /// Handles one frame. Clients never see the function's return value, so errors are posted.
 pub(crate) async fn handle(app: Arc<App>, event: SocketEvent) -> Result<(), ApiError> {
     let mut chat_id = None;
-    let result = catch_panic(within_deadline(Box::pin(admit(&app, &event, &mut chat_id)))).await;
+    let result = catch_panic(within_deadline(Box::pin(admit_and_dispatch(&app, &event, &mut chat_id)))).await;
     if let Err(error) = &result {
         let report = Body::Error(ErrorReport::new(error, &event.request_id, None));
         app.post(&event.connection_id, chat_id.as_ref(), report, &event.request_id).await;
@@ -30,8 +30,9 @@ pub(crate) async fn handle(app: Arc<App>, event: SocketEvent) -> Result<(), ApiE
     result
 }
 
-/// Counts the frame against its connection's rate limit. Sets `chat` as soon as it is known, for the error event.
-async fn admit(app: &Arc<App>, event: &SocketEvent, chat: &mut Option<ChatId>) -> Result<(), ApiError> {
+/// Counts the frame against its connection's rate limit, then dispatches it. Sets `chat` as soon as it is known, for the
+/// error event.
+async fn admit_and_dispatch(app: &Arc<App>, event: &SocketEvent, chat: &mut Option<ChatId>) -> Result<(), ApiError> {
     match app.sockets.connections.admit_frame(&event.connection_id, event.received_at()).await? {
         FrameAdmission::Allowed(connection) => {
             telemetry::note_tenant(&connection.grant.tenant_id);
@@ -74,7 +75,7 @@ fn closes_socket(code: Code) -> bool {
 async fn close(app: &App, event: &SocketEvent) {
     if let Err(error) = app.sockets.publisher.close(&event.connection_id).await {
         let request_id = &event.request_id;
-        tracing::warn!(request_id, error.cause = telemetry::causes(&error), "close failed");
+        tracing::warn!(request_id, error.cause = telemetry::causes(&error), "connection close failed");
     }
 }
 

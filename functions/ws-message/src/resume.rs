@@ -32,7 +32,10 @@ pub(crate) async fn resume(
     let is_running = app.generations.request_resume(tenant_id, chat_id, &id, &resume).await?;
     let command = StreamCommand { app: app.clone(), id, connection, request_id: event.request_id.clone() };
     if is_running {
-        after_response::spawn(telemetry::background_task("resume", async move { finish(&command, &resume).await }));
+        after_response::spawn(telemetry::background_task(
+            "resume",
+            async move { wait_for_owner(&command, &resume).await },
+        ));
         return Ok(());
     }
     let finished = command.finished_generation().await?;
@@ -43,7 +46,7 @@ pub(crate) async fn resume(
 }
 
 /// Waits until the owner has acknowledged the command. If the generation has ended instead, replays it here.
-async fn finish(command: &StreamCommand, resume: &ResumeCommand) {
+async fn wait_for_owner(command: &StreamCommand, resume: &ResumeCommand) {
     let start = JoinAt::Offset(resume.offset);
     match command.wait(Status::Interrupted, |running| !running.is_pending(resume)).await {
         CommandResult::Acknowledged => {}

@@ -59,7 +59,7 @@ impl StreamCommand {
             match self.poll(status, &is_acknowledged).await {
                 Ok(Some(result)) => return result,
                 Ok(None) => {}
-                Err(error) => telemetry::log_cause(&error.into(), &self.request_id),
+                Err(error) => telemetry::log_attempt(&error.into(), &self.request_id),
             }
         }
     }

@@ -1,12 +1,12 @@
 //! API key → tenant → access.
 //!
-//! May import `domain`, `runtime` and `storage`. In order: `cache`, `access_denied`, `api_key`, `authenticator`.
+//! May import `domain`, `runtime` and `storage`. In order: `cache`, `api_key`, `key_denied`, `authenticator`, `chat_access`.
 
-mod access_denied;
 mod api_key;
 mod authenticator;
 mod cache;
 mod chat_access;
+mod key_denied;
 
 pub use api_key::API_KEY_HEADER;
 pub use authenticator::{Admitted, Authenticator, RECHECK_INTERVAL, Tenant};

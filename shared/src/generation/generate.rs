@@ -12,7 +12,7 @@ use super::{
     forward_deltas::{AgentReport, forward_deltas},
     heartbeat::{keep_lease, poll_commands},
     message_stream::{MessageInfo, MessageStream},
-    run::Run,
+    owned_generation::OwnedGeneration,
     socket_writer::JoinAt,
     sockets::ChatConnections,
     store::GenerationStore,
@@ -32,7 +32,7 @@ use crate::{
     runtime::{
         after_response,
         clock::Clock,
-        telemetry::{self, StreamEnd, StreamLine, Streamed},
+        telemetry::{self, GenerationLine, GenerationResult, GenerationSummary},
     },
     storage::{FinishResult, Generation, GenerationRepository},
     websocket::{Publisher, Timing},
@@ -68,36 +68,41 @@ pub struct GenerationContext {
 /// both.
 pub fn generate(context: GenerationContext, deltas: Deltas) -> impl Future<Output = ()> + Send {
     let tenant_id = context.connection.grant.tenant_id.clone();
-    Streamed::log_when_done(&tenant_id, async move |line| {
+    GenerationSummary::log_when_done(&tenant_id, async move |line| {
         let generation = context.start();
-        run(&generation, context.connection, deltas, &line).await;
+        stream_and_store(&generation, context.connection, deltas, &line).await;
         close_denied_connections(&generation, &context.sockets.publisher).await;
     })
 }
 
 /// Runs a generation until every writer is done.
-pub(super) async fn run(run: &Run, connection: Connection, deltas: Deltas, line: &StreamLine) {
-    run.fan_out.add(connection, JoinAt::Start);
-    let (streamed, ()) = tokio::join!(stream_message(run, deltas), run.add_open_connections());
+pub(super) async fn stream_and_store(
+    owned: &OwnedGeneration,
+    connection: Connection,
+    deltas: Deltas,
+    line: &GenerationLine,
+) {
+    owned.fan_out.add(connection, JoinAt::Start);
+    let (streamed, ()) = tokio::join!(stream_message(owned, deltas), owned.add_open_connections());
     line.set(streamed);
-    run.fan_out.finish().await;
+    owned.fan_out.finish().await;
 }
 
 /// Streams the message, stores it, and only then lets the writers post the end: a client that sees the end can read the
 /// message.
-async fn stream_message(run: &Run, deltas: Deltas) -> Streamed {
-    let buffer = &run.stream().buffer;
+async fn stream_message(owned: &OwnedGeneration, deltas: Deltas) -> GenerationSummary {
+    let buffer = &owned.stream().buffer;
     let mut report = AgentReport::default();
-    let end = until_end(run, deltas, &mut report).await;
+    let end = until_end(owned, deltas, &mut report).await;
     let AgentReport { first_token_ms, usage } = report;
 
     let streamed = |end, code| {
-        let total_ms = run.now().millis_since(run.received_at);
-        Streamed { end, code, first_token_ms, total_ms: Some(total_ms), tokens: usage.output_tokens.into() }
+        let total_ms = owned.now().millis_since(owned.received_at);
+        GenerationSummary { end, code, first_token_ms, total_ms: Some(total_ms), tokens: usage.output_tokens.into() }
     };
     let lease_lost = || {
         buffer.lose_lease();
-        streamed(StreamEnd::LeaseLost, None)
+        streamed(GenerationResult::LeaseLost, None)
     };
     let (status, finish_reason, error) = match end {
         GenerationEnd::Completed(reason) => (Status::Complete, reason, None),
@@ -106,21 +111,21 @@ async fn stream_message(run: &Run, deltas: Deltas) -> Streamed {
         GenerationEnd::LeaseLost => return lease_lost(),
     };
     if let Some(error) = &error {
-        telemetry::log_cause(error, &run.stream().request_id);
+        telemetry::log_cause(error, &owned.stream().request_id);
     }
     let outcome = Outcome { content: buffer.text_from(0), status, finish_reason, usage, first_token_ms };
-    match store_outcome(run, &outcome).await {
-        Ok(FinishResult::Stored) => clean_up(run).await,
+    match store_outcome(owned, &outcome).await {
+        Ok(FinishResult::Stored) => clean_up(owned).await,
         // No other process tells the sockets of a deleted chat.
         Ok(FinishResult::Lost) if error.as_ref().is_some_and(|error| error.code() == Code::ChatNotFound) => {}
         Ok(FinishResult::Lost) => return lease_lost(),
         // The lease has expired: another process takes over with the text that is saved.
         Err(failure) => {
-            run.log(failure);
+            owned.log(failure);
             return lease_lost();
         }
     }
-    let streamed = streamed(StreamEnd::Finished(finish_reason), error.as_ref().map(ApiError::code));
+    let streamed = streamed(GenerationResult::Finished(finish_reason), error.as_ref().map(ApiError::code));
     let total_ms = streamed.total_ms.unwrap_or_default();
     let timing = Timing { first_token_ms: first_token_ms.unwrap_or(total_ms), total_ms };
     buffer.finish(EndNotice { error, finish_reason, usage, timing });
@@ -128,18 +133,18 @@ async fn stream_message(run: &Run, deltas: Deltas) -> Streamed {
 }
 
 /// Forwards the agent's text until it ends, a command ends it, the lease is lost or the function's deadline is near.
-async fn until_end(run: &Run, deltas: Deltas, report: &mut AgentReport) -> GenerationEnd {
-    let stream = run.stream();
+async fn until_end(owned: &OwnedGeneration, deltas: Deltas, report: &mut AgentReport) -> GenerationEnd {
+    let stream = owned.stream();
     let ended = CancellationToken::new();
     let streaming = pin!(async {
         tokio::select! {
-            end = forward_deltas(deltas, &stream.buffer, report, run.received_at, stream.clock) => end,
-            end = keep_lease(run) => end,
+            end = forward_deltas(deltas, &stream.buffer, report, owned.received_at, stream.clock) => end,
+            end = keep_lease(owned) => end,
             // Time enough remains to store the text and post the end.
             () = after_response::deadline_near() => GenerationEnd::Completed(FinishReason::Length),
         }
     });
-    let polling = pin!(poll_commands(run, &ended));
+    let polling = pin!(poll_commands(owned, &ended));
     match select(streaming, polling).await {
         Either::Left((end, polling)) => {
             ended.cancel();
@@ -152,22 +157,22 @@ async fn until_end(run: &Run, deltas: Deltas, report: &mut AgentReport) -> Gener
 }
 
 /// Closes the sockets of the chat whose keys have become invalid, if the key that asked for the message has.
-async fn close_denied_connections(run: &Run, publisher: &Publisher) {
-    let Run { grant: ConnectionGrant { tenant_id, key, .. }, authenticator, .. } = run;
+async fn close_denied_connections(owned: &OwnedGeneration, publisher: &Publisher) {
+    let OwnedGeneration { grant: ConnectionGrant { tenant_id, key, .. }, authenticator, .. } = owned;
     let denied = |result: Result<(), ApiError>| result.err().filter(|error| error.code() == Code::ConnectionClosing);
-    let now = run.now();
+    let now = owned.now();
     if denied(authenticator.recheck(tenant_id, key, now).await).is_none() {
         return;
     }
-    for connection in run.stream().open_connections().await {
+    for connection in owned.stream().open_connections().await {
         if let Some(reason) = denied(authenticator.recheck(tenant_id, &connection.grant.key, now).await) {
-            publisher.close_all(&[connection], &reason, &run.stream().request_id).await;
+            publisher.close_all(&[connection], &reason, &owned.stream().request_id).await;
         }
     }
 }
 
 impl GenerationContext {
-    fn start(&self) -> Run {
+    fn start(&self) -> OwnedGeneration {
         let Self { connection, generation, .. } = self;
         let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
         let Generation { message_id, seq, in_reply_to, replaces, .. } = generation.clone();
@@ -184,7 +189,7 @@ impl GenerationContext {
             clock: Clock::system(),
             timings: Timings::default(),
         };
-        Run {
+        OwnedGeneration {
             grant: connection.grant.clone(),
             authenticator: self.authenticator.clone(),
             lease,

@@ -5,8 +5,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     end::GenerationEnd,
-    run::Run,
-    stream_commands::{ResumedSockets, announce_end_to},
+    owned_generation::OwnedGeneration,
+    stream_commands::{ResumedSockets, ensure_writer_for},
 };
 use crate::{
     domain::{
@@ -17,17 +17,17 @@ use crate::{
 };
 
 /// Saves new text and renews the lease until the lease is lost.
-pub(super) async fn keep_lease(run: &Run) -> GenerationEnd {
-    let (buffer, timings) = (&run.stream().buffer, run.stream().timings);
+pub(super) async fn keep_lease(owned: &OwnedGeneration) -> GenerationEnd {
+    let (buffer, timings) = (&owned.stream().buffer, owned.stream().timings);
     let mut saved = 0;
     let mut renewed = Instant::now();
     loop {
         sleep(timings.save).await;
         let text = buffer.text_from(saved);
         let result = if !text.is_empty() {
-            run.lease.save(&text, run.now()).await
+            owned.lease.save(&text, owned.now()).await
         } else if renewed.elapsed() >= timings.renew {
-            run.lease.renew(run.now()).await
+            owned.lease.renew(owned.now()).await
         } else {
             continue;
         };
@@ -36,50 +36,50 @@ pub(super) async fn keep_lease(run: &Run) -> GenerationEnd {
                 saved += text.len();
                 renewed = Instant::now();
             }
-            Ok(false) => return lease_lost(run).await,
+            Ok(false) => return lease_lost(owned).await,
             // The next attempt saves this text too, if it comes before the lease expires.
-            Err(error) if run.lease.lease_expires_at() <= run.now() => return GenerationEnd::Failed(error.into()),
-            Err(error) => run.log(error),
+            Err(error) if owned.lease.lease_expires_at() <= owned.now() => return GenerationEnd::Failed(error.into()),
+            Err(error) => owned.log(error),
         }
     }
 }
 
 /// Tells a deleted chat from a takeover.
-async fn lease_lost(run: &Run) -> GenerationEnd {
-    match run.lease.poll_commands().await {
-        Ok(PendingCommands::ChatDeleted) => chat_deleted(run),
+async fn lease_lost(owned: &OwnedGeneration) -> GenerationEnd {
+    match owned.lease.poll_commands().await {
+        Ok(PendingCommands::ChatDeleted) => chat_deleted(owned),
         _ => GenerationEnd::LeaseLost,
     }
 }
 
-fn chat_deleted(run: &Run) -> GenerationEnd {
-    GenerationEnd::Failed(ApiError::chat_not_found(run.grant.chat_id.as_str()))
+fn chat_deleted(owned: &OwnedGeneration) -> GenerationEnd {
+    GenerationEnd::Failed(ApiError::chat_not_found(owned.grant.chat_id.as_str()))
 }
 
 /// Polls stream commands until one ends the generation, or the generation has `ended` otherwise. Commands of a poll that is
 /// under way are still carried out: their senders have stopped waiting.
-pub(super) async fn poll_commands(run: &Run, ended: &CancellationToken) -> Option<GenerationEnd> {
-    let ConnectionGrant { tenant_id, key, .. } = &run.grant;
+pub(super) async fn poll_commands(owned: &OwnedGeneration, ended: &CancellationToken) -> Option<GenerationEnd> {
+    let ConnectionGrant { tenant_id, key, .. } = &owned.grant;
     let mut resumed = ResumedSockets::default();
-    while ended.run_until_cancelled(sleep(run.stream().timings.poll)).await.is_some() {
-        if let Err(denied) = run.authenticator.recheck(tenant_id, key, run.now()).await
+    while ended.run_until_cancelled(sleep(owned.stream().timings.poll)).await.is_some() {
+        if let Err(denied) = owned.authenticator.recheck(tenant_id, key, owned.now()).await
             && denied.code() == Code::ConnectionClosing
         {
             return Some(GenerationEnd::Failed(access_denied(denied)));
         }
-        let (cancelled_by, resumes) = match run.lease.poll_commands().await {
+        let (cancelled_by, resumes) = match owned.lease.poll_commands().await {
             Ok(PendingCommands::Running { cancelled_by, resumes }) => (cancelled_by, resumes),
-            Ok(PendingCommands::ChatDeleted) => return Some(chat_deleted(run)),
+            Ok(PendingCommands::ChatDeleted) => return Some(chat_deleted(owned)),
             // The next poll finds the same commands.
             Err(_) => continue,
         };
         for command in resumes {
-            if let Err(error) = resumed.resume(run, command).await {
-                run.log(error);
+            if let Err(error) = resumed.resume(owned, command).await {
+                owned.log(error);
             }
         }
         if let Some(canceller) = cancelled_by {
-            announce_end_to(run, &canceller).await;
+            ensure_writer_for(owned, &canceller).await;
             return Some(GenerationEnd::Cancelled);
         }
     }

@@ -57,7 +57,7 @@ impl MessageStream {
     pub(super) async fn open_connections(&self) -> Vec<Connection> {
         let find = async || Ok(self.sockets.of_chat(&self.tenant_id, &self.chat_id, self.now()).await?);
         retry_for(self.timings.find_connections, find).await.unwrap_or_else(|error| {
-            telemetry::log_cause(&error, &self.request_id);
+            telemetry::log_attempt(&error, &self.request_id);
             Vec::new()
         })
     }

@@ -21,7 +21,7 @@
 //! | `message_stream` | what all writers of one message share |
 //! | `socket_writer` | the events of one socket |
 //! | `fan_out` | the writers of all sockets |
-//! | `run` | what the tasks of a running generation share |
+//! | `owned_generation` | what the tasks of a running generation share |
 //! | `stream_commands` | cancel and resume, as the owner handles them |
 //! | `heartbeat` | saving, lease renewal, command polling |
 //! | `forward_deltas` | from the agent to the buffer |
@@ -39,9 +39,9 @@ mod forward_deltas;
 mod generate;
 mod heartbeat;
 mod message_stream;
+mod owned_generation;
 mod prefetch;
 mod replay;
-mod run;
 mod socket_writer;
 mod sockets;
 mod store;

@@ -1,7 +1,7 @@
 //! Cancel and resume, as the owner of a generation handles them. Other invocations leave these commands in storage, because
 //! only the owner posts to sockets about its generation.
 
-use super::{run::Run, socket_writer::JoinAt};
+use super::{owned_generation::OwnedGeneration, socket_writer::JoinAt};
 use crate::{
     domain::id::ConnectionId,
     storage::{ResumeCommand, StorageError},
@@ -14,22 +14,22 @@ pub(super) struct ResumedSockets(Vec<ResumeCommand>);
 
 impl ResumedSockets {
     /// Starts a writer at the client's offset, then removes the command. If the removal fails, the next poll repeats it.
-    pub(super) async fn resume(&mut self, run: &Run, command: ResumeCommand) -> Result<(), StorageError> {
+    pub(super) async fn resume(&mut self, owned: &OwnedGeneration, command: ResumeCommand) -> Result<(), StorageError> {
         if !self.0.contains(&command) {
-            if let Some(connection) = run.find_connection(&command.connection_id).await? {
-                run.fan_out.add(connection, JoinAt::Offset(command.offset));
+            if let Some(connection) = owned.find_connection(&command.connection_id).await? {
+                owned.fan_out.add(connection, JoinAt::Offset(command.offset));
             }
             self.0.push(command.clone());
         }
-        run.lease.acknowledge(&command).await
+        owned.lease.acknowledge(&command).await
     }
 }
 
 /// Makes sure that the socket that cancelled gets the end, also if it never got the text.
-pub(super) async fn announce_end_to(run: &Run, canceller: &ConnectionId) {
-    if !run.fan_out.has_writer(canceller)
-        && let Ok(Some(connection)) = run.find_connection(canceller).await
+pub(super) async fn ensure_writer_for(owned: &OwnedGeneration, canceller: &ConnectionId) {
+    if !owned.fan_out.has_writer(canceller)
+        && let Ok(Some(connection)) = owned.find_connection(canceller).await
     {
-        run.fan_out.add(connection, JoinAt::End);
+        owned.fan_out.add(connection, JoinAt::End);
     }
 }

@@ -4,7 +4,7 @@
 //! - `connections`: releases orphaned connection slots and closes connections that lost their access and stay silent;
 //! - `retention`: deletes chats that are idle for longer than their tenant keeps them.
 //!
-//! A sweep reads the maintenance queue and no other item. Its steps can be aborted, repeated, and run twice at once; the
+//! A sweep finds its work through the maintenance queue, never by a scan. Its steps can be aborted, repeated, and run twice at once; the
 //! queue entry is removed last, so the next run continues where this one stopped. An entry that fails is logged and
 //! postponed, and does not block others.
 //!

@@ -2,7 +2,7 @@
 //!
 //! Every call takes the tenant and puts it into the key, so a query that could reach another tenant's data does not
 //! compile. Only this layer knows keys, attributes and expressions. It applies no policy and writes no logs or metrics.
-//! It imports `domain` only.
+//! May import `domain` and `runtime`.
 //!
 //! Each file imports only files above it in this list:
 //!

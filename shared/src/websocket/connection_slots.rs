@@ -7,12 +7,12 @@
 //! the table still shows what is wrong:
 //!
 //! - the slot of a stored connection that has expired or that API Gateway does not know: both are removed;
-//! - a slot without a stored connection, older than any function may run: its process died in between, or DynamoDB's TTL
+//! - a slot without a stored connection, older than a handshake may take: its process died in between, or DynamoDB's TTL
 //!   removed the connection. The slot is released.
 //!
 //! Both are searched when all slots are taken, before a connection is refused. Maintenance does the same for slots without
-//! a connection and for expired connections. Nothing else releases slots, so a tenant never has more connections than
-//! slots, nor more slots than its limit.
+//! a connection and for expired connections. No other code releases the slot of a connection that it did not end itself,
+//! so a tenant never has more connections than slots, nor more slots than its limit.
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -26,13 +26,13 @@ use crate::{
         fan_out::FanOut,
         generate,
         message_stream::{MessageInfo, MessageStream},
-        run::Run,
+        owned_generation::OwnedGeneration,
         sockets::Sockets,
         store::GenerationStore,
         text_buffer::TextBuffer,
         timings::Timings,
     },
-    runtime::{clock::Clock, telemetry::StreamLine},
+    runtime::{clock::Clock, telemetry::GenerationLine},
     storage::{FinishResult, PendingCommands, ResumeCommand, RunningGeneration, StorageError, TenantRepository},
     websocket::{Event, PostError},
 };
@@ -222,7 +222,7 @@ impl Sockets for InMemorySockets {
 pub(super) struct Fixture {
     pub(super) store: Arc<InMemoryStore>,
     pub(super) sockets: Arc<InMemorySockets>,
-    run: Run,
+    run: OwnedGeneration,
     connection: Connection,
 }
 
@@ -269,7 +269,7 @@ impl Fixture {
             clock,
             timings: Timings::default(),
         };
-        let run = Run {
+        let run = OwnedGeneration {
             grant,
             authenticator: unreachable_authenticator(),
             lease: store.clone(),
@@ -281,7 +281,7 @@ impl Fixture {
 
     /// Generates one message to its end.
     pub(super) async fn generate(&self, deltas: Deltas) {
-        generate::run(&self.run, self.connection.clone(), deltas, &StreamLine::default()).await;
+        generate::stream_and_store(&self.run, self.connection.clone(), deltas, &GenerationLine::default()).await;
     }
 
     pub(super) fn posts(&self, socket: &str) -> Vec<Post> {

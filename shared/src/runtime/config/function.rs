@@ -30,7 +30,7 @@ pub trait FunctionConfig: Sized {
         environment.finish(config)
     }
 
-    /// The variables that the function reads, beside those of every function ([`RuntimeConfig::variables`]).
+    /// The variables that the function reads, beside those of every function ([`RuntimeConfig::variables`](super::RuntimeConfig::variables)).
     #[must_use]
     fn variables() -> Vec<&'static Variable> {
         let mut environment = Environment::default();

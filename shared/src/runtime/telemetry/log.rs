@@ -36,6 +36,13 @@ pub fn log_cause(error: &ApiError, request_id: &str) {
     }
 }
 
+/// Logs an attempt that failed and is repeated.
+pub fn log_attempt(error: &ApiError, request_id: &str) {
+    if let Some(cause) = error.cause() {
+        tracing::warn!(request_id, error.code = error.code().as_str(), error.cause = causes(cause), "attempt failed");
+    }
+}
+
 /// An error and its sources, in one line.
 pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut chain = error.to_string();

@@ -6,21 +6,22 @@
 
 mod activity;
 mod capacity;
+mod generation_line;
 mod line;
 mod log;
 mod metrics;
 mod request;
 mod send_trace;
-mod stream;
+
 mod trace;
 
 pub use activity::{background_task, in_current_scope, note_tenant};
 pub use capacity::CountCapacity;
-pub use log::{causes, init, log_cause, log_panics};
+pub use generation_line::{GenerationLine, GenerationResult, GenerationSummary, interrupted};
+pub use log::{causes, init, log_attempt, log_cause, log_panics};
 pub use metrics::{METRICS, Metric, NAMESPACE, Unit};
 pub use request::{RequestEnd, RequestStart, log_request};
 pub use send_trace::{SendTrace, current_trace};
-pub use stream::{StreamEnd, StreamLine, Streamed, interrupted};
 pub use trace::Trace;
 
 pub(crate) use activity::{count_frame, count_retried_post};

@@ -13,7 +13,7 @@ use crate::domain::{error::Code, id::TenantId, message::FinishReason};
 
 /// How a generation ended, for operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamEnd {
+pub enum GenerationResult {
     /// It finished for this reason and is stored.
     Finished(FinishReason),
     /// Its owner lost the lease, or could not store the end.
@@ -24,7 +24,7 @@ pub enum StreamEnd {
     Aborted,
 }
 
-impl StreamEnd {
+impl GenerationResult {
     fn as_str(self) -> &'static str {
         match self {
             Self::Finished(FinishReason::Stop) => "stop",
@@ -40,9 +40,9 @@ impl StreamEnd {
 
 /// The result of a generation.
 #[derive(Clone, Copy, Debug)]
-pub struct Streamed {
+pub struct GenerationSummary {
     /// How it ended.
-    pub end: StreamEnd,
+    pub end: GenerationResult,
     /// The error code of a failed generation.
     pub code: Option<Code>,
     /// Milliseconds from the user message to the first token.
@@ -53,19 +53,19 @@ pub struct Streamed {
     pub tokens: u64,
 }
 
-impl Default for Streamed {
+impl Default for GenerationSummary {
     /// The result of an aborted generation.
     fn default() -> Self {
-        Self { end: StreamEnd::Aborted, code: None, first_token_ms: None, total_ms: None, tokens: 0 }
+        Self { end: GenerationResult::Aborted, code: None, first_token_ms: None, total_ms: None, tokens: 0 }
     }
 }
 
-impl Streamed {
+impl GenerationSummary {
     /// Runs a generation as an activity of its own and writes its log line, also when it is aborted. `stream` puts its
-    /// result into the [`StreamLine`].
+    /// result into the [`GenerationLine`].
     pub fn log_when_done<F, S>(tenant: &TenantId, stream: S) -> impl Future<Output = ()> + use<F, S>
     where
-        S: FnOnce(StreamLine) -> F,
+        S: FnOnce(GenerationLine) -> F,
         F: Future<Output = ()>,
     {
         let activity = match current() {
@@ -73,7 +73,7 @@ impl Streamed {
             None => Activity::new(String::new(), None),
         };
         activity.note_tenant(tenant);
-        let line = StreamLine::default();
+        let line = GenerationLine::default();
         let log = LogOnDrop(line.clone(), activity.clone());
         let streaming = activity.scope(stream(line));
         async move {
@@ -97,17 +97,17 @@ impl Streamed {
 
 /// The place for the result of a running generation.
 #[derive(Clone, Debug, Default)]
-pub struct StreamLine(Arc<Mutex<Streamed>>);
+pub struct GenerationLine(Arc<Mutex<GenerationSummary>>);
 
-impl StreamLine {
+impl GenerationLine {
     /// Sets the result.
-    pub fn set(&self, streamed: Streamed) {
+    pub fn set(&self, streamed: GenerationSummary) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = streamed;
     }
 }
 
 /// Writes the line when the generation ends or is dropped.
-struct LogOnDrop(StreamLine, Arc<Activity>);
+struct LogOnDrop(GenerationLine, Arc<Activity>);
 
 impl Drop for LogOnDrop {
     fn drop(&mut self) {
@@ -121,5 +121,5 @@ impl Drop for LogOnDrop {
 pub fn interrupted(tenant: &TenantId) {
     let activity = current().map_or_else(|| Activity::new(String::new(), None), |finder| finder.background());
     activity.note_tenant(tenant);
-    Streamed { end: StreamEnd::Interrupted, ..Streamed::default() }.line(&activity).write();
+    GenerationSummary { end: GenerationResult::Interrupted, ..GenerationSummary::default() }.line(&activity).write();
 }

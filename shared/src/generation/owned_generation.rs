@@ -17,7 +17,7 @@ use crate::{
 
 /// A running generation, owned by this process.
 #[derive(Debug)]
-pub(super) struct Run {
+pub(super) struct OwnedGeneration {
     /// The grant of the connection that asked for the generation.
     pub(super) grant: ConnectionGrant,
     pub(super) authenticator: Authenticator,
@@ -26,7 +26,7 @@ pub(super) struct Run {
     pub(super) received_at: Timestamp,
 }
 
-impl Run {
+impl OwnedGeneration {
     pub(super) fn stream(&self) -> &MessageStream {
         self.fan_out.stream()
     }
@@ -51,7 +51,8 @@ impl Run {
         Ok(connections.into_iter().find(|connection| connection.connection_id == *socket))
     }
 
+    /// Logs an attempt that failed: the generation goes on.
     pub(super) fn log(&self, error: impl Into<ApiError>) {
-        telemetry::log_cause(&error.into(), &self.stream().request_id);
+        telemetry::log_attempt(&error.into(), &self.stream().request_id);
     }
 }

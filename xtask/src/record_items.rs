@@ -1,4 +1,4 @@
-//! `cargo xtask fixtures`: records the items that this version stores.
+//! `cargo xtask record-items`: records the items that this version stores.
 //!
 //! The test that compares the items of all versions creates an item of every kind, so it also writes the file.
 
