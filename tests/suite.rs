@@ -20,6 +20,7 @@ mod agents {
 
 mod docs {
     mod api_page;
+    mod contributing;
     mod openapi;
     mod quick_start;
 }

@@ -20,7 +20,7 @@ use crate::documents;
 /// Longer than the gateway waits for a function, also on a slow machine. A test that waits this long fails.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Waits until a condition holds; panics after [`TIMEOUT`].
+/// Waits until a condition holds; panics after a minute.
 pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let polling = async {
         while !holds().await {

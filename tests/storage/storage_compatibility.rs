@@ -22,7 +22,7 @@ use tests::{Socket, Stack, Tenant};
 const TABLES: [&str; 3] = ["TenantsTable", "ChatsTable", "ConnectionsTable"];
 
 /// Maps with ids as keys: one value of each is compared.
-const BY_ID: [&str; 3] = ["keys", "resumes", "streams"];
+const BY_ID: [&str; 3] = ["generations", "keys", "resumes"];
 
 /// An item in DynamoDB's JSON.
 type Item = Map<String, Value>;
@@ -73,9 +73,9 @@ fn kind(item: &Item) -> String {
     let (pk, sk) = (text("pk"), text("sk"));
     match sk.split_once('#').map_or(sk, |(prefix, _)| prefix) {
         "" => pk.split('#').next().unwrap_or_default().to_owned(),
-        "m" => format!("message of {}, {}", text("role"), text("status")),
+        "message" => format!("message of {}, {}", text("role"), text("status")),
         "~state" if item.contains_key("deleted_at") => "state of a deleted chat".to_owned(),
-        "~state" if item["streams"]["M"].as_object().is_some_and(|streams| !streams.is_empty()) => {
+        "~state" if item["generations"]["M"].as_object().is_some_and(|running| !running.is_empty()) => {
             "state with streams".to_owned()
         }
         prefix if prefix.starts_with("chat_") => "connection of a tenant".to_owned(),
@@ -309,10 +309,11 @@ async fn items_of_every_release_work_with_the_code_of_today() {
 #[test]
 fn removed_and_changed_attributes_are_found() {
     let item = |value: Value| value.as_object().cloned().expect("an object");
-    let old = item(json!({ "title": { "S": "x" }, "streams": { "M": { "msg_1": { "M": { "seq": { "N": "1" } } } } } }));
-    let more = item(json!({ "title": { "S": "y" }, "streams": { "M": {} }, "colour": { "S": "blue" } }));
+    let old =
+        item(json!({ "title": { "S": "x" }, "generations": { "M": { "msg_1": { "M": { "seq": { "N": "1" } } } } } }));
+    let more = item(json!({ "title": { "S": "y" }, "generations": { "M": {} }, "colour": { "S": "blue" } }));
     assert!(missing_in("chat", &old, &more).is_empty());
-    let less = item(json!({ "title": { "NULL": true }, "streams": { "M": { "msg_2": { "M": {} } } } }));
+    let less = item(json!({ "title": { "NULL": true }, "generations": { "M": { "msg_2": { "M": {} } } } }));
     assert_eq!(missing_in("chat", &old, &less).len(), 2);
     assert_eq!(missing_in("chat", &old, &Item::new()).len(), 2);
 }

@@ -73,7 +73,7 @@ fn role(template: &Template, function: &Resource) -> Resource {
     let arn = text(function, "/Role");
     assert!(
         !arn.is_empty() && function.properties.get("Policies").is_none(),
-        "{} has no Role, so SAM makes one that may write to every log of the account; give it one like the others",
+        "{} has no Role, so SAM creates a role that may write to every log of the account; give it a role like the others",
         function.logical_id
     );
     resource(template, ROLE, arn.rsplit(':').next().unwrap_or_default())
