@@ -19,12 +19,13 @@ mod black_box {
         let tenant = Api::shared().tenant("joins").await;
         let chat = tenant.chat_with(&new_chat(60)).await;
         let mut first = tenant.connect(&chat, "u").await;
-        let content = format!("{MANY_SCRIPTS} ").repeat(12);
+        let content = format!("{MANY_SCRIPTS} ").repeat(30);
         first.send(&json!({ "content": content })).await;
         first.next_of("message_stream_token").await;
         let mut later = tenant.connect(&chat, "u").await;
         let established = later.next().await;
         let message_id = established["active_streams"][0]["message_id"].clone();
+        assert!(message_id.is_string(), "the generation still runs: {established}");
         later.send(&json!({ "type": "resume", "message_id": message_id, "offset": 0 })).await;
         let started = later.next_of("message_stream_started").await;
         assert_eq!((&started["message_id"], &started["model"]), (&message_id, &json!("echo@60")));
