@@ -18,6 +18,10 @@ mod agents {
     mod real_model;
 }
 
+mod dev_stack {
+    mod dev;
+}
+
 mod docs {
     mod api_page;
     mod contributing;
@@ -59,10 +63,6 @@ mod routes {
     mod list_messages;
     mod list_user_chats;
     mod update_chat;
-}
-
-mod stack {
-    mod dev;
 }
 
 mod storage {

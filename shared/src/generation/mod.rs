@@ -16,8 +16,8 @@
 //! | `end` | how a generation ends |
 //! | `text_buffer` | the growing text, watched by the writers |
 //! | `prefetch` | reading from the agent before the message is stored |
-//! | `store` | the seam to storage: what the owner of a lease reads and writes |
-//! | `sockets` | the seam to the chat's connections: find, post, forget |
+//! | `store` | the interface to storage: what the owner of a lease reads and writes |
+//! | `sockets` | the interface to the chat's connections: find, post, forget |
 //! | `message_stream` | what all writers of one message share |
 //! | `socket_writer` | the events of one socket |
 //! | `fan_out` | the writers of all sockets |

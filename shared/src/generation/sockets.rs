@@ -1,4 +1,4 @@
-//! The seam to a chat's connections: find, post, forget. Tests keep them in memory.
+//! The interface to a chat's connections: find, post, forget. Tests keep them in memory.
 
 use std::fmt::Debug;
 

@@ -1,4 +1,4 @@
-//! The seam to storage: what the owner of a generation lease reads and writes. Tests keep it in memory.
+//! The interface to storage: what the owner of a generation lease reads and writes. Tests keep it in memory.
 
 use std::fmt::Debug;
 
