@@ -1,12 +1,10 @@
 //! Errors of starting and serving a gateway.
 
-use std::io;
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr};
 
 use thiserror::Error;
 
-use crate::invoke::InvokeError;
-use crate::template::TemplateError;
+use crate::{invoke::InvokeError, template::TemplateError};
 
 /// Why a gateway does not start, or stops serving.
 #[derive(Debug, Error)]

@@ -1,8 +1,10 @@
 //! Responses that the gateway writes itself, without a function.
 
-use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
 use serde_json::json;
 
 /// A response with the body `{"message": …}`.

@@ -5,23 +5,25 @@ mod event;
 mod response;
 mod route;
 
-use std::net::SocketAddr;
-use std::time::Instant;
+use std::{net::SocketAddr, time::Instant};
 
-use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, request};
-use axum::response::Response;
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, request},
+    response::Response,
+};
+use body::BodyError;
 use jiff::Timestamp;
 use tracing::info;
 
-use crate::access_log::{TARGET, elapsed_ms};
-use crate::forwarded_headers::add_forwarded;
-use crate::gateway_response::message_response;
-use crate::invoke::{InvokeError, Invoker};
-use crate::request_context::generate_id;
-use crate::template::{HttpRoute, TemplateError};
-
-use body::BodyError;
+use crate::{
+    access_log::{TARGET, elapsed_ms},
+    forwarded_headers::add_forwarded,
+    gateway_response::message_response,
+    invoke::{InvokeError, Invoker},
+    request_context::generate_id,
+    template::{HttpRoute, TemplateError},
+};
 pub(crate) use event::HttpEvent;
 use route::{Match, RouteTable};
 

@@ -1,15 +1,13 @@
 //! Client of the Lambda Invoke API.
 //! <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use axum::body::Bytes;
 use reqwest::StatusCode;
 use serde_json::Value;
 use thiserror::Error;
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 
 /// Why an invocation has no usable response.
 #[derive(Debug, Error)]

@@ -5,17 +5,21 @@
 
 use std::time::Instant;
 
-use axum::body::{Body, to_bytes};
-use axum::http::{HeaderValue, Method, StatusCode, request};
-use axum::response::Response;
+use axum::{
+    body::{Body, to_bytes},
+    http::{HeaderValue, Method, StatusCode, request},
+    response::Response,
+};
 use serde_json::json;
 use tracing::{debug, info};
 
-use crate::access_log::{TARGET, elapsed_ms};
-use crate::connections::{Connections, PostError};
-use crate::gateway_response::{json_response, message_response};
-use crate::request_context;
-use crate::url_encoding::percent_decode;
+use crate::{
+    access_log::{TARGET, elapsed_ms},
+    connections::{Connections, PostError},
+    gateway_response::{json_response, message_response},
+    request_context,
+    url_encoding::percent_decode,
+};
 
 pub(crate) const PREFIX: &str = "/@connections/";
 

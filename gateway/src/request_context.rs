@@ -1,7 +1,6 @@
 //! Values of `requestContext` that all events share: ids and times in the form of AWS.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE};
 use jiff::Timestamp;
 
 pub(crate) const ACCOUNT_ID: &str = "000000000000";

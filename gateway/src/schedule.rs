@@ -5,8 +5,10 @@ use jiff::{Timestamp, Unit};
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::request_context::{ACCOUNT_ID, generate_id};
-use crate::template::Schedule;
+use crate::{
+    request_context::{ACCOUNT_ID, generate_id},
+    template::Schedule,
+};
 
 /// Calls `invoke` with an event at each interval. Unlike on AWS, invocations never overlap: a slow one delays the next.
 pub(crate) async fn run<F>(schedule: &Schedule, invoke: impl Fn(Value) -> F)

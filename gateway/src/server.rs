@@ -1,33 +1,32 @@
 //! Starts, serves and stops a gateway; routes each request to one of the three APIs.
 
-use std::fmt;
-use std::io;
-use std::net::SocketAddr;
-use std::pin::pin;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{fmt, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::Router;
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::StatusCode;
-use axum::response::Response;
-use tokio::net::TcpListener;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use axum::{
+    Router,
+    extract::{ConnectInfo, Request, State},
+    http::StatusCode,
+    response::Response,
+};
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::access_log::TARGET;
-use crate::connections::Connections;
-use crate::error::GatewayError;
-use crate::gateway_response::message_response;
-use crate::http_api::HttpApi;
-use crate::invoke::{InvokeError, Invoker};
-use crate::listener::{SharedListener, SourceAddress};
-use crate::options::Options;
-use crate::template::{self, HttpRoute, Schedule, Template};
-use crate::websocket_api::{Limits, WebSocketApi};
-use crate::{management_api, schedule, warm_up};
+use crate::{
+    access_log::TARGET,
+    connections::Connections,
+    error::GatewayError,
+    gateway_response::message_response,
+    http_api::HttpApi,
+    invoke::{InvokeError, Invoker},
+    listener::{SharedListener, SourceAddress},
+    management_api,
+    options::Options,
+    schedule,
+    template::{self, HttpRoute, Schedule, Template},
+    warm_up,
+    websocket_api::{Limits, WebSocketApi},
+};
 
 /// An emulator may compile a function before its first invocation.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(600);

@@ -6,11 +6,13 @@ use axum::http::{HeaderMap, Method, Version, header};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::connections::Peer;
-use crate::http_api::HttpEvent;
-use crate::request_context::generate_id;
-use crate::template::{HttpRoute, WebSocketApi};
-use crate::websocket_api::Events;
+use crate::{
+    connections::Peer,
+    http_api::HttpEvent,
+    request_context::generate_id,
+    template::{HttpRoute, WebSocketApi},
+    websocket_api::Events,
+};
 
 /// The value of every path parameter.
 const PARAMETER: &str = "warm-up";

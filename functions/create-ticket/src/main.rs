@@ -3,7 +3,10 @@
 mod handler;
 
 use lambda_http::Error;
-use shared::{domain::limits::RateLimitBucket, rest, rest::RestFunction};
+use shared::{
+    domain::limits::RateLimitBucket,
+    rest::{self, RestFunction},
+};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {

@@ -3,7 +3,7 @@
 mod handler;
 
 use lambda_http::Error;
-use shared::{rest, rest::RestFunction};
+use shared::rest::{self, RestFunction};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {

@@ -8,13 +8,14 @@
 use std::collections::BTreeMap;
 
 use axum::http::{HeaderMap, Method, Version, header};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::request_context::{ACCOUNT_ID, API_ID, clf_time};
-use crate::url_encoding::{percent_decode, query_parameters};
+use crate::{
+    request_context::{ACCOUNT_ID, API_ID, clf_time},
+    url_encoding::{percent_decode, query_parameters},
+};
 
 /// Headers of the connection between client and gateway, which events do not contain.
 const HOP_BY_HOP: [&str; 5] = ["connection", "keep-alive", "te", "transfer-encoding", "upgrade"];

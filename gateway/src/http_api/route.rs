@@ -1,14 +1,15 @@
 //! Selects the route of a request.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html>
 
-use std::cmp::Reverse;
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 use axum::http::Method;
 
-use crate::integration_timeout::invocation_timeout;
-use crate::template::{HttpRoute, TemplateError};
-use crate::url_encoding::percent_decode;
+use crate::{
+    integration_timeout::invocation_timeout,
+    template::{HttpRoute, TemplateError},
+    url_encoding::percent_decode,
+};
 
 const DEFAULT: &str = "$default";
 

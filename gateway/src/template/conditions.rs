@@ -2,10 +2,7 @@
 
 use serde_json::Value;
 
-use super::document::Template;
-use super::error::TemplateError;
-use super::location::Location;
-use super::value::scalar_text;
+use super::{document::Template, error::TemplateError, location::Location, value::scalar_text};
 
 /// Deeper nesting is taken for a circular reference.
 const MAX_DEPTH: usize = 64;

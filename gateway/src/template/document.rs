@@ -1,14 +1,14 @@
 //! A parsed template: its sections, and the values of its parameters.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
+use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::{Map, Value};
 
-use super::error::TemplateError;
-use super::parameters::{self, Parameter};
-use super::yaml::{self, Sections};
+use super::{
+    error::TemplateError,
+    parameters::{self, Parameter},
+    yaml::{self, Sections},
+};
 
 /// A parsed SAM template together with the values of its parameters.
 #[derive(Debug, Clone)]

@@ -1,7 +1,6 @@
 //! Errors of templates.
 
-use std::io;
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
 use thiserror::Error;
 

@@ -1,14 +1,10 @@
 //! Resources of type `AWS::Serverless::Function`.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 
-use super::document::Template;
-use super::error::TemplateError;
-use super::location::Location;
-use super::value::scalar_text;
+use super::{document::Template, error::TemplateError, location::Location, value::scalar_text};
 
 pub(super) const FUNCTION: &str = "AWS::Serverless::Function";
 

@@ -3,8 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::document::Template;
-use super::value::intrinsic;
+use super::{document::Template, value::intrinsic};
 
 impl Template {
     /// Unresolved properties, with the `Globals` of the resource type merged in.

@@ -1,13 +1,14 @@
 //! Evaluation of intrinsic functions, with local values for pseudo parameters, names and ARNs.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 
-use super::document::Template;
-use super::error::TemplateError;
-use super::location::Location;
-use super::value::{intrinsic, scalar_text};
+use super::{
+    document::Template,
+    error::TemplateError,
+    location::Location,
+    value::{intrinsic, scalar_text},
+};
 
 impl Template {
     pub(super) fn resolve_or_null(&self, value: &Value, location: &Location) -> Result<Value, TemplateError> {

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::error::TemplateError;
-use super::value::scalar_text;
+use super::{error::TemplateError, value::scalar_text};
 
 #[derive(Debug, Clone)]
 pub(super) struct Parameter {

@@ -2,9 +2,7 @@
 
 use serde_json::Value;
 
-use super::document::Template;
-use super::error::TemplateError;
-use super::location::Location;
+use super::{document::Template, error::TemplateError, location::Location};
 
 /// A resource whose `Condition`, if any, is true.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,15 +1,16 @@
 //! Routes of the HTTP API and of the WebSocket API, and the functions that integrate them.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 
-use super::document::Template;
-use super::error::TemplateError;
-use super::functions::{FUNCTION, Function};
-use super::location::Location;
-use super::value::scalar_text;
+use super::{
+    document::Template,
+    error::TemplateError,
+    functions::{FUNCTION, Function},
+    location::Location,
+    value::scalar_text,
+};
 use crate::integration_timeout::{HTTP_INTEGRATION_TIMEOUT, INTEGRATION_TIMEOUT};
 
 const WEBSOCKET_API: &str = "AWS::Serverless::WebSocketApi";

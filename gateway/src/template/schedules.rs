@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::document::Template;
-use super::error::TemplateError;
-use super::functions::{FUNCTION, Function};
-use super::location::Location;
-use super::value::scalar_text;
+use super::{
+    document::Template,
+    error::TemplateError,
+    functions::{FUNCTION, Function},
+    location::Location,
+    value::scalar_text,
+};
 
 /// A schedule that invokes a function.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,8 +3,7 @@
 use saphyr::{LoadableYamlNode, Scalar, Tag, Yaml};
 use serde_json::{Map, Number, Value, json};
 
-use super::error::TemplateError;
-use super::value::scalar_text;
+use super::{error::TemplateError, value::scalar_text};
 
 /// The sections that are mappings, each with its entries in template order.
 pub(super) struct Sections {

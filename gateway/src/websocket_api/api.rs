@@ -1,14 +1,10 @@
 //! What all connections of a WebSocket API share.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::connections::Connections;
-use crate::invoke::Invoker;
-use crate::template;
+use crate::{connections::Connections, invoke::Invoker, template};
 
 pub(crate) struct WebSocketApi {
     pub(crate) api: template::WebSocketApi,

@@ -1,9 +1,10 @@
 //! Why a connection closes: close code, reason, and who initiates it.
 
-use tokio_tungstenite::tungstenite::Error;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{
+    Error,
+    error::ProtocolError,
+    protocol::{CloseFrame, frame::coding::CloseCode},
+};
 
 /// `$disconnect` gets the code as `disconnectStatusCode` and the reason as `disconnectReason`.
 pub(super) struct Close {

@@ -1,21 +1,21 @@
 //! Handles a request to connect: handshake, `$connect`, and then the socket.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
-use axum::extract::Request;
-use axum::http::{StatusCode, header};
-use axum::response::Response;
+use axum::{
+    extract::Request,
+    http::{StatusCode, header},
+    response::Response,
+};
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
-use super::api::WebSocketApi;
-use super::close::Close;
-use super::handshake::Handshake;
-use super::socket;
-use crate::connections::{Connection, Peer};
-use crate::gateway_response::message_response;
-use crate::request_context::generate_id;
+use super::{api::WebSocketApi, close::Close, handshake::Handshake, socket};
+use crate::{
+    connections::{Connection, Peer},
+    gateway_response::message_response,
+    request_context::generate_id,
+};
 
 impl WebSocketApi {
     /// Invokes `$connect`, and opens the connection if the function accepts it.

@@ -5,11 +5,15 @@ use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::close::Close;
-use super::route::{CONNECT, DISCONNECT};
-use crate::connections::Peer;
-use crate::request_context::{API_ID, clf_time, generate_id};
-use crate::url_encoding::query_parameters;
+use super::{
+    close::Close,
+    route::{CONNECT, DISCONNECT},
+};
+use crate::{
+    connections::Peer,
+    request_context::{API_ID, clf_time, generate_id},
+    url_encoding::query_parameters,
+};
 
 /// Builds the events of one connection.
 pub(crate) struct Events<'a> {

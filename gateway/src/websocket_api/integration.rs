@@ -1,28 +1,30 @@
 //! Invokes the functions of `$connect`, of messages and of `$disconnect`, and logs each invocation.
 
-use std::net::SocketAddr;
-use std::time::Instant;
+use std::{net::SocketAddr, time::Instant};
 
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::{http::StatusCode, response::Response};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tracing::info;
 
-use super::api::WebSocketApi;
-use super::close::Close;
-use super::event::Events;
-use super::handshake::Handshake;
-use super::route::{self, CONNECT, DISCONNECT};
-use crate::access_log::{TARGET, elapsed_ms};
-use crate::connections::{Connection, Peer};
-use crate::forwarded_headers::add_forwarded;
-use crate::gateway_response::json_response;
-use crate::integration_timeout::invocation_timeout;
-use crate::invoke::InvokeError;
-use crate::proxy_response::status_code;
-use crate::request_context::generate_id;
-use crate::template::WebSocketRoute;
+use super::{
+    api::WebSocketApi,
+    close::Close,
+    event::Events,
+    handshake::Handshake,
+    route::{self, CONNECT, DISCONNECT},
+};
+use crate::{
+    access_log::{TARGET, elapsed_ms},
+    connections::{Connection, Peer},
+    forwarded_headers::add_forwarded,
+    gateway_response::json_response,
+    integration_timeout::invocation_timeout,
+    invoke::InvokeError,
+    proxy_response::status_code,
+    request_context::generate_id,
+    template::WebSocketRoute,
+};
 
 impl WebSocketApi {
     /// Returns the subprotocol that the function chooses, or the response that rejects the handshake.

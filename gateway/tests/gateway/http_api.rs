@@ -1,5 +1,7 @@
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use axum::http::StatusCode;

@@ -1,6 +1,6 @@
-use aws_sdk_apigatewaymanagement::error::SdkError;
-use aws_sdk_apigatewaymanagement::operation::post_to_connection::PostToConnectionError;
-use aws_sdk_apigatewaymanagement::primitives::Blob;
+use aws_sdk_apigatewaymanagement::{
+    error::SdkError, operation::post_to_connection::PostToConnectionError, primitives::Blob,
+};
 
 use crate::harness::{Stack, close_code, http, text};
 

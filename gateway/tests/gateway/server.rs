@@ -1,10 +1,11 @@
-use std::collections::BTreeMap;
-use std::io;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
-use gateway::template::Template;
-use gateway::{Gateway, GatewayError, InvokeError};
+use gateway::{Gateway, GatewayError, InvokeError, template::Template};
 
 use crate::harness::{Lambda, Stack, close_code, fixture, http, options, send};
 

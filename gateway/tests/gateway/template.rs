@@ -1,6 +1,4 @@
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::time::Duration;
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use gateway::template::{Function, Template, TemplateError};
 use serde_json::json;

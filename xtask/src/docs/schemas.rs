@@ -1,7 +1,9 @@
 //! JSON Schemas of the types that the API sends and receives.
 
-use schemars::JsonSchema;
-use schemars::generate::{SchemaGenerator, SchemaSettings};
+use schemars::{
+    JsonSchema,
+    generate::{SchemaGenerator, SchemaSettings},
+};
 use serde_json::{Map, Value, json};
 use shared::domain::error::Code;
 

@@ -1,11 +1,9 @@
 //! The checked-in documents match the types, and their examples match their schemas.
 
-use std::collections::BTreeSet;
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use serde_json::{Value, json};
-use shared::domain::error::Code;
-use shared::rest::ROUTES;
+use shared::{domain::error::Code, rest::ROUTES};
 
 use super::{codes, document::Document, examples};
 use crate::workspace;
