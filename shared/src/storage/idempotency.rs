@@ -9,12 +9,12 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::{Client, types::ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::Client;
 use serde::{Deserialize, Serialize};
 
 use super::{
     error::StorageError,
-    item::{self, number, text},
+    item,
     keys::idempotency_key,
     table::Table,
     tenant_index::{IdempotencyRecordKey, idempotency_sort, index_attributes},
@@ -97,19 +97,10 @@ impl IdempotencyRepository {
             chat_id: chat.chat_id.clone(),
             response: serde_json::to_string(chat)?,
         };
-        let expires_at = now.plus(LIFETIME);
         let mut item = item::to_item(record)?;
-        idempotency_key(tenant, &request.key).add_to(&mut item);
-        item.extend([("expires_at".to_owned(), text(expires_at)), ("ttl".to_owned(), number(expires_at.as_seconds()))]);
         item.extend(index_attributes(tenant, idempotency_sort(&chat.user_id, now)));
-        let put = self
-            .table
-            .transaction_put(item)
-            // TTL deletes expired items up to two days late.
-            .condition_expression("attribute_not_exists(pk) OR expires_at <= :now")
-            .expression_attribute_values(":now", text(now))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        Ok(put.into())
+        let key = idempotency_key(tenant, &request.key);
+        Ok(TransactionPart::create_for(&self.table, key, item, LIFETIME, now))
     }
 }
 

@@ -10,14 +10,14 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::{Client, types::ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::Client;
 use futures_util::future::try_join;
 use serde::{Deserialize, Serialize};
 
 use super::{
     chat_state::ChatStates,
     error::StorageError,
-    item::{self, number, text},
+    item::{self, text},
     keys::{FIRST_MESSAGE, chat_key, chat_pk, client_message_sk, message_sk},
     message_items::MessageItems,
     records::{
@@ -204,18 +204,9 @@ impl MessageRepository {
         seq: u32,
         now: Timestamp,
     ) -> Result<TransactionPart, StorageError> {
-        let expires_at = now.plus(CLIENT_ID_LIFETIME);
-        let mut item = item::to_item(ClientMessageRecord { message_seq: seq })?;
-        chat_key(tenant, chat, &client_message_sk(client_id)).add_to(&mut item);
-        item.extend([("expires_at".to_owned(), text(expires_at)), ("ttl".to_owned(), number(expires_at.as_seconds()))]);
-        let put = self
-            .table
-            .transaction_put(item)
-            // TTL deletes expired items up to two days late.
-            .condition_expression("attribute_not_exists(pk) OR expires_at <= :now")
-            .expression_attribute_values(":now", text(now))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        Ok(put.into())
+        let key = chat_key(tenant, chat, &client_message_sk(client_id));
+        let item = item::to_item(ClientMessageRecord { message_seq: seq })?;
+        Ok(TransactionPart::create_for(&self.table, key, item, CLIENT_ID_LIFETIME, now))
     }
 
     /// Reads a chat with its newest `limit` messages, in one query; `None` when the tenant has no such chat.

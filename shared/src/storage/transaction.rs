@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::{
         update_item::{UpdateItemError, UpdateItemOutput, builders::UpdateItemFluentBuilder},
     },
     types::{
-        CancellationReason, TransactWriteItem,
+        CancellationReason, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
         builders::{DeleteBuilder, PutBuilder, UpdateBuilder},
     },
 };
@@ -18,10 +18,10 @@ use ulid::Ulid;
 
 use super::{
     error::StorageError,
-    item::Item,
+    item::{Item, number, text},
     table::{Key, Table},
 };
-use crate::runtime::retry::Backoff;
+use crate::{domain::time::Timestamp, runtime::retry::Backoff};
 
 /// How often a transaction, or a decision that leads to one, is attempted.
 pub(super) const ATTEMPTS: u32 = 5;
@@ -69,6 +69,20 @@ impl TransactionPart {
     pub(super) fn create(table: &Table, key: Key, mut item: Item) -> Self {
         key.add_to(&mut item);
         table.transaction_put(item).condition_expression("attribute_not_exists(pk)").into()
+    }
+
+    /// Puts an item that lives for `lifetime`, unless an item with its key is still alive. A refusal returns that item.
+    pub(super) fn create_for(table: &Table, key: Key, mut item: Item, lifetime: Duration, now: Timestamp) -> Self {
+        let expires_at = now.plus(lifetime);
+        key.add_to(&mut item);
+        item.extend([("expires_at".to_owned(), text(expires_at)), ("ttl".to_owned(), number(expires_at.as_seconds()))]);
+        table
+            .transaction_put(item)
+            // TTL deletes expired items days later.
+            .condition_expression("attribute_not_exists(pk) OR expires_at <= :now")
+            .expression_attribute_values(":now", text(now))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .into()
     }
 }
 
