@@ -8,11 +8,11 @@ import tomllib
 
 
 def section(changelog, version):
-    """The text below `## 1.2.3` or `## [1.2.3] - 2026-01-31`, up to the next heading of that level."""
-    heading = re.compile(rf"^## \[?{re.escape(version)}\]?(?:\s.*)?$", re.MULTILINE)
+    """The text below `## [1.2.3] - 2026-01-31`, up to the next heading of that level."""
+    heading = re.compile(rf"^## \[{re.escape(version)}\] - \d{{4}}-\d{{2}}-\d{{2}}$", re.MULTILINE)
     found = heading.search(changelog)
     if not found:
-        sys.exit(f"CHANGELOG.md has no section {version}: rename the section Unreleased")
+        sys.exit(f"CHANGELOG.md has no released section {version}: write its date into the heading, ## [{version}] - YYYY-MM-DD")
     text = re.split(r"^## ", changelog[found.end():], maxsplit=1, flags=re.MULTILINE)[0].strip()
     return text or sys.exit(f"the section {version} of CHANGELOG.md is empty")
 

@@ -28,7 +28,7 @@ pub(crate) fn check_response(method: &Method, path: &str, response: &HttpRespons
     }
 }
 
-/// The security headers of every response of a function (docs/SECURITY.md).
+/// The security headers of every response of a function (SECURITY.md).
 const SECURITY_HEADERS: [(&str, &str); 3] = [
     ("cache-control", "no-store"),
     ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),

@@ -28,7 +28,7 @@ pub(crate) fn run() -> Result<()> {
     }
     // A test of another name is no failure to cargo.
     if modified(&file) == before {
-        bail!("{file} was not written; update the name of the test in xtask/src/fixtures.rs");
+        bail!("{file} was not written; update the name of the test in {}", file!());
     }
     Ok(())
 }

@@ -267,11 +267,7 @@ fn error(code: Code) -> ApiError {
         ),
         Code::AgentError => AgentError::from(Failure::Overloaded).into(),
         Code::AgentTimeout => AgentError::from(Failure::TimedOut).into(),
-        Code::ConnectionClosing => ApiError::new(
-            code,
-            "The API key that opened this connection was revoked.",
-            "Connect again with another API key.",
-        ),
+        Code::ConnectionClosing => AccessDenied::InvalidKey.closing(),
     }
 }
 
