@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn quick_start_has_the_port_in_both_addresses() {
-        let text = quick_start(8010, &Terminal::new(true));
+        let text = quick_start(8010, &Terminal::plain());
         assert!(text.contains(r#"curl -X POST "http://localhost:8010/api/v1/chats/" \"#), "{text}");
         assert!(
             text.contains(

@@ -106,7 +106,7 @@ mod tests {
     fn line(fields: &[(&'static str, &str)]) -> String {
         let fields = Fields(fields.iter().map(|(name, value)| (*name, (*value).to_owned())).collect());
         assert!(fields.is_request());
-        fields.request(&Terminal::new(true))
+        fields.request(&Terminal::plain())
     }
 
     #[test]
