@@ -12,7 +12,7 @@ def section(changelog, version):
     heading = re.compile(rf"^## \[{re.escape(version)}\] - \d{{4}}-\d{{2}}-\d{{2}}$", re.MULTILINE)
     found = heading.search(changelog)
     if not found:
-        sys.exit(f"CHANGELOG.md has no released section {version}: write its date into the heading, ## [{version}] - YYYY-MM-DD")
+        sys.exit(f"CHANGELOG.md has no heading ## [{version}] - YYYY-MM-DD: add the section, or write the date into it")
     text = re.split(r"^## ", changelog[found.end():], maxsplit=1, flags=re.MULTILINE)[0].strip()
     return text or sys.exit(f"the section {version} of CHANGELOG.md is empty")
 

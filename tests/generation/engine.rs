@@ -160,7 +160,7 @@ async fn first_token_leaves_immediately_and_later_ones_are_coalesced_at_every_po
     let speeds = [20, 200, 1_000].into_iter().flat_map(|rate| [5, 20, 100].map(|post| (post, rate)));
     let immediate =
         futures_util::future::join_all(speeds.map(|(post, per_second)| check_coalescing(post, per_second))).await;
-    // A busy machine may delay some. `generation::tests::engine` in `shared` checks each in paused time.
+    // A busy machine may delay some. `generation::tests::engine` in `shared` checks the rule in paused time.
     let (alone, early) = immediate.split_at(3);
     assert!(alone.contains(&true), "no first token left alone: {immediate:?}");
     assert!(early.contains(&true), "no first token left immediately: {immediate:?}");

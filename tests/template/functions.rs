@@ -26,8 +26,8 @@ fn every_function_has_a_timeout_and_memory() {
     }
 }
 
-/// How long API Gateway waits for an integration.
-/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
+/// How long API Gateway waits for an integration of a WebSocket API; it waits 30 s for one of an HTTP API.
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>
 const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(29);
 
 #[test]

@@ -1,7 +1,8 @@
 //! DynamoDB: one repository per aggregate, each over a private table client.
 //!
-//! Every call takes the tenant and puts it into the key, so a query that could reach another tenant's data does not
-//! compile. Only this layer knows keys, attributes and expressions. It applies no policy and writes no logs or metrics.
+//! A call on a tenant's data takes the `TenantId` and puts it into the key, so a query that could reach another tenant's
+//! data does not compile. Calls without one find an API key, a connection or a ticket, whose item names its tenant, or
+//! are for maintenance and the command line. Only this layer knows keys, attributes and expressions. It applies no policy and writes no logs or metrics.
 //! May import `domain` and `runtime`.
 //!
 //! Each file imports only files above it in this list:

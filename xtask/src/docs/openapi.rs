@@ -44,7 +44,7 @@ sees only its own data: another tenant's chat does not exist for it.
 the error names them.
 
 **API Gateway's own responses** have the shape `{\"message\": …}` and no `X-Request-Id`: 413 for a body above 10 MB, 429 \
-when the account's quota is used up, 502, 503 and 504 when a function is unreachable or does not respond within 29 \
+when the account's quota is used up, 502, 503 and 504 when a function is unreachable or does not respond within 30 \
 seconds. Treat each as `UNAVAILABLE`.
 
 **Rate limits.** Each tenant has 100 requests and, apart from these, 600 tickets per minute; its operator may set other \
