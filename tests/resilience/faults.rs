@@ -248,3 +248,23 @@ async fn failed_post_is_retried() {
     }
     assert_eq!(faulty.connections.faults_left(), 0);
 }
+
+/// The greeting fails, and so does the removal of its connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_greeting_is_logged_as_one_failed_request() {
+    let faulty = FaultyStack::start(1).await;
+    let tenant = faulty.stack.tenant("failed greeting").await;
+    let chat = tenant.chat("u").await;
+    let always = 1_000;
+    faulty.tables.inject("UpdateItem ChatsTable", always, Fault::ServerError);
+    faulty.tables.inject("DeleteItem ConnectionsTable", always, Fault::ServerError);
+    let mut socket = tenant.connect(&chat, "u").await;
+    let error = socket.next_of("error").await;
+    assert_eq!(error["error"]["code"], "UNAVAILABLE");
+    let count = |message: &str| {
+        let log = faulty.stack.log_of("ws-connect");
+        log.iter().filter(|line| line["request_id"] == error["request_id"] && line["message"] == message).count()
+    };
+    eventually("the connection was not removed", async || count("connection not removed") == 1).await;
+    assert_eq!((count("request completed"), count("request failed")), (1, 1));
+}

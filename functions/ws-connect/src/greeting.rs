@@ -22,22 +22,19 @@ const STEP_DEADLINE: Duration = Duration::from_secs(3);
 /// Greets a socket. A socket that cannot be greeted is closed: its client knows no running generation of the chat, and
 /// has to connect again.
 pub(crate) async fn greet_or_close(app: &App, connection: &Connection, request_id: &str) {
-    let ended = match Box::pin(greet(app, connection)).await {
-        Ok(Ok(())) => Ok(()),
+    match Box::pin(greet(app, connection)).await {
+        Ok(Ok(())) => {}
         // The socket was closed before it was open; API Gateway may not send `$disconnect` for that.
-        Ok(Err(PostError::Gone)) => app.connections.end(connection).await.map_err(ApiError::from),
+        Ok(Err(PostError::Gone)) => remove(app, connection, request_id).await,
         Ok(Err(error)) => {
             tracing::warn!(request_id, error.cause = telemetry::causes(&error), "connection_established post failed");
-            Ok(())
         }
-        Err(error) if closes_socket(error.code()) => {
+        Err(error) => {
             telemetry::log_cause(&error, request_id);
-            close(app, connection, &error, request_id).await
+            if closes_socket(error.code()) {
+                close(app, connection, &error, request_id).await;
+            }
         }
-        Err(error) => Err(error),
-    };
-    if let Err(error) = ended {
-        telemetry::log_cause(&error, request_id);
     }
 }
 
@@ -98,7 +95,7 @@ async fn recheck(app: &App, connection: &Connection) -> Result<Vec<ActiveStream>
 }
 
 /// Sends the reason, closes the socket, and removes the connection: API Gateway may not send `$disconnect`.
-async fn close(app: &App, connection: &Connection, reason: &ApiError, request_id: &str) -> Result<(), ApiError> {
+async fn close(app: &App, connection: &Connection, reason: &ApiError, request_id: &str) {
     let body = Body::Error(ErrorReport::new(reason, request_id, None));
     let event = Event { body, chat_id: Some(&connection.grant.chat_id), timestamp: Timestamp::now() };
     let posted = app.publisher.deliver_once_open(&connection.connection_id, &event).await;
@@ -106,9 +103,16 @@ async fn close(app: &App, connection: &Connection, reason: &ApiError, request_id
     if let Err(PostError::Failed(cause)) = posted.and(closed) {
         tracing::warn!(request_id, error.cause = telemetry::causes(cause.as_ref()), "refused connection not closed");
         // The socket may be open. Its connection stays, so that its next frame is refused and the socket closed.
-        return Ok(());
+        return;
     }
-    Ok(app.connections.end(connection).await?)
+    remove(app, connection, request_id).await;
+}
+
+/// Removes the connection and its slot. If that fails, the slot returns when its tenant needs it.
+async fn remove(app: &App, connection: &Connection, request_id: &str) {
+    if let Err(error) = app.connections.end(connection).await {
+        tracing::warn!(request_id, error.cause = telemetry::causes(&error), "connection not removed");
+    }
 }
 
 #[cfg(test)]

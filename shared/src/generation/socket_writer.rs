@@ -47,7 +47,7 @@ pub(super) async fn write(stream: &MessageStream, connection: &Connection, join_
         Ok(()) => {}
         Err(PostError::Gone) => {
             if let Err(error) = stream.sockets.forget(connection).await {
-                telemetry::log_cause(&error.into(), request_id);
+                tracing::warn!(request_id, error.cause = telemetry::causes(&error), "connection not removed");
             }
         }
         Err(PostError::Failed(cause)) => {
