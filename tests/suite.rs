@@ -6,6 +6,7 @@
 
 mod access {
     mod api_keys;
+    mod budget;
     mod connection_slots;
     mod isolation;
     mod log_redaction;
@@ -66,6 +67,7 @@ mod routes {
 }
 
 mod storage {
+    mod budgets;
     mod erasure;
     mod generations;
     mod maintenance;

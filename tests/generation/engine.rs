@@ -62,7 +62,7 @@ impl ChatFixture {
     pub(crate) async fn generate(&self, deltas: Deltas) {
         let stack = Stack::shared();
         let now = Timestamp::now();
-        let new = NewMessage { content: "Hello", client_id: None, model: "test" };
+        let new = NewMessage { content: "Hello", client_id: None, model: "test", slot: None };
         let appended = stack.messages().append(&self.tenant.id, &self.chat, ChatPosition::default(), new, now).await;
         let AppendResult::Stored(exchange) = appended.expect("DynamoDB responds") else { panic!("not stored") };
         let publisher = Publisher::new(tests::management_client(&self.management.url));

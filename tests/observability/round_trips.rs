@@ -131,7 +131,7 @@ async fn operations_make_the_documented_round_trips() {
         other.send(&json!({ "content": "Hello" })).await;
         other.next_of("message_received").await
     };
-    let message_trips: &[&[&str]] = &[&["UpdateItem"], &["Query"], &["TransactWriteItems"]];
+    let message_trips: &[&[&str]] = &[&["UpdateItem"], &["Query", "UpdateItem"], &["TransactWriteItems"]];
     counter.expect_first("message to message_received", message_trips, message).await;
 
     let modelled = tenant.chat_with(&json!({ "user_id": "u", "config": { "agent": "openai", "model": "m" } })).await;
@@ -141,7 +141,8 @@ async fn operations_make_the_documented_round_trips() {
         requests.recv().await.expect("a request to the model");
     };
     // The transaction starts beside the request, so it may follow, or not yet.
-    let _ = counter.expect_first("message to model", &[&["UpdateItem"], &["Query"]], until_the_model).await;
+    let _ =
+        counter.expect_first("message to model", &[&["UpdateItem"], &["Query", "UpdateItem"]], until_the_model).await;
     socket.next_of("message_stream_ended").await;
 
     let other_tenant = stack.tenant("new window").await;

@@ -44,7 +44,7 @@ async fn chats_of(tenant: &Tenant) -> (u64, usize) {
     (page["total"].as_u64().expect("a number"), page["chats"].as_array().expect("chats").len())
 }
 
-const MESSAGE: NewMessage<'static> = NewMessage { content: "x", client_id: None, model: "echo" };
+const MESSAGE: NewMessage<'static> = NewMessage { content: "x", client_id: None, model: "echo", slot: None };
 
 #[tokio::test]
 async fn transaction_conflict_is_retried() {

@@ -164,7 +164,7 @@ impl TableFixture {
 
     /// Tries to store a message.
     pub async fn try_append(&self, tenant: &TenantFixture, chat: &ChatId, at: Timestamp) -> AppendResult {
-        let new = NewMessage { content: "Hello", client_id: None, model: "test" };
+        let new = NewMessage { content: "Hello", client_id: None, model: "test", slot: None };
         self.messages().append(&tenant.id, chat, ChatPosition::default(), new, at).await.expect("DynamoDB responds")
     }
 

@@ -84,6 +84,8 @@ impl LambdaRuntime {
                 ("DEFAULT_AGENT", "echo"),
                 ("ECHO_TOKENS_PER_SECOND", "0"),
                 ("CONTEXT_TOKENS", "8000"),
+                ("GENERATIONS_PER_TENANT", "50"),
+                ("MESSAGES_PER_MINUTE", "600"),
             ])
             .envs(environment.iter().copied())
             .stdout(Stdio::null())

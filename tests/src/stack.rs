@@ -18,6 +18,7 @@ use serde_json::Value;
 use shared::{
     domain::{
         api_key::ApiKey,
+        budget::BudgetOverrides,
         chat::ChatConfig,
         generation::Outcome,
         id::ChatId,
@@ -27,8 +28,8 @@ use shared::{
         time::Timestamp,
     },
     storage::{
-        AppendResult, ChatPosition, ChatRepository, ConnectionRepository, FinishResult, GenerationRepository,
-        MessageRepository, NewMessage, TenantRepository, TicketRepository, UserRepository,
+        AppendResult, BudgetRepository, ChatPosition, ChatRepository, ConnectionRepository, FinishResult,
+        GenerationRepository, MessageRepository, NewMessage, TenantRepository, TicketRepository, UserRepository,
     },
 };
 
@@ -219,7 +220,10 @@ impl Stack {
     /// Creates a tenant with its own key and limits that no unrelated test reaches.
     pub async fn tenant(&self, name: &str) -> Tenant {
         let limits = Limits { rest_per_minute: 100_000, ..Limits::default() };
-        self.tenant_with(name, limits).await
+        let tenant = self.tenant_with(name, limits).await;
+        let limits = BudgetOverrides { messages_per_minute: Some(100_000), ..BudgetOverrides::default() };
+        self.budgets().set_limits(&tenant.id, limits).await.expect("DynamoDB responds");
+        tenant
     }
 
     /// Creates a tenant with its own key.
@@ -262,6 +266,12 @@ impl Stack {
         TenantRepository::new(self.dynamodb(), "TenantsTable".to_owned())
     }
 
+    /// The repository of budgets.
+    #[must_use]
+    pub fn budgets(&self) -> BudgetRepository {
+        BudgetRepository::new(self.dynamodb(), "ChatsTable".to_owned())
+    }
+
     /// The repository of chats.
     #[must_use]
     pub fn chats(&self) -> ChatRepository {
@@ -294,7 +304,7 @@ impl Stack {
 
     /// Stores a user message and its complete answer, without a socket.
     pub async fn exchange(&self, tenant: &Tenant, chat: &ChatId, content: &str) {
-        let new = NewMessage { content, client_id: None, model: "echo" };
+        let new = NewMessage { content, client_id: None, model: "echo", slot: None };
         let now = Timestamp::now();
         let appended = self.messages().append(&tenant.id, chat, ChatPosition::default(), new, now).await;
         let AppendResult::Stored(exchange) = appended.expect("DynamoDB responds") else { panic!("not stored") };

@@ -32,7 +32,7 @@ impl RunningChat {
         let stack = Stack::shared();
         let tenant = stack.tenant(name).await;
         let chat = ChatId::parse(&tenant.chat("u").await).expect("an id");
-        let new = NewMessage { content: "Hello", client_id: None, model: "test" };
+        let new = NewMessage { content: "Hello", client_id: None, model: "test", slot: None };
         let appended = stack.messages().append(&tenant.id, &chat, ChatPosition::default(), new, started).await;
         let AppendResult::Stored(exchange) = appended.expect("DynamoDB responds") else { panic!("not stored") };
         let lease = stack.generations().lease(&tenant.id, &chat, &exchange.generation);

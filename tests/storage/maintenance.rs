@@ -126,7 +126,7 @@ async fn interrupted_regeneration_is_ended() {
     assert!(tables.queued("ChatsTable").await.is_empty());
     let (messages, _) =
         tables.messages().list(&tenant.id, &chat, PAGE, now).await.expect("DynamoDB responds").expect("a chat");
-    let begun = tables.generations().regenerate(&tenant.id, &chat, &messages[1], "test", now).await;
+    let begun = tables.generations().regenerate(&tenant.id, &chat, &messages[1], "test", None, now).await;
     assert!(matches!(begun.expect("DynamoDB responds"), RegenerateResult::Started(_)));
     assert_eq!(tables.maintain(now.plus(16 * MINUTE)).await.generations_taken_over, 1);
     let expected = [(Status::Complete, "Hello".to_owned()), (Status::Complete, "Hello to you".to_owned())];

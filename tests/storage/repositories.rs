@@ -23,7 +23,7 @@ use shared::{
 };
 use tests::{FaultProxy, Stack, Tenant};
 
-const MESSAGE: NewMessage<'static> = NewMessage { content: "x", client_id: None, model: "echo" };
+const MESSAGE: NewMessage<'static> = NewMessage { content: "x", client_id: None, model: "echo", slot: None };
 
 #[tokio::test]
 async fn simultaneous_messages_get_consecutive_seqs() {

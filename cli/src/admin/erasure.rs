@@ -81,6 +81,7 @@ impl AdminSession {
             self.connections.delete(&socket).await?;
         }
         self.connections.slots().delete(id).await?;
+        self.budgets.delete(id).await?;
         self.tenants.delete(id).await
     }
 

@@ -35,7 +35,7 @@ impl AdminSession {
 
     /// A tenant as JSON.
     pub(super) async fn tenant_json(&self, tenant: &TenantRecord) -> Result<Value> {
-        Ok(view::tenant_json(tenant, self.open_connections(tenant).await?, Timestamp::now()))
+        Ok(view::tenant_json(tenant, self.current_use(tenant).await?, Timestamp::now()))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use shared::domain::{api_key::ApiKey, input::Field, limits::Limits, time::Timestamp};
+use shared::domain::{api_key::ApiKey, budget::BudgetLimits, input::Field, limits::Limits, time::Timestamp};
 
 /// More than any tenant needs, so a higher number is a typing error.
 const MAX_PER_MINUTE: u32 = 1_000_000;
@@ -38,6 +38,11 @@ pub(super) fn environment(text: &str) -> Result<String, String> {
 /// A limit of requests a minute.
 pub(super) fn per_minute(text: &str) -> Result<u32, String> {
     number(text, MAX_PER_MINUTE)
+}
+
+/// A limit of generations at once.
+pub(super) fn generations(text: &str) -> Result<u32, String> {
+    number(text, BudgetLimits::MAX_GENERATIONS)
 }
 
 /// A limit of connections.

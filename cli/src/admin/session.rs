@@ -9,8 +9,8 @@ use shared::{
     domain::tenant::TenantRecord,
     runtime::aws,
     storage::{
-        ChatRepository, ConnectionRepository, IdempotencyRepository, MessageRepository, TenantIndex, TenantRepository,
-        UserRepository,
+        BudgetRepository, BudgetStatus, ChatRepository, ConnectionRepository, IdempotencyRepository, MessageRepository,
+        TenantIndex, TenantRepository, UserRepository,
     },
 };
 
@@ -26,6 +26,7 @@ use crate::{async_runtime, terminal::Terminal};
 pub(super) struct AdminSession {
     pub(super) terminal: Terminal,
     pub(super) tenants: TenantRepository,
+    pub(super) budgets: BudgetRepository,
     pub(super) chats: ChatRepository,
     pub(super) messages: MessageRepository,
     pub(super) users: UserRepository,
@@ -34,6 +35,15 @@ pub(super) struct AdminSession {
     pub(super) connections: ConnectionRepository,
     pub(super) management: ManagementClient,
     pub(super) deployment: Deployment,
+}
+
+/// What a tenant uses now.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct CurrentUse {
+    /// How many connections are open.
+    pub(super) connections: usize,
+    /// How many generations run, with the tenant's own limits of them.
+    pub(super) budget: BudgetStatus,
 }
 
 /// Runs a command in a session, and prints its failure.
@@ -63,6 +73,7 @@ impl AdminSession {
         Ok(Self {
             terminal,
             tenants: TenantRepository::new(dynamodb.clone(), deployment.tenants.clone()),
+            budgets: BudgetRepository::new(dynamodb.clone(), deployment.chats.clone()),
             chats: ChatRepository::new(dynamodb.clone(), deployment.chats.clone()),
             messages: MessageRepository::new(dynamodb.clone(), deployment.chats.clone()),
             users: UserRepository::new(dynamodb.clone(), deployment.chats.clone()),
@@ -74,9 +85,11 @@ impl AdminSession {
         })
     }
 
-    /// How many connections a tenant has open.
-    pub(super) async fn open_connections(&self, tenant: &TenantRecord) -> Result<usize> {
-        Ok(self.connections.slots().list(&tenant.tenant_id).await?.len())
+    /// What a tenant uses now.
+    pub(super) async fn current_use(&self, tenant: &TenantRecord) -> Result<CurrentUse> {
+        let id = &tenant.tenant_id;
+        let (slots, budget) = tokio::join!(self.connections.slots().list(id), self.budgets.status(id));
+        Ok(CurrentUse { connections: slots?.len(), budget: budget? })
     }
 
     /// Adds to an error what the operator can do about it.

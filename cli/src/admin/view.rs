@@ -2,28 +2,31 @@
 
 use serde_json::{Value, json};
 use shared::domain::{
+    budget::BudgetOverrides,
     chat::ChatConfig,
     limits::Limits,
     tenant::{KeyRecord, TenantRecord, TenantStatus},
     time::Timestamp,
 };
 
+use super::session::CurrentUse;
 use crate::{
     table::render,
     terminal::{Colour, Terminal},
 };
 
-/// A tenant, with the number of its open connections, as JSON.
-pub(super) fn tenant_json(tenant: &TenantRecord, connections: usize, now: Timestamp) -> Value {
+/// A tenant, with what it uses now, as JSON. A limit that is null is the deployment's.
+pub(super) fn tenant_json(tenant: &TenantRecord, current: CurrentUse, now: Timestamp) -> Value {
     let access = &tenant.access;
     json!({
         "tenant_id": tenant.tenant_id,
         "name": access.name,
         "status": access.status,
-        "limits": access.limits,
+        "limits": limits_json(&access.limits, current.budget.limits),
         "defaults": defaults_json(&access.defaults),
         "retention_days": access.retention_days,
-        "connections": connections,
+        "connections": current.connections,
+        "generations": current.budget.running,
         "keys": keys_json(tenant, now),
         "created_at": access.created_at,
     })
@@ -50,20 +53,21 @@ pub(super) fn live_keys(tenant: &TenantRecord, now: Timestamp) -> usize {
     tenant.access.keys().filter(|(_, record)| is_live(record, now)).count()
 }
 
-/// A table of tenants, each with the number of its open connections.
-pub(super) fn tenants_table(tenants: &[(TenantRecord, usize)], now: Timestamp, terminal: &Terminal) -> String {
-    let rows = tenants.iter().map(|(tenant, connections)| {
+/// A table of tenants, each with what it uses now.
+pub(super) fn tenants_table(tenants: &[(TenantRecord, CurrentUse)], now: Timestamp, terminal: &Terminal) -> String {
+    let rows = tenants.iter().map(|(tenant, current)| {
         let access = &tenant.access;
         [
             tenant.tenant_id.to_string(),
             terminal.paint(Colour::Bold, &access.name),
             status(access.status, terminal),
             live_keys(tenant, now).to_string(),
-            format!("{connections} of {}", access.limits.connections),
+            format!("{} of {}", current.connections, access.limits.connections),
+            current.budget.running.to_string(),
             minute(access.created_at),
         ]
     });
-    render(["TENANT", "NAME", "STATUS", "LIVE KEYS", "CONNECTIONS", "CREATED"], rows.collect(), terminal)
+    render(["TENANT", "NAME", "STATUS", "LIVE KEYS", "CONNECTIONS", "GENERATIONS", "CREATED"], rows.collect(), terminal)
 }
 
 /// A table of a tenant's keys, oldest first.
@@ -80,14 +84,15 @@ pub(super) fn keys_table(tenant: &TenantRecord, now: Timestamp, terminal: &Termi
     render(["KEY", "STATUS", "CREATED", "EXPIRES"], rows.collect(), terminal)
 }
 
-/// A tenant with the number of its open connections, without its keys, one line a property.
-pub(super) fn tenant_lines(tenant: &TenantRecord, connections: usize, terminal: &Terminal) -> String {
+/// A tenant with what it uses now, without its keys, one line a property.
+pub(super) fn tenant_lines(tenant: &TenantRecord, current: CurrentUse, terminal: &Terminal) -> String {
     let access = &tenant.access;
     let rows = [
         ("Name", terminal.paint(Colour::Bold, &access.name)),
         ("Status", status(access.status, terminal)),
-        ("Limits", limits(&access.limits)),
-        ("Connections", format!("{connections} open")),
+        ("Limits", limits(&access.limits, current.budget.limits)),
+        ("Connections", format!("{} open", current.connections)),
+        ("Generations", format!("{} running", current.budget.running)),
         ("Defaults", defaults(&access.defaults)),
         ("Chats kept", retention(access.retention_days)),
         ("Created", minute(access.created_at)),
@@ -96,12 +101,29 @@ pub(super) fn tenant_lines(tenant: &TenantRecord, connections: usize, terminal: 
     render(["Tenant", tenant.tenant_id.as_str()], rows, terminal)
 }
 
-/// Limits as text.
-pub(super) fn limits(limits: &Limits) -> String {
-    format!(
+/// Limits as text. Of the budget, those that the tenant has of its own.
+pub(super) fn limits(limits: &Limits, budget: BudgetOverrides) -> String {
+    let mut text = format!(
         "{} REST requests and {} tickets a minute, {} connections",
         limits.rest_per_minute, limits.tickets_per_minute, limits.connections
-    )
+    );
+    if let Some(generations) = budget.generations {
+        text += &format!(", {generations} generations");
+    }
+    if let Some(messages) = budget.messages_per_minute {
+        text += &format!(", {messages} messages a minute");
+    }
+    text
+}
+
+fn limits_json(limits: &Limits, budget: BudgetOverrides) -> Value {
+    json!({
+        "rest_per_minute": limits.rest_per_minute,
+        "tickets_per_minute": limits.tickets_per_minute,
+        "connections": limits.connections,
+        "generations": budget.generations,
+        "messages_per_minute": budget.messages_per_minute,
+    })
 }
 
 /// How long chats are kept, as text.

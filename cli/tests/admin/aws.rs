@@ -75,6 +75,7 @@ async fn tables_of_a_stack_are_found_by_their_logical_ids() {
     assert!(missing.starts_with("the tables of the stack prod do not exist in eu-west-1"), "{missing}");
 
     table(TENANTS, &["pk"]).await;
+    table(CHATS, &["pk", "sk"]).await;
     table(CONNECTIONS, &["pk", "sk"]).await;
     result(&on_aws(&["tenant", "create", "Far", "--stack", "prod"], &cloudformation)).expect("created");
     let listed = result(&on_aws(&list, &cloudformation)).expect("listed");

@@ -9,9 +9,11 @@ fn new_tenant_has_a_key_and_the_default_limits() {
     let name = unique("Acme");
     let created = json(&["tenant", "create", &name]);
     assert_eq!(created["name"], name.as_str());
-    assert_eq!(created["limits"], json!({"rest_per_minute": 100, "tickets_per_minute": 600, "connections": 50}));
+    let limits = json!({"rest_per_minute": 100, "tickets_per_minute": 600, "connections": 50, "generations": null,
+                        "messages_per_minute": null});
+    assert_eq!(created["limits"], limits, "null is the deployment's");
     assert_eq!(created["status"], "active");
-    assert_eq!(created["connections"], 0);
+    assert_eq!((&created["connections"], &created["generations"]), (&json!(0), &json!(0)));
     assert_eq!(created["defaults"], json!({"agent": null, "model": null, "temperature": null, "max_tokens": null}));
     assert!(created["api_key"].as_str().is_some_and(|key| key.starts_with("ck_live_")));
     assert_eq!(created["key_id"], created["keys"][0]["key_id"]);
@@ -31,11 +33,13 @@ fn new_tenant_has_a_key_and_the_default_limits() {
 #[test]
 fn tenant_is_created_with_the_given_limits_and_defaults() {
     let name = unique("Wanted");
-    let limits = ["--rest-per-minute", "7", "--tickets-per-minute", "0", "--connections", "1000"];
+    let limits = ["--rest-per-minute", "7", "--tickets-per-minute", "0", "--connections", "1000", "--generations", "5"];
     let defaults = ["--agent", "echo", "--model", "echo@20", "--temperature", "0.5", "--max-tokens", "99"];
     let created = json(&[&["tenant", "create", &name, "--environment", "test"], &limits[..], &defaults].concat());
     assert!(created["api_key"].as_str().is_some_and(|key| key.starts_with("ck_test_")));
-    assert_eq!(created["limits"], json!({"rest_per_minute": 7, "tickets_per_minute": 0, "connections": 1000}));
+    let limits = json!({"rest_per_minute": 7, "tickets_per_minute": 0, "connections": 1000, "generations": 5,
+                        "messages_per_minute": null});
+    assert_eq!(created["limits"], limits);
     let expected = json!({"agent": "echo", "model": "echo@20", "temperature": 0.5, "max_tokens": 99});
     assert_eq!(created["defaults"], expected);
 }
@@ -44,9 +48,15 @@ fn tenant_is_created_with_the_given_limits_and_defaults() {
 fn limits_change_independently() {
     let name = unique("Limits");
     json(&["tenant", "create", &name, "--rest-per-minute", "7"]);
-    let changed = json(&["tenant", "set-limits", &name, "--connections", "3"]);
-    assert_eq!(changed["limits"], json!({"rest_per_minute": 7, "tickets_per_minute": 600, "connections": 3}));
+    json(&["tenant", "set-limits", &name, "--connections", "3"]);
+    json(&["tenant", "set-limits", &name, "--generations", "2"]);
+    let changed = json(&["tenant", "set-limits", &name, "--messages-per-minute", "9"]);
+    let limits = json!({"rest_per_minute": 7, "tickets_per_minute": 600, "connections": 3, "generations": 2,
+                        "messages_per_minute": 9});
+    assert_eq!(changed["limits"], limits);
     assert_eq!(json(&["tenant", "show", &name]), changed);
+    let text = String::from_utf8(run(&["tenant", "show", &name]).stdout).expect("UTF-8");
+    assert!(text.contains("3 connections, 2 generations, 9 messages a minute"), "{text}");
     assert!(failure(&["tenant", "set-limits", &name]).starts_with("there is nothing to change"));
 }
 
@@ -54,6 +64,7 @@ fn limits_change_independently() {
 fn arguments_out_of_bounds_exit_with_code_2() {
     for arguments in [
         &["tenant", "set-limits", "x", "--connections", "1001"][..],
+        &["tenant", "set-limits", "x", "--generations", "1001"],
         &["tenant", "create", "x", "--rest-per-minute", "-1"],
         &["tenant", "create", "x", "--agent", "unknown"],
         &["tenant", "create", "x", "--max-tokens", "0"],
@@ -110,7 +121,7 @@ fn new_key_is_printed_even_if_a_later_step_fails() {
     let failed = result(&output.expect("chat starts")).expect_err("the retention is not set");
     assert!(failed["api_key"].as_str().is_some_and(|key| key.starts_with("ck_live_")), "{failed}");
     assert!(failed["tenant_id"].is_string(), "{failed}");
-    assert!(message(Err(failed)).starts_with("the tenant was created, but its retention may not be set: "));
+    assert!(message(Err(failed)).starts_with("the tenant was created, but its limits and retention may not be set: "));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use shared::{
     auth::Authenticator,
     domain::{
         agent_name::AgentName,
+        budget::BudgetLimits,
         connection::{Connection, ConnectionGrant},
         error::ApiError,
         generation::FinishedGeneration,
@@ -23,8 +24,8 @@ use shared::{
         telemetry,
     },
     storage::{
-        ChatRepository, ConnectionRepository, Generation, GenerationRepository, MessageRepository, RunningGeneration,
-        TenantRepository,
+        BudgetRepository, ChatRepository, ConnectionRepository, Generation, GenerationRepository, MessageRepository,
+        RunningGeneration, TenantRepository,
     },
     websocket::{Body, Event, PostError, Publisher, SocketEvent},
 };
@@ -35,11 +36,14 @@ pub(crate) struct App {
     pub(crate) chats: ChatRepository,
     pub(crate) messages: MessageRepository,
     pub(crate) generations: GenerationRepository,
+    pub(crate) budgets: BudgetRepository,
     pub(crate) sockets: ChatConnections,
     echo: Echo,
     openai: OpenAi,
     bedrock: Bedrock,
     default_agent: AgentName,
+    /// The budget of a tenant without limits of its own.
+    pub(crate) budget_limits: BudgetLimits,
     /// The size of a context window.
     pub(crate) context_tokens: u32,
 }
@@ -64,12 +68,14 @@ impl App {
             authenticator: Authenticator::new(tenants),
             chats: ChatRepository::new(clients.dynamodb(), config.chats_table.clone()),
             messages: MessageRepository::new(clients.dynamodb(), config.chats_table.clone()),
-            generations: GenerationRepository::new(clients.dynamodb(), config.chats_table),
+            generations: GenerationRepository::new(clients.dynamodb(), config.chats_table.clone()),
+            budgets: BudgetRepository::new(clients.dynamodb(), config.chats_table),
             sockets: ChatConnections { connections, publisher },
             echo: Echo::new(Pace::tokens_per_second(config.echo_tokens_per_second).ok_or("the pace is negative")?),
             openai: OpenAi::new(openai_settings(config.openai, &clients).await?),
             bedrock: Bedrock::new(clients.bedrock(), config.bedrock_model),
             default_agent: config.default_agent,
+            budget_limits: config.budget_limits,
             context_tokens: config.context_tokens,
         }))
     }

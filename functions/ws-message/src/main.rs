@@ -7,6 +7,7 @@ mod ping;
 mod regenerate;
 mod resume;
 mod send_message;
+mod slot;
 mod stream_command;
 
 #[tokio::main]

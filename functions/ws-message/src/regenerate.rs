@@ -14,6 +14,7 @@ use shared::{
     storage::RegenerateResult,
     websocket::{MessageReference, SocketEvent},
 };
+use tokio::join;
 
 use crate::app::{App, NewGeneration};
 
@@ -26,8 +27,11 @@ pub(crate) async fn regenerate(
     let received_at = Timestamp::now();
     let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
     let not_found = || ApiError::chat_not_found(chat_id.as_str());
-    let read = app.messages.conversation(tenant_id, chat_id, CONTEXT_MESSAGES, received_at).await?;
-    let mut chat = read.ok_or_else(not_found)?;
+    let read = app.messages.conversation(tenant_id, chat_id, CONTEXT_MESSAGES, received_at);
+    // Both are awaited, so that the slot is released if the read fails.
+    let (chat, slot) = join!(read, app.take_slot(&connection.grant, event));
+    let mut chat = chat?.ok_or_else(not_found)?;
+    let slot = slot?;
     let ended = generation::take_over_expired(&app.generations, (tenant_id, chat_id), &mut chat, received_at).await?;
     app.announce_takeovers(ended, &connection.grant, event);
 
@@ -41,13 +45,16 @@ pub(crate) async fn regenerate(
     }
     let agent = app.agent(chat.config.agent);
     let model = agent.model(&chat.config);
-    let generation = match app.generations.regenerate(tenant_id, chat_id, &old, &model, Timestamp::now()).await? {
+    let started =
+        app.generations.regenerate(tenant_id, chat_id, &old, &model, Some(slot.name()), Timestamp::now()).await?;
+    let generation = match started {
         RegenerateResult::Started(generation) => *generation,
         RegenerateResult::Busy => return Err(still_streaming()),
         RegenerateResult::NoChat => return Err(not_found()),
     };
     let turns = context_window(before(chat.recent, &old), None, &chat.config, app.context_tokens);
     let deltas = agent.respond(Conversation { turns, config: chat.config });
+    slot.keep();
     app.start(deltas, NewGeneration { connection, message: None, generation, model, received_at }, event);
     Ok(())
 }

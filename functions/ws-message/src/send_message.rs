@@ -12,12 +12,13 @@ use shared::{
     storage::{AppendResult, Exchange, NewMessage},
     websocket::{Body, Content, SocketEvent},
 };
-use tokio::try_join;
+use tokio::join;
 
 use crate::app::{App, NewGeneration};
 
 /// Stores the message; the generation runs after the response. The agent is asked while the message is stored. If that
-/// fails, or the message is a duplicate, the agent's text is dropped before any of it is posted.
+/// fails, or the message is a duplicate, the agent's text is dropped before any of it is posted, and the slot of the
+/// tenant's budget is released.
 pub(crate) async fn send_message(
     app: &App,
     event: &SocketEvent,
@@ -28,9 +29,15 @@ pub(crate) async fn send_message(
     let received_at = Timestamp::now();
     let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
     let not_found = || ApiError::chat_not_found(chat_id.as_str());
-    let read = async { Ok(app.messages.conversation(tenant_id, chat_id, CONTEXT_MESSAGES, received_at).await?) };
-    let (chat, ()) = try_join!(read, app.recheck(&connection.grant))?;
-    let mut chat = chat.ok_or_else(not_found)?;
+    let read = async {
+        Ok::<_, ApiError>(app.messages.conversation(tenant_id, chat_id, CONTEXT_MESSAGES, received_at).await?)
+    };
+    // All three are awaited, so that a slot is released if another one fails.
+    let reads =
+        Box::pin(async { join!(read, app.recheck(&connection.grant), app.take_slot(&connection.grant, event)) });
+    let (chat, access, slot) = reads.await;
+    let mut chat = access.and(chat)?.ok_or_else(not_found)?;
+    let slot = slot?;
     let ended = generation::take_over_expired(&app.generations, (tenant_id, chat_id), &mut chat, received_at).await?;
     app.announce_takeovers(ended, &connection.grant, event);
 
@@ -41,7 +48,8 @@ pub(crate) async fn send_message(
     if !chat.position.is_busy() {
         deltas = generation::prefetch(deltas);
     }
-    let new = NewMessage { content: content.as_str(), client_id: client_id.as_ref(), model: &model };
+    let new =
+        NewMessage { content: content.as_str(), client_id: client_id.as_ref(), model: &model, slot: Some(slot.name()) };
     // The lease starts at this time, not when the frame arrived.
     let Exchange { message, generation } =
         match app.messages.append(tenant_id, chat_id, chat.position, new, Timestamp::now()).await? {
@@ -53,6 +61,7 @@ pub(crate) async fn send_message(
             AppendResult::NoChat => return Err(not_found()),
             AppendResult::Busy => return Err(too_many_generations()),
         };
+    slot.keep();
     app.start(deltas, NewGeneration { connection, message: Some(message), generation, model, received_at }, event);
     Ok(())
 }

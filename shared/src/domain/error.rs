@@ -52,6 +52,10 @@ pub enum Code {
     RateLimitExceeded,
     /// The tenant has reached its limit of open connections.
     ConnectionLimitExceeded,
+    /// WebSocket only: the tenant has reached its limit of concurrent generations.
+    GenerationLimitExceeded,
+    /// WebSocket only: the tenant has reached its limit of messages a minute.
+    MessageRateExceeded,
     /// The service has a bug.
     Internal,
     /// A dependency does not respond; a retry may help.
@@ -70,7 +74,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::InvalidJson,
         Self::InvalidParameter,
         Self::MissingParameter,
@@ -90,6 +94,8 @@ impl Code {
         Self::IdempotencyMismatch,
         Self::RateLimitExceeded,
         Self::ConnectionLimitExceeded,
+        Self::GenerationLimitExceeded,
+        Self::MessageRateExceeded,
         Self::Internal,
         Self::Unavailable,
         Self::AgentError,
@@ -122,6 +128,8 @@ impl Code {
             Self::IdempotencyMismatch => "IDEMPOTENCY_MISMATCH",
             Self::RateLimitExceeded => "RATE_LIMIT_EXCEEDED",
             Self::ConnectionLimitExceeded => "CONNECTION_LIMIT_EXCEEDED",
+            Self::GenerationLimitExceeded => "GENERATION_LIMIT_EXCEEDED",
+            Self::MessageRateExceeded => "MESSAGE_RATE_EXCEEDED",
             Self::ConnectionClosing => "CONNECTION_CLOSING",
             Self::Internal => "INTERNAL",
             Self::Unavailable => "UNAVAILABLE",
@@ -149,7 +157,10 @@ impl Code {
             Self::PayloadTooLarge | Self::MessageTooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::IdempotencyMismatch => 422,
-            Self::RateLimitExceeded | Self::ConnectionLimitExceeded => 429,
+            Self::RateLimitExceeded
+            | Self::ConnectionLimitExceeded
+            | Self::GenerationLimitExceeded
+            | Self::MessageRateExceeded => 429,
             Self::Internal | Self::AgentError => 500,
             Self::Unavailable => 503,
             Self::AgentTimeout => 504,
@@ -168,6 +179,8 @@ impl Code {
                 | Self::RateLimitExceeded
                 | Self::GenerationInProgress
                 | Self::ConnectionLimitExceeded
+                | Self::GenerationLimitExceeded
+                | Self::MessageRateExceeded
         )
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod agent_name;
 pub mod api_key;
+pub mod budget;
 pub mod chat;
 pub mod connection;
 pub mod error;

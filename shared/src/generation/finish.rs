@@ -20,6 +20,14 @@ pub(super) async fn store_outcome(owned: &OwnedGeneration, outcome: &Outcome) ->
     }
 }
 
+/// Releases the slot of the tenant's budget, so that the tenant may send its next message when it sees the end. A failure
+/// is logged: the slot expires.
+pub(super) async fn release_slot(owned: &OwnedGeneration) {
+    if let Err(error) = owned.lease.release_slot().await {
+        owned.log(error);
+    }
+}
+
 /// Removes what only a running generation needs. From then on other invocations handle commands themselves; a cancel that
 /// came in between is handled here.
 pub(super) async fn clean_up(owned: &OwnedGeneration) {

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     end::{EndNotice, GenerationEnd},
     fan_out::FanOut,
-    finish::{clean_up, store_outcome},
+    finish::{clean_up, release_slot, store_outcome},
     forward_deltas::{AgentReport, forward_deltas},
     heartbeat::{keep_lease, poll_commands},
     message_stream::{MessageInfo, MessageStream},
@@ -114,7 +114,8 @@ async fn stream_message(owned: &OwnedGeneration, deltas: Deltas) -> GenerationSu
         telemetry::log_cause(error, &owned.stream().request_id);
     }
     let outcome = Outcome { content: buffer.text_from(0), status, finish_reason, usage, first_token_ms };
-    match store_outcome(owned, &outcome).await {
+    let (stored, ()) = tokio::join!(store_outcome(owned, &outcome), release_slot(owned));
+    match stored {
         Ok(FinishResult::Stored) => clean_up(owned).await,
         // No other process tells the sockets of a deleted chat.
         Ok(FinishResult::Lost) if error.as_ref().is_some_and(|error| error.code() == Code::ChatNotFound) => {}

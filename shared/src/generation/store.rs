@@ -31,6 +31,9 @@ pub(super) trait GenerationStore: Debug + Send + Sync {
     /// Stores the outcome.
     fn finish<'a>(&'a self, outcome: &'a Outcome, now: Timestamp) -> StorageFuture<'a, FinishResult>;
 
+    /// Releases the generation's slot of its tenant's budget.
+    fn release_slot(&self) -> StorageFuture<'_, ()>;
+
     /// Removes what only a running generation needs. Returns the chat's record of it.
     fn clean_up(&self) -> StorageFuture<'_, Option<RunningGeneration>>;
 }
@@ -58,6 +61,10 @@ impl GenerationStore for GenerationLease {
 
     fn finish<'a>(&'a self, outcome: &'a Outcome, now: Timestamp) -> StorageFuture<'a, FinishResult> {
         self.finish(outcome, now).boxed()
+    }
+
+    fn release_slot(&self) -> StorageFuture<'_, ()> {
+        self.release_slot().boxed()
     }
 
     fn clean_up(&self) -> StorageFuture<'_, Option<RunningGeneration>> {

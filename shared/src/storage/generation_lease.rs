@@ -14,6 +14,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
+    budgets::BudgetRepository,
     chat_state::ChatStates,
     chunks::Chunks,
     conditional::unless_refused,
@@ -64,6 +65,7 @@ pub enum PendingCommands {
 #[derive(Debug)]
 pub struct GenerationLease {
     table: Table,
+    budgets: BudgetRepository,
     states: ChatStates,
     messages: MessageItems,
     chunks: Chunks,
@@ -90,6 +92,7 @@ impl GenerationLease {
     pub(super) fn new(table: &Table, tenant: &TenantId, chat: &ChatId, generation: &Generation) -> Self {
         Self {
             table: table.clone(),
+            budgets: BudgetRepository::in_table(table),
             states: ChatStates::new(table),
             messages: MessageItems::new(table),
             chunks: Chunks::new(table),
@@ -168,6 +171,18 @@ impl GenerationLease {
             _ => self.store(outcome, now).await?,
         };
         Ok(if stored { FinishResult::Stored } else { FinishResult::Lost })
+    }
+
+    /// Releases the generation's slot of its tenant's budget. May be repeated.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] when DynamoDB fails.
+    pub async fn release_slot(&self) -> Result<(), StorageError> {
+        match self.generation.lease.slot {
+            Some(slot) => self.budgets.release(&self.tenant, slot).await,
+            None => Ok(()),
+        }
     }
 
     /// Removes what only a running generation needs: its chunks, then its record in the state, which is returned. If the

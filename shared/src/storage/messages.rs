@@ -142,7 +142,7 @@ impl MessageRepository {
         loop {
             attempt = next_attempt(attempt).await?;
             let message = MessageRecord::of_user(position.message_count(), new, now);
-            let reply = MessageRecord::reply_to(&message, new.model, now);
+            let reply = MessageRecord::reply_to(&message, new, now);
             let mut transaction = Transaction::new()
                 .with(self.states.append(tenant, chat, &position, &reply, now)?)
                 .with(self.put_message(tenant, chat, &message)?)

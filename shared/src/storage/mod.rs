@@ -15,7 +15,7 @@
 //! | `tenant_index`, `maintenance_queue` | what several aggregates share: the indexes |
 //! | `message_rate_limit`, `rate_limit` | windows, as expressions |
 //! | `records` | how aggregates are stored |
-//! | `chat_state`, `chunks`, `message_items`, `generation_end` | items that several repositories use |
+//! | `budgets`, `chat_state`, `chunks`, `message_items`, `generation_end` | items that several repositories use |
 //! | `generation_lease`, `generations` | generations: the owner's handle, everyone else's |
 //! | `messages` | messages |
 //! | `users`, `idempotency`, `chats` | chats, and what changes with them |
@@ -24,6 +24,7 @@
 //!
 //! In a folder, all files import `repository`; `mod.rs` only declares and re-exports.
 
+mod budgets;
 mod chat_state;
 mod chats;
 mod chunks;
@@ -50,6 +51,7 @@ mod tickets;
 mod transaction;
 mod users;
 
+pub use budgets::{BudgetAdmission, BudgetRepository, BudgetStatus};
 pub use chats::{
     ChatIdPage, ChatList, ChatRepository, CreateResult, IdleCandidate, IdleCandidatePage, IdleChat, IdleCheck,
     PendingWork,

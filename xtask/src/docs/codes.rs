@@ -32,6 +32,8 @@ pub(super) fn places(code: Code) -> Places {
         Code::InvalidTicket | Code::ChatAccessDenied | Code::ConnectionLimitExceeded => (false, true, false),
         Code::MessageNotFound
         | Code::GenerationInProgress
+        | Code::GenerationLimitExceeded
+        | Code::MessageRateExceeded
         | Code::AgentError
         | Code::AgentTimeout
         | Code::ConnectionClosing

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use shared::{
     agents::{AgentError, Failure},
     domain::{
+        budget::{generation_limit_exceeded, message_rate_exceeded},
         chat::NewChat,
         error::{ApiError, Code},
         id::{ChatId, MessageId, UserId},
@@ -228,6 +229,8 @@ fn error(code: Code) -> ApiError {
             RateLimitStatus { bucket: RateLimitBucket::Rest, limit: 100, remaining: 0, ends_at }.exceeded(now)
         }
         Code::ConnectionLimitExceeded => connection_limit_exceeded(50),
+        Code::GenerationLimitExceeded => generation_limit_exceeded(50),
+        Code::MessageRateExceeded => message_rate_exceeded(600, Timestamp::from_millis(now.as_millis() + 42_000), now),
         Code::Internal => ApiError::internal("an example"),
         Code::Unavailable => ApiError::unavailable("an example"),
         Code::UnknownType => refused(Frame::read(r#"{"type":"shout"}"#)),

@@ -18,7 +18,7 @@ use crate::{
     admin::{
         failure::PartialFailure,
         parse::RetentionDays,
-        session::{self, AdminSession},
+        session::{self, AdminSession, CurrentUse},
         view,
     },
     terminal::Colour,
@@ -55,14 +55,20 @@ impl Create {
         // Shown before anything else can fail.
         admin.show_new_key(key.reveal());
         let mut event = json!({"tenant_id": tenant_id, "name": name, "api_key": key.reveal()});
-        let retained = retention.apply(admin, &tenant_id).await;
+        let settings = async {
+            limits.apply_budget(admin, &tenant_id).await?;
+            retention.apply(admin, &tenant_id).await
+        };
+        let applied = settings.await;
         if let Ok(Some(created)) = admin.tenants.find(tenant_id.as_str()).await {
-            merge(&mut event, view::tenant_json(&created, 0, now));
+            let current = admin.current_use(&created).await.unwrap_or_default();
+            merge(&mut event, view::tenant_json(&created, current, now));
             event["key_id"] = event["keys"][0]["key_id"].clone();
-            admin.terminal.line(view::tenant_lines(&created, 0, &admin.terminal));
+            admin.terminal.line(view::tenant_lines(&created, current, &admin.terminal));
         }
-        if let Err(error) = retained {
-            let error = admin.explain(error).context("the tenant was created, but its retention may not be set");
+        if let Err(error) = applied {
+            let error =
+                admin.explain(error).context("the tenant was created, but its limits and retention may not be set");
             return Err(PartialFailure { done: event, error }.into());
         }
         admin.terminal.event(&event);
@@ -71,19 +77,18 @@ impl Create {
 }
 
 async fn list(admin: &AdminSession) -> Result<()> {
-    let counts = admin.tenants.list().await?.into_iter().map(async |tenant| {
-        let connections = admin.open_connections(&tenant).await?;
-        Ok::<_, anyhow::Error>((tenant, connections))
+    let current = admin.tenants.list().await?.into_iter().map(async |tenant| {
+        let current = admin.current_use(&tenant).await?;
+        Ok::<_, anyhow::Error>((tenant, current))
     });
-    let tenants: Vec<_> = stream::iter(counts).buffered(CONCURRENCY).try_collect().await?;
+    let tenants: Vec<(TenantRecord, CurrentUse)> = stream::iter(current).buffered(CONCURRENCY).try_collect().await?;
     let now = Timestamp::now();
     if tenants.is_empty() {
         admin.terminal.line("There are no tenants: create one with `cargo chat tenant create NAME`");
     } else {
         admin.terminal.line(view::tenants_table(&tenants, now, &admin.terminal));
     }
-    let tenants: Value =
-        tenants.iter().map(|(tenant, connections)| view::tenant_json(tenant, *connections, now)).collect();
+    let tenants: Value = tenants.iter().map(|(tenant, current)| view::tenant_json(tenant, *current, now)).collect();
     admin.terminal.event(&json!({"tenants": tenants}));
     Ok(())
 }
@@ -91,12 +96,12 @@ async fn list(admin: &AdminSession) -> Result<()> {
 impl Tenant {
     async fn show(self, admin: &AdminSession) -> Result<()> {
         let tenant = admin.tenant(&self.tenant).await?;
-        let connections = admin.open_connections(&tenant).await?;
+        let current = admin.current_use(&tenant).await?;
         let now = Timestamp::now();
         let terminal = &admin.terminal;
         let keys = view::keys_table(&tenant, now, terminal);
-        terminal.line(format_args!("{}\n\n{keys}", view::tenant_lines(&tenant, connections, terminal)));
-        terminal.event(&view::tenant_json(&tenant, connections, now));
+        terminal.line(format_args!("{}\n\n{keys}", view::tenant_lines(&tenant, current, terminal)));
+        terminal.event(&view::tenant_json(&tenant, current, now));
         Ok(())
     }
 
@@ -139,21 +144,32 @@ impl SetLimits {
         let tenant = admin.tenant(&self.tenant.tenant).await?;
         if !self.limits.is_some() && self.retention.retention_days.is_none() {
             bail!(
-                "there is nothing to change: pass --rest-per-minute, --tickets-per-minute, --connections or \
-                 --retention-days"
+                "there is nothing to change: pass --rest-per-minute, --tickets-per-minute, --connections, \
+                 --generations, --messages-per-minute or --retention-days"
             );
         }
-        let LimitOptions { rest_per_minute, tickets_per_minute, connections } = self.limits;
+        let LimitOptions { rest_per_minute, tickets_per_minute, connections, .. } = self.limits;
         let new = NewLimits { rest_per_minute, tickets_per_minute, connections };
         if self.limits.is_some() && !admin.tenants.set_limits(&tenant.tenant_id, new).await? {
             bail!("the tenant {} no longer exists", tenant.tenant_id);
         }
+        self.limits.apply_budget(admin, &tenant.tenant_id).await?;
         self.retention.apply(admin, &tenant.tenant_id).await?;
         let changed = admin.reload(&tenant).await?;
         let access = &changed.access;
-        let (limits, retention) = (view::limits(&access.limits), view::retention(access.retention_days));
+        let budget = admin.current_use(&changed).await?.budget.limits;
+        let (limits, retention) = (view::limits(&access.limits, budget), view::retention(access.retention_days));
         admin.terminal.success(format_args!("Limits of {}: {limits}; chats are kept {retention}", access.name));
         admin.terminal.event(&admin.tenant_json(&changed).await?);
+        Ok(())
+    }
+}
+
+impl LimitOptions {
+    async fn apply_budget(self, admin: &AdminSession, tenant: &TenantId) -> Result<()> {
+        if self.budget().is_some() {
+            admin.budgets.set_limits(tenant, self.budget()).await?;
+        }
         Ok(())
     }
 }

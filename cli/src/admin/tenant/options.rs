@@ -2,6 +2,7 @@
 
 use shared::domain::{
     agent_name::AgentName,
+    budget::BudgetOverrides,
     chat::{MaxTokens, ModelName, Temperature},
     limits::Limits,
 };
@@ -144,12 +145,27 @@ pub(super) struct LimitOptions {
     #[arg(long, value_name = "N", value_parser = parse::connections, allow_negative_numbers = true,
           help_heading = "Limits")]
     pub(super) connections: Option<u32>,
+
+    /// Generations at once, at most 1000 [default: the deployment's]
+    #[arg(long, value_name = "N", value_parser = parse::generations, allow_negative_numbers = true,
+          help_heading = "Limits")]
+    pub(super) generations: Option<u32>,
+
+    /// Messages a minute [default: the deployment's]
+    #[arg(long, value_name = "N", value_parser = parse::per_minute, allow_negative_numbers = true,
+          help_heading = "Limits")]
+    pub(super) messages_per_minute: Option<u32>,
 }
 
 impl LimitOptions {
     /// Whether any limit is to change.
     pub(super) fn is_some(self) -> bool {
-        self.rest_per_minute.or(self.tickets_per_minute).or(self.connections).is_some()
+        self.rest_per_minute.or(self.tickets_per_minute).or(self.connections).is_some() || self.budget().is_some()
+    }
+
+    /// The limits of the budget.
+    pub(super) fn budget(self) -> BudgetOverrides {
+        BudgetOverrides { generations: self.generations, messages_per_minute: self.messages_per_minute }
     }
 
     /// The limits of a new tenant.

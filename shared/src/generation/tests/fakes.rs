@@ -57,6 +57,8 @@ pub(super) struct Stored {
     /// Every call fails, after `outage_delay`.
     pub(super) is_down: bool,
     pub(super) outage_delay: Duration,
+    /// When the slot of the tenant's budget was released.
+    pub(super) slot_released_at: Option<u64>,
     /// When the lease expires, once it has been renewed.
     pub(super) expires_at: Option<Timestamp>,
 }
@@ -154,6 +156,10 @@ impl GenerationStore for InMemoryStore {
             stored.outcome = Some((elapsed, outcome.clone()));
             FinishResult::Stored
         })
+    }
+
+    fn release_slot(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.call(|stored, elapsed| stored.slot_released_at = Some(elapsed))
     }
 
     fn clean_up(&self) -> BoxFuture<'_, Result<Option<RunningGeneration>, StorageError>> {

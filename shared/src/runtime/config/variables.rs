@@ -49,12 +49,18 @@ pub static DEFAULT_AGENT: Variable = set_by_template("DEFAULT_AGENT", "the name 
 /// The pace of the agent `echo`.
 pub static ECHO_TOKENS_PER_SECOND: Variable = set_by_template("ECHO_TOKENS_PER_SECOND", "a number from 0");
 
+/// How many generations a tenant runs at once, unless it has a limit of its own.
+pub static GENERATIONS_PER_TENANT: Variable = set_by_template("GENERATIONS_PER_TENANT", "a whole number from 0");
+
 /// The least severe level that is logged.
 pub static LOG_LEVEL: Variable = set_by_template("LOG_LEVEL", "a level of severity");
 
 /// Where messages to sockets are posted: `https://{api}.execute-api.{region}.amazonaws.com/{stage}`. The event's domain
 /// does not do: it may be a custom one, which does not serve `@connections`.
 pub static MANAGEMENT_ENDPOINT: Variable = set_by_template("MANAGEMENT_ENDPOINT", "the address of the management API");
+
+/// How many messages a tenant sends a minute, unless it has a limit of its own.
+pub static MESSAGES_PER_MINUTE: Variable = set_by_template("MESSAGES_PER_MINUTE", "a whole number from 0");
 
 /// The key of the agent `openai` on the local stack. On AWS, [`OPENAI_SECRET_NAME`] says where it is kept.
 pub static OPENAI_API_KEY: Variable = set_by_local_stack("OPENAI_API_KEY", "the key of a model's API");

@@ -9,11 +9,11 @@ use super::{
     function::FunctionConfig,
     variables::{
         BEDROCK_MODEL, CHATS_TABLE, CONNECTIONS_TABLE, CONTEXT_TOKENS, DEFAULT_AGENT, ECHO_TOKENS_PER_SECOND,
-        MANAGEMENT_ENDPOINT, OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_HEADERS, OPENAI_MODEL, OPENAI_SECRET_NAME,
-        TENANTS_TABLE,
+        GENERATIONS_PER_TENANT, MANAGEMENT_ENDPOINT, MESSAGES_PER_MINUTE, OPENAI_API_KEY, OPENAI_BASE_URL,
+        OPENAI_HEADERS, OPENAI_MODEL, OPENAI_SECRET_NAME, TENANTS_TABLE,
     },
 };
-use crate::domain::{agent_name::AgentName, chat::ModelName, input::Field};
+use crate::domain::{agent_name::AgentName, budget::BudgetLimits, chat::ModelName, input::Field};
 
 /// The configuration of `ws-message`.
 pub struct WsMessageConfig {
@@ -27,6 +27,8 @@ pub struct WsMessageConfig {
     pub management_endpoint: String,
     /// The agent of chats that name none.
     pub default_agent: AgentName,
+    /// The budget of a tenant without limits of its own.
+    pub budget_limits: BudgetLimits,
     /// The tokens of a chat that an agent is given, by our own estimate.
     pub context_tokens: u32,
     /// The pace of the agent `echo`: finite, at least 0.
@@ -61,6 +63,8 @@ impl FunctionConfig for WsMessageConfig {
         let connections_table = environment.text(&CONNECTIONS_TABLE);
         let management_endpoint = environment.text(&MANAGEMENT_ENDPOINT);
         let default_agent = environment.required(&DEFAULT_AGENT, AgentName::parse);
+        let generations = environment.required(&GENERATIONS_PER_TENANT, |text| text.parse().ok());
+        let messages_per_minute = environment.required(&MESSAGES_PER_MINUTE, |text| text.parse().ok());
         let context_tokens = environment.required(&CONTEXT_TOKENS, |text| text.parse().ok());
         let echo_tokens_per_second = environment.required(&ECHO_TOKENS_PER_SECOND, pace);
         let openai = OpenAiConfig::read(environment);
@@ -71,6 +75,7 @@ impl FunctionConfig for WsMessageConfig {
             connections_table: connections_table?,
             management_endpoint: management_endpoint?,
             default_agent: default_agent?,
+            budget_limits: BudgetLimits { generations: generations?, messages_per_minute: messages_per_minute? },
             context_tokens: context_tokens?,
             echo_tokens_per_second: echo_tokens_per_second?,
             openai: openai?,
@@ -120,12 +125,14 @@ mod tests {
     use super::*;
     use crate::runtime::config::{ConfigError, variables::Variable};
 
-    const COMPLETE: [(&str, &str); 7] = [
+    const COMPLETE: [(&str, &str); 9] = [
         ("TENANTS_TABLE", "tenants"),
         ("CHATS_TABLE", "chats"),
         ("CONNECTIONS_TABLE", "connections"),
         ("MANAGEMENT_ENDPOINT", "https://api.example.com/live"),
         ("DEFAULT_AGENT", "echo"),
+        ("GENERATIONS_PER_TENANT", "50"),
+        ("MESSAGES_PER_MINUTE", "600"),
         ("CONTEXT_TOKENS", "8000"),
         ("ECHO_TOKENS_PER_SECOND", "0"),
     ];
@@ -142,6 +149,8 @@ mod tests {
             ("ECHO_TOKENS_PER_SECOND", "inf"),
             ("ECHO_TOKENS_PER_SECOND", "fast"),
             ("CONTEXT_TOKENS", "-1"),
+            ("GENERATIONS_PER_TENANT", "many"),
+            ("MESSAGES_PER_MINUTE", "-1"),
             ("DEFAULT_AGENT", "no-agent"),
             ("OPENAI_BASE_URL", "127.0.0.1:8080"),
             ("OPENAI_BASE_URL", "ftp://models/v1"),
@@ -174,7 +183,7 @@ mod tests {
     #[test]
     fn one_invalid_variable_does_not_hide_the_others() {
         let listed: Vec<&Variable> = WsMessageConfig::variables();
-        assert_eq!(listed.len(), 13, "{listed:?}");
+        assert_eq!(listed.len(), 15, "{listed:?}");
         let error = WsMessageConfig::from_environment(Environment::from_iter([("OPENAI_HEADERS", "none")]));
         assert_eq!(error.err().map(|error| error.problems().len()), Some(COMPLETE.len() + 1));
     }

@@ -3,6 +3,7 @@
 use super::repository::GenerationRepository;
 use crate::{
     domain::{
+        budget::GenerationSlot,
         id::{ChatId, TenantId},
         message::Message,
         time::Timestamp,
@@ -39,9 +40,10 @@ impl GenerationRepository {
         chat: &ChatId,
         old: &Message,
         model: &str,
+        slot: Option<GenerationSlot>,
         now: Timestamp,
     ) -> Result<RegenerateResult, StorageError> {
-        let draft = MessageRecord::draft_of(old, model, now);
+        let draft = MessageRecord::draft_of(old, model, slot, now);
         let key = chat_key(tenant, chat, &draft.sk());
         let transaction = Transaction::new()
             .with(self.states.start_regeneration(tenant, chat, &draft, now)?)

@@ -101,8 +101,8 @@ impl GenerationRepository {
         Ok(Takeover::Ended(Box::new(EndedGeneration { generation, newly_ended, chunk_count })))
     }
 
-    /// Removes the chunks of a generation that has ended, then its record in the state. Of several callers one gets the
-    /// record: that one posts the end to the chat's connections, except those with pending commands to resume, whose own
+    /// Releases the slot of a generation that has ended, then removes its chunks, then its record in the state, without
+    /// which the slot would not be known. Of several callers one gets the record: that one posts the end to the chat's connections, except those with pending commands to resume, whose own
     /// invocations do.
     ///
     /// # Errors
@@ -115,6 +115,7 @@ impl GenerationRepository {
         ended: &EndedGeneration,
     ) -> Result<Option<RunningGeneration>, StorageError> {
         let message = &ended.generation.message.message_id;
+        self.release_slot(tenant, chat, message).await?;
         self.chunks.delete(tenant, chat, message, 0..ended.chunk_count).await?;
         self.states.remove_generation(tenant, chat, message).await
     }
@@ -127,9 +128,21 @@ impl GenerationRepository {
         chat: &ChatId,
         message: &MessageId,
     ) -> Result<Takeover, StorageError> {
+        self.release_slot(tenant, chat, message).await?;
         let chunk_count = self.chunks.read(tenant, chat, message).await?.next_number;
         self.chunks.delete(tenant, chat, message, 0..chunk_count).await?;
         self.states.remove_generation(tenant, chat, message).await?;
         Ok(Takeover::Unknown)
+    }
+
+    /// Releases the slot that a generation holds, by its record in the state.
+    async fn release_slot(&self, tenant: &TenantId, chat: &ChatId, message: &MessageId) -> Result<(), StorageError> {
+        let state = self.states.get_deleted_too(tenant, chat).await?;
+        let slot =
+            state.and_then(|mut state| state.generations.remove(message.as_str())).and_then(|record| record.slot);
+        match slot {
+            Some(slot) => self.budgets.release(tenant, slot).await,
+            None => Ok(()),
+        }
     }
 }

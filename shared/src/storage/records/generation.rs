@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     domain::{
+        budget::GenerationSlot,
         generation::ActiveStream,
         id::{ConnectionId, MessageId},
         time::Timestamp,
@@ -38,6 +39,9 @@ pub struct RunningGeneration {
     seq: u32,
     in_reply_to: MessageId,
     started_at: Timestamp,
+    /// The generation's slot of its tenant's budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::storage) slot: Option<GenerationSlot>,
     /// The connection that asked to cancel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::storage) cancelled_by: Option<ConnectionId>,
@@ -82,6 +86,7 @@ impl RunningGeneration {
             seq: message.seq,
             in_reply_to: message.in_reply_to.clone().expect("an assistant message answers a message"),
             started_at: message.created_at,
+            slot: message.lease.as_ref().and_then(|lease| lease.slot),
             cancelled_by: None,
             resumes: BTreeMap::new(),
         }
@@ -134,8 +139,8 @@ mod tests {
     #[test]
     fn only_the_latest_command_of_a_connection_is_pending() {
         let now = Timestamp::from_millis(1_769_851_800_120);
-        let new = NewMessage { content: "Hello", client_id: None, model: "test" };
-        let reply = MessageRecord::reply_to(&MessageRecord::of_user(0, new, now), "test", now);
+        let new = NewMessage { content: "Hello", client_id: None, model: "test", slot: None };
+        let reply = MessageRecord::reply_to(&MessageRecord::of_user(0, new, now), new, now);
         let mut running = RunningGeneration::of(&reply);
         let connection = ConnectionId::from_gateway("c");
         let (first, second) = (ResumeCommand::new(connection.clone(), 4), ResumeCommand::new(connection.clone(), 4));

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::lease::LeaseRecord;
 use crate::{
     domain::{
+        budget::GenerationSlot,
         generation::FinishedGeneration,
         id::{ChatId, ClientMessageId, MessageId},
         message::{FinishReason, Message, Role, Status, Usage},
@@ -53,6 +54,8 @@ pub struct NewMessage<'a> {
     pub client_id: Option<&'a ClientMessageId>,
     /// The model that is going to answer.
     pub model: &'a str,
+    /// The slot of the tenant's budget that the answer's generation holds.
+    pub slot: Option<GenerationSlot>,
 }
 
 impl MessageRecord {
@@ -66,22 +69,27 @@ impl MessageRecord {
     }
 
     /// The assistant message that answers a message, with a lease and no text yet.
-    pub(in crate::storage) fn reply_to(message: &Self, model: &str, now: Timestamp) -> Self {
+    pub(in crate::storage) fn reply_to(message: &Self, new: NewMessage<'_>, now: Timestamp) -> Self {
         Self {
             in_reply_to: Some(message.message_id.clone()),
-            model: Some(model.to_owned()),
-            lease: Some(LeaseRecord::new(now)),
+            model: Some(new.model.to_owned()),
+            lease: Some(LeaseRecord::new(new.slot, now)),
             ..Self::blank(Role::Assistant, Status::Streaming, message.seq + 1, now)
         }
     }
 
     /// The draft that is to replace an assistant message, with a lease and no text yet.
-    pub(in crate::storage) fn draft_of(old: &Message, model: &str, now: Timestamp) -> Self {
+    pub(in crate::storage) fn draft_of(
+        old: &Message,
+        model: &str,
+        slot: Option<GenerationSlot>,
+        now: Timestamp,
+    ) -> Self {
         Self {
             in_reply_to: old.in_reply_to.clone(),
             model: Some(model.to_owned()),
             replaces: Some(old.message_id.clone()),
-            lease: Some(LeaseRecord::new(now)),
+            lease: Some(LeaseRecord::new(slot, now)),
             ..Self::blank(Role::Assistant, Status::Streaming, old.seq, now)
         }
     }
@@ -156,8 +164,8 @@ mod tests {
     }
 
     fn reply() -> MessageRecord {
-        let new = NewMessage { content: "Hello", client_id: None, model: "test" };
-        MessageRecord::reply_to(&MessageRecord::of_user(6, new, now()), "test", now())
+        let new = NewMessage { content: "Hello", client_id: None, model: "test", slot: None };
+        MessageRecord::reply_to(&MessageRecord::of_user(6, new, now()), new, now())
     }
 
     #[test]
@@ -175,7 +183,7 @@ mod tests {
     fn draft_lies_beside_the_message_that_it_is_to_replace() {
         let reply = reply();
         let old = reply.clone().into_message(&ChatId::generate(), now());
-        let draft = MessageRecord::draft_of(&old, "test", now());
+        let draft = MessageRecord::draft_of(&old, "test", None, now());
         assert_eq!((draft.seq, &draft.in_reply_to), (reply.seq, &reply.in_reply_to));
         assert_eq!(draft.replaces, Some(reply.message_id.clone()));
         assert_eq!(reply.sk(), message_sk(7));
