@@ -8,16 +8,18 @@ use tokio::time::Instant;
 use super::{
     agent::{Agent, Delta, Deltas},
     conversation::Conversation,
+    retry,
 };
 use crate::domain::{
     chat::ChatConfig,
+    echo_pace::{self, SLOWEST},
     message::{FinishReason, Usage},
 };
 
 /// Responds to `Hello there` with `You said: Hello there`.
 ///
 /// A chat sets the pace by its `config.model`: `echo@50` is 50 tokens a second, `echo@0` as fast as possible. Any other
-/// name keeps the agent's own pace.
+/// name keeps the agent's own pace. A pace below [`SLOWEST`] is raised to it.
 #[derive(Clone, Copy, Debug)]
 pub struct Echo {
     pace: Pace,
@@ -30,10 +32,12 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// A pace; 0 is as fast as possible. `None` for a negative or infinite number.
+    /// A pace; 0 is as fast as possible, and what is below [`SLOWEST`] is raised to it. `None` for a negative or infinite
+    /// number.
     #[must_use]
     pub fn tokens_per_second(tokens_per_second: f64) -> Option<Self> {
-        (tokens_per_second.is_finite() && tokens_per_second >= 0.0).then_some(Self { tokens_per_second })
+        let floored = if tokens_per_second > 0.0 { tokens_per_second.max(SLOWEST) } else { tokens_per_second };
+        (floored.is_finite() && floored >= 0.0).then_some(Self { tokens_per_second: floored })
     }
 
     fn interval(self) -> Option<Duration> {
@@ -49,8 +53,8 @@ impl Echo {
     }
 
     fn pace_for(&self, config: &ChatConfig) -> Pace {
-        let requested = config.model.as_ref().and_then(|model| model.as_str().strip_prefix("echo@"));
-        requested.and_then(|number| number.parse().ok()).and_then(Pace::tokens_per_second).unwrap_or(self.pace)
+        let requested = config.model.as_ref().and_then(echo_pace::of_model);
+        requested.and_then(Pace::tokens_per_second).unwrap_or(self.pace)
     }
 }
 
@@ -71,15 +75,19 @@ impl Agent for Echo {
 
         // Each token has its own point in time, so a slow reader does not slow the pace.
         let started = Instant::now();
-        let words = stream::iter((1_u32..).zip(tokens)).then(move |(number, content)| async move {
-            match interval {
-                Some(interval) => tokio::time::sleep_until(started + interval.saturating_mul(number)).await,
-                None => tokio::task::yield_now().await,
-            }
-            Ok(Delta { content, ..Delta::default() })
-        });
-        let end = Delta { content: String::new(), finish_reason: Some(finish_reason), usage: Some(usage) };
-        words.chain(stream::once(async move { Ok(end) })).boxed()
+        let deltas = move || {
+            let words = stream::iter((1_u32..).zip(tokens.clone())).then(move |(number, content)| async move {
+                match interval {
+                    Some(interval) => tokio::time::sleep_until(started + interval.saturating_mul(number)).await,
+                    None => tokio::task::yield_now().await,
+                }
+                Ok(Delta { content, ..Delta::default() })
+            });
+            let end = Delta { content: String::new(), finish_reason: Some(finish_reason), usage: Some(usage) };
+            words.chain(stream::once(async move { Ok(end) })).boxed()
+        };
+        // For the silence timeouts: the first attempt succeeds.
+        retry::until_first_token(move || std::future::ready(Ok(deltas())))
     }
 }
 
@@ -106,7 +114,10 @@ fn count(text: &str) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{agents::conversation::Turn, domain::message::Role};
+    use crate::{
+        agents::{conversation::Turn, error::Failure},
+        domain::message::Role,
+    };
 
     async fn respond(content: &str, config: ChatConfig) -> Vec<Delta> {
         let turns = vec![Turn { role: Role::User, content: content.to_owned() }];
@@ -142,5 +153,23 @@ mod tests {
         let started = Instant::now();
         let words = respond("one two three", config).await.len() - 1;
         assert_eq!(started.elapsed().as_millis(), 100 * words as u128);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pace_has_a_floor() {
+        let config = serde_json::from_value(serde_json::json!({ "model": "echo@0.001" })).expect("a configuration");
+        let started = Instant::now();
+        let words = respond("one two three", config).await.len() - 1;
+        assert_eq!(started.elapsed().as_secs(), words as u64);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_times_out() {
+        let turns = vec![Turn { role: Role::User, content: "Hello".to_owned() }];
+        // Slower than any pace that a chat can set.
+        let echo = Echo::new(Pace { tokens_per_second: 0.01 });
+        let deltas: Vec<_> = echo.respond(Conversation { turns, config: ChatConfig::default() }).collect().await;
+        let failures: Vec<_> = deltas.into_iter().map(|delta| delta.map_err(|error| error.failure())).collect();
+        assert_eq!(failures, [Err(Failure::TimedOut)]);
     }
 }

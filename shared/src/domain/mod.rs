@@ -7,6 +7,7 @@ pub mod api_key;
 pub mod budget;
 pub mod chat;
 pub mod connection;
+pub mod echo_pace;
 pub mod error;
 pub mod generation;
 pub mod id;

@@ -47,7 +47,7 @@ pub static CONTEXT_TOKENS: Variable = set_by_template("CONTEXT_TOKENS", "a whole
 pub static DEFAULT_AGENT: Variable = set_by_template("DEFAULT_AGENT", "the name of an agent");
 
 /// The pace of the agent `echo`.
-pub static ECHO_TOKENS_PER_SECOND: Variable = set_by_template("ECHO_TOKENS_PER_SECOND", "a number from 0");
+pub static ECHO_TOKENS_PER_SECOND: Variable = set_by_template("ECHO_TOKENS_PER_SECOND", "0, or a number from 1");
 
 /// How many generations a tenant runs at once, unless it has a limit of its own.
 pub static GENERATIONS_PER_TENANT: Variable = set_by_template("GENERATIONS_PER_TENANT", "a whole number from 0");

@@ -13,7 +13,7 @@ use super::{
         OPENAI_HEADERS, OPENAI_MODEL, OPENAI_SECRET_NAME, TENANTS_TABLE,
     },
 };
-use crate::domain::{agent_name::AgentName, budget::BudgetLimits, chat::ModelName, input::Field};
+use crate::domain::{agent_name::AgentName, budget::BudgetLimits, chat::ModelName, echo_pace, input::Field};
 
 /// The configuration of `ws-message`.
 pub struct WsMessageConfig {
@@ -31,7 +31,7 @@ pub struct WsMessageConfig {
     pub budget_limits: BudgetLimits,
     /// The tokens of a chat that an agent is given, by our own estimate.
     pub context_tokens: u32,
-    /// The pace of the agent `echo`: finite, at least 0.
+    /// The pace of the agent `echo`: 0, or finite and at least 1.
     pub echo_tokens_per_second: f64,
     /// The agent `openai`.
     pub openai: OpenAiConfig,
@@ -96,7 +96,7 @@ impl OpenAiConfig {
 }
 
 fn pace(text: &str) -> Option<f64> {
-    text.parse().ok().filter(|pace: &f64| pace.is_finite() && *pace >= 0.0)
+    text.parse().ok().filter(|pace: &f64| pace.is_finite() && *pace >= 0.0 && !echo_pace::is_below_floor(*pace))
 }
 
 fn model_name(text: &str) -> Option<ModelName> {
@@ -146,6 +146,7 @@ mod tests {
     fn invalid_values_are_refused_with_the_name_of_the_variable() {
         for (name, bad) in [
             ("ECHO_TOKENS_PER_SECOND", "-1"),
+            ("ECHO_TOKENS_PER_SECOND", "0.5"),
             ("ECHO_TOKENS_PER_SECOND", "inf"),
             ("ECHO_TOKENS_PER_SECOND", "fast"),
             ("CONTEXT_TOKENS", "-1"),
