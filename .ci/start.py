@@ -35,6 +35,8 @@ def environment(dynamodb):
         "MANAGEMENT_ENDPOINT": "http://127.0.0.1:9",
         "WEBSOCKET_URL": "wss://example.com/live",
         "DEFAULT_AGENT": "echo",
+        "CONFIGURED_AGENTS": "echo",
+        "MAX_TOKENS": "4096",
         "ECHO_TOKENS_PER_SECOND": "0",
         "CONTEXT_TOKENS": "8000",
     }

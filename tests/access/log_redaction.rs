@@ -187,6 +187,8 @@ async fn nothing_that_a_caller_sends_is_logged() {
         "LogLevel=debug",
         "--parameter",
         &base_url,
+        "--parameter",
+        "AllowedModels=*",
     ])
     .await;
     let tenant = stack.tenant("log redaction").await;

@@ -28,6 +28,7 @@ fn stack() -> &'static Stack {
         options.arguments.extend(agent.map(str::to_owned));
         let headers = json!({ "X-Title": "Chat" });
         options.arguments.extend(["--parameter".to_owned(), format!("OpenAiHeaders={headers}")]);
+        options.arguments.extend(["--parameter", "AllowedModels=*"].map(str::to_owned));
         Stack::start(&options)
     })
 }
@@ -68,7 +69,9 @@ async fn complete(headers: HeaderMap, request: String) -> Response<Body> {
     match model {
         "reports-input" => {
             let title = headers.get("x-title").and_then(|title| title.to_str().ok());
-            let input = json!({ "messages": request["messages"], "title": title }).to_string();
+            let max_tokens = &request["max_tokens"];
+            let input =
+                json!({ "messages": request["messages"], "title": title, "max_tokens": max_tokens }).to_string();
             let (one, two) = input.split_at(input.len() / 2);
             let usage = json!({ "choices": [], "usage": { "prompt_tokens": 7, "completion_tokens": 2 } });
             streamed([delta(one), delta(two), finish("stop"), event(&usage), "data: [DONE]\n\n".to_owned()], true)
@@ -158,6 +161,7 @@ async fn agent_sends_the_conversation_and_its_answer_is_streamed_and_stored() {
         { "role": "user", "content": "And again" },
     ]);
     assert_eq!((&input["messages"], &input["title"]), (&expected, &json!("Chat")));
+    assert_eq!(input["max_tokens"], 4096, "the cap of the template, since the chat has no limit");
     assert_eq!(
         (&ended["finish_reason"], &ended["usage"]),
         (&json!("stop"), &json!({ "input_tokens": 7, "output_tokens": 2 }))

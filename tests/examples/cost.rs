@@ -47,6 +47,7 @@ async fn main() {
     let base_url = format!("OpenAiBaseUrl={}", model(pace).await);
     let mut options = Options::binaries();
     options.arguments.extend(["--parameter".to_owned(), base_url]);
+    options.arguments.extend(["--parameter", "AllowedModels=m"].map(str::to_owned));
     let stack = tokio::task::spawn_blocking(move || Stack::start(&options)).await.expect("the stack starts");
     let tenant = stack.tenant("cost").await;
     // Warm up: most Lambda environments know the tenant of the key.

@@ -70,7 +70,8 @@ async fn operations_make_the_documented_round_trips() {
     let proxy = FaultProxy::start_delayed(Stack::shared().dynamodb_endpoint()).await;
     let (provider, mut requests) = provider().await;
     let base_url = format!("OpenAiBaseUrl={provider}");
-    let stack = Stack::start_with(&["--dynamodb-endpoint", &proxy.url, "--parameter", &base_url]).await;
+    let parameters = ["--parameter", &base_url, "--parameter", "AllowedModels=m"];
+    let stack = Stack::start_with(&[&["--dynamodb-endpoint", &proxy.url][..], &parameters].concat()).await;
     let mut counter = Counter { proxy, counted: BTreeMap::new() };
     let tenant = stack.tenant_with("round trips", Limits { rest_per_minute: 1_000, ..Limits::default() }).await;
 
@@ -98,6 +99,10 @@ async fn operations_make_the_documented_round_trips() {
     counter.expect("get", &[&["UpdateItem"], &["Query"]], tenant.get(&one)).await;
     let changed = tenant.send(tenant.request(Method::PATCH, &one).json(&patch));
     counter.expect("update", &[&["UpdateItem"], &["GetItem", "UpdateItem"]], changed).await;
+    let remodelled = json!({ "config": { "model": "echo@0" } });
+    let remodelled = tenant.send(tenant.request(Method::PATCH, &one).json(&remodelled));
+    let trips: &[&[&str]] = &[&["UpdateItem"], &["GetItem"], &["GetItem", "UpdateItem"]];
+    counter.expect("update of the model alone", trips, remodelled).await;
     counter.expect("messages", &[&["UpdateItem"], &["GetItem", "Query"]], tenant.get(&messages)).await;
     let newest = format!("{messages}?order=desc");
     counter.expect("messages, newest first", &[&["UpdateItem"], &["GetItem"], &["Query"]], tenant.get(&newest)).await;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
+use serde_json::json;
 use shared::{
     domain::{chat::NewChat, id::IdempotencyKey, input::Fields, time::Timestamp},
     storage::{CreateResult, IdempotencyRequest},
@@ -42,6 +43,24 @@ async fn simultaneous_transactions_with_one_idempotency_key_create_one_chat() {
     assert!(others.into_iter().all(|other| matches!(other, Ok(CreateResult::Mismatch))));
     let page = tenant.get("/api/v1/chats/user/u").await.body;
     assert_eq!((&page["total"], page["chats"].as_array().map(Vec::len)), (&1.into(), Some(1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_and_models_that_are_not_allowed_are_refused() {
+    let tenant = Stack::shared().tenant("disallowed").await;
+    for (config, field, got) in [
+        (json!({ "agent": "openai", "model": "gpt-5" }), "config.agent", json!("openai")),
+        (json!({ "agent": "bedrock" }), "config.agent", json!("bedrock")),
+        (json!({ "model": "echo@0.001" }), "config.model", json!("echo@0.001")),
+        (json!({ "max_tokens": 100_000 }), "config.max_tokens", json!(100_000)),
+    ] {
+        let refused = tenant.post("/api/v1/chats/", &json!({ "user_id": "u", "config": config })).await;
+        assert_eq!((refused.status.as_u16(), refused.code()), (400, "INVALID_PARAMETER"), "{}", refused.body);
+        let details = &refused.body["error"]["details"];
+        assert_eq!((&details["field"], &details["got"]), (&json!(field), &got));
+        assert!(details["allowed"].is_string() && details["suggestion"].is_string(), "{details}");
+    }
+    assert_eq!(tenant.get("/api/v1/chats/user/u").await.body["total"], 0);
 }
 
 mod black_box {

@@ -1,5 +1,33 @@
 //! `PATCH /api/v1/chats/{chat_id}`.
 
+use reqwest::Method;
+use serde_json::json;
+use tests::Stack;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_and_models_that_are_not_allowed_are_refused() {
+    let tenant = Stack::shared().tenant("disallowed patches").await;
+    let chat = format!("/api/v1/chats/{}", tenant.chat("u").await);
+    for (config, field) in [
+        (json!({ "agent": "openai", "model": "gpt-5" }), "config.agent"),
+        (json!({ "agent": "bedrock" }), "config.agent"),
+        (json!({ "model": "echo@0.001" }), "config.model"),
+        (json!({ "max_tokens": 100_000 }), "config.max_tokens"),
+    ] {
+        let refused = tenant.send(tenant.request(Method::PATCH, &chat).json(&json!({ "config": config }))).await;
+        assert_eq!((refused.status.as_u16(), refused.code()), (400, "INVALID_PARAMETER"), "{}", refused.body);
+        assert_eq!(refused.body["error"]["details"]["field"], field);
+    }
+    let config = tenant.get(&chat).await.body["config"].clone();
+    assert_eq!(
+        (&config["agent"], &config["model"], &config["max_tokens"]),
+        (&json!("echo"), &json!(null), &json!(null))
+    );
+    let missing = tenant.request(Method::PATCH, "/api/v1/chats/chat_01M83B8Y8V6KJPM4TQ4Z5S4R0C");
+    let missing = tenant.send(missing.json(&json!({ "config": { "model": "echo@5" } }))).await;
+    assert_eq!(missing.code(), "CHAT_NOT_FOUND");
+}
+
 mod black_box {
     use reqwest::{Method, StatusCode};
     use serde_json::{Value, json};

@@ -82,6 +82,8 @@ impl LambdaRuntime {
                 ("CHATS_TABLE", "ChatsTable"),
                 ("CONNECTIONS_TABLE", "ConnectionsTable"),
                 ("DEFAULT_AGENT", "echo"),
+                ("CONFIGURED_AGENTS", "echo"),
+                ("MAX_TOKENS", "4096"),
                 ("ECHO_TOKENS_PER_SECOND", "0"),
                 ("CONTEXT_TOKENS", "8000"),
                 ("GENERATIONS_PER_TENANT", "50"),

@@ -7,7 +7,7 @@ use shared::runtime::config::{
     variables::{SetBy, Variable},
 };
 
-use super::template;
+use super::{template, template_with};
 
 fn names_set_by_template(variables: Vec<&'static Variable>) -> impl Iterator<Item = &'static str> {
     variables.into_iter().filter(|variable| variable.set_by == SetBy::Template).map(|variable| variable.name)
@@ -30,5 +30,19 @@ fn every_function_has_the_variables_that_it_reads_and_no_others() {
             names_set_by_template(own).chain(names_set_by_template(RuntimeConfig::variables())).collect();
         let given: BTreeSet<&str> = function.environment.keys().map(String::as_str).collect();
         assert_eq!(given, read, "the variables of {}", function.name);
+    }
+}
+
+#[test]
+fn configured_agents_follow_from_the_parameters() {
+    for (parameters, configured) in [
+        (&[][..], "echo"),
+        (&[("OpenAiModel", "m")], "echo"),
+        (&[("OpenAiSecretName", "s")], "echo,openai"),
+        (&[("OpenAiBaseUrl", "http://127.0.0.1/v1"), ("BedrockModel", "m")], "echo,openai,bedrock"),
+    ] {
+        let functions = template_with(parameters).functions().expect("functions are readable");
+        let read: BTreeSet<_> = functions.iter().filter_map(|f| f.environment.get("CONFIGURED_AGENTS")).collect();
+        assert_eq!(read, [&configured.to_owned()].into(), "{parameters:?}");
     }
 }

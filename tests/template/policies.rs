@@ -35,7 +35,8 @@ const WILDCARDS: [(&str, &str, &str); 7] = [
 
 /// Variables that name a service, and the action that using it needs.
 const ACTIONS_BY_VARIABLE: [(&str, &str); 3] = [
-    ("BEDROCK_MODEL", "bedrock:InvokeModelWithResponseStream"),
+    // Other functions only compare the name of the model; the one with a context window asks it.
+    ("CONTEXT_TOKENS", "bedrock:InvokeModelWithResponseStream"),
     ("MANAGEMENT_ENDPOINT", "execute-api:ManageConnections"),
     ("OPENAI_SECRET_NAME", "secretsmanager:GetSecretValue"),
 ];

@@ -1,12 +1,15 @@
 //! `message`: its acknowledgement, its stream, and how often it is stored.
 
 use futures_util::future::join_all;
+use serde_json::json;
 use shared::{
     domain::{
+        chat::NewChat,
         id::{ChatId, ClientMessageId},
+        input::Fields,
         time::Timestamp,
     },
-    storage::{AppendResult, ChatPosition, NewMessage},
+    storage::{AppendResult, ChatPosition, CreateResult, NewMessage},
 };
 use tests::Stack;
 
@@ -25,6 +28,30 @@ async fn simultaneous_messages_with_one_client_message_id_are_stored_once() {
         .into_iter()
         .filter(|appended| matches!(appended.as_ref().expect("DynamoDB responds"), AppendResult::Stored(_)));
     assert_eq!(stored.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chat_whose_agent_is_no_longer_allowed_is_not_answered() {
+    let stack = Stack::shared();
+    let tenant = stack.tenant("disallowed later").await;
+    let body = json!({ "user_id": "u", "config": { "agent": "openai", "model": "gpt-5" } }).to_string();
+    let new = NewChat::read(Fields::from_json(body.as_bytes()).expect("JSON")).expect("a chat");
+    let created = stack.chats().create(&tenant.id, new, None, Timestamp::now()).await.expect("DynamoDB responds");
+    let CreateResult::Created(chat) = created else { panic!("not created") };
+    stack.exchange(&tenant, &chat.chat_id, "Hello").await;
+    let messages = format!("/api/v1/chats/{}/messages", chat.chat_id);
+    let before = tenant.get(&messages).await.body;
+
+    let mut socket = tenant.connect(chat.chat_id.as_str(), "u").await;
+    let answer = before["messages"][1]["message_id"].clone();
+    for frame in [json!({ "content": "Hello" }), json!({ "type": "regenerate", "message_id": answer })] {
+        socket.send(&frame).await;
+        let error = socket.next_of("error").await["error"].clone();
+        assert_eq!((&error["code"], &error["details"]["field"]), (&json!("INVALID_PARAMETER"), &json!("config.agent")));
+        assert_eq!((&error["details"]["got"], &error["details"]["retryable"]), (&json!("openai"), &json!(false)));
+        assert!(error["details"]["suggestion"].as_str().is_some_and(|text| text.contains("PATCH")), "{error}");
+    }
+    assert_eq!(tenant.get(&messages).await.body, before, "nothing is stored");
 }
 
 mod black_box {

@@ -17,6 +17,9 @@ pub(super) const MANAGEMENT_ENDPOINT: &str = "MANAGEMENT_ENDPOINT";
 /// The variable with the base URL of the agent openai.
 const OPENAI_BASE_URL: &str = "OPENAI_BASE_URL";
 
+/// The variable with the agents that this stack configures.
+const CONFIGURED_AGENTS: &str = "CONFIGURED_AGENTS";
+
 /// Environment variables by name.
 pub(super) type Environment = BTreeMap<String, String>;
 
@@ -41,7 +44,9 @@ pub(super) fn local(dynamodb_endpoint: &str, gateway: &str, model: Option<&str>)
         ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
         ("NO_PROXY", "127.0.0.1,localhost"),
     ];
-    let model = model.map(|base_url| [(OPENAI_BASE_URL, base_url), (OPENAI_API_KEY, "")]).into_iter().flatten();
+    // The template does not know the address of a local model, and therefore not that it configures the agent.
+    let model = model.map(|url| [(OPENAI_BASE_URL, url), (OPENAI_API_KEY, ""), (CONFIGURED_AGENTS, "echo,openai")]);
+    let model = model.into_iter().flatten();
     variables.into_iter().chain(model).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
@@ -171,6 +176,7 @@ mod tests {
         assert!(!is_added(&environment), "a variable of the template is not overridden");
         let local = local("http://d", "m", Some("http://127.0.0.1:1/v1"));
         assert_eq!(local[OPENAI_API_KEY], "", "a local model needs no key");
+        assert_eq!(local[CONFIGURED_AGENTS], "echo,openai");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use gateway::template::{Function, Resource, Template};
 use super::{
     dynamodb, environment, options::Options, parameters::template_parameters, ports::Port, run_folder::RunFolder,
 };
-use crate::cargo::Workspace;
+use crate::{cargo::Workspace, process::OPENAI_API_KEY};
 
 /// The flag for the port of the API.
 pub(super) const PORT_FLAG: &str = "--port";
@@ -26,7 +26,8 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) async fn new(options: Options) -> Result<Self> {
-        let parameters = template_parameters(&options)?;
+        let has_openai_key = std::env::var_os(OPENAI_API_KEY).is_some_and(|key| !key.is_empty());
+        let parameters = template_parameters(&options, has_openai_key)?;
         let workspace = Workspace::find(options.template.as_deref()).await?;
         let template = Template::load(&workspace.template, &parameters)
             .with_context(|| format!("failed to read {}", workspace.relative(&workspace.template)))?;

@@ -4,7 +4,7 @@ use lambda_http::RequestExt;
 use shared::{
     auth::Tenant,
     domain::{
-        agent_name::AgentName,
+        allowed_models::AllowedModels,
         chat::{ChatConfig, NewChat},
         error::{ApiError, Code},
         id::ChatId,
@@ -18,12 +18,12 @@ use shared::{
 #[derive(Clone, Debug)]
 pub(crate) struct App {
     chats: ChatRepository,
-    default_agent: AgentName,
+    allowed: AllowedModels,
 }
 
 impl App {
     pub(crate) fn from_config(config: CreateChatConfig, clients: &Clients) -> Self {
-        Self { chats: ChatRepository::new(clients.dynamodb(), config.chats_table), default_agent: config.default_agent }
+        Self { chats: ChatRepository::new(clients.dynamodb(), config.chats_table), allowed: config.allowed }
     }
 }
 
@@ -32,7 +32,7 @@ pub(crate) async fn handle(app: App, tenant: Tenant, request: Request) -> Result
     rest::query(&request).finish()?;
     let idempotency = rest::idempotency_key(&request)?.map(|key| IdempotencyRequest::new(key, request.body()));
     let mut new_chat = NewChat::read(rest::json_body(&request)?)?;
-    new_chat.config = with_defaults(new_chat.config, tenant.defaults, app.default_agent);
+    new_chat.config = checked(new_chat.config, tenant.defaults, &app.allowed)?;
     respond(app.chats.create(&tenant.id, new_chat, idempotency.as_ref(), Timestamp::now()).await?)
 }
 
@@ -42,10 +42,14 @@ fn refuse_other_paths(request: &Request) -> Result<(), ApiError> {
     if rest::is_chat_collection(path) { Ok(()) } else { Err(rest::unknown_route(request.method(), path)) }
 }
 
-/// The chat's own settings, then those of its tenant, then the agent of the stack.
-fn with_defaults(config: ChatConfig, tenant_defaults: ChatConfig, default_agent: AgentName) -> ChatConfig {
-    let agent = tenant_defaults.agent.or(Some(default_agent));
-    config.or(ChatConfig { agent, ..tenant_defaults })
+/// The chat's own settings, then those of its tenant, then the agent of the stack, if all of them are allowed.
+fn checked(config: ChatConfig, tenant_defaults: ChatConfig, allowed: &AllowedModels) -> Result<ChatConfig, ApiError> {
+    allowed.check_max_tokens(config.max_tokens)?;
+    let agent = tenant_defaults.agent.or(Some(allowed.default_agent));
+    let max_tokens = tenant_defaults.max_tokens.map(|max| max.min(allowed.max_tokens));
+    let config = config.or(ChatConfig { agent, max_tokens, ..tenant_defaults });
+    allowed.check_new(&config)?;
+    Ok(config)
 }
 
 fn respond(result: CreateResult) -> Result<Response, ApiError> {
@@ -74,8 +78,30 @@ mod tests {
         Body,
         http::{Method, StatusCode, header::LOCATION},
     };
+    use serde_json::{Value, json};
+    use shared::domain::{agent_name::AgentName, allowed_models::ModelPatterns, chat::MaxTokens, input::Field};
 
     use super::*;
+
+    fn max_tokens(number: u32) -> Option<MaxTokens> {
+        MaxTokens::read(&number.into())
+    }
+
+    fn allowed() -> AllowedModels {
+        AllowedModels {
+            default_agent: AgentName::Echo,
+            configured: vec![AgentName::Echo, AgentName::OpenAi],
+            agents: None,
+            openai_model: None,
+            bedrock_model: None,
+            models: ModelPatterns::parse("m").expect("a list"),
+            max_tokens: max_tokens(4096).expect("a limit"),
+        }
+    }
+
+    fn config(config: Value) -> ChatConfig {
+        serde_json::from_value(config).expect("a configuration")
+    }
 
     fn post(path: &str) -> Request {
         let mut request = Request::new(Body::Empty).with_raw_http_path(path);
@@ -94,11 +120,32 @@ mod tests {
 
     #[test]
     fn agent_comes_from_the_chat_then_the_tenant_then_the_stack() {
-        let named = |agent| ChatConfig { agent, ..ChatConfig::default() };
-        let agent = |chat, tenant| with_defaults(named(chat), named(tenant), AgentName::Echo).agent;
-        assert_eq!(agent(Some(AgentName::OpenAi), Some(AgentName::Bedrock)), Some(AgentName::OpenAi));
-        assert_eq!(agent(None, Some(AgentName::Bedrock)), Some(AgentName::Bedrock));
+        let named = |agent| ChatConfig { agent, ..config(json!({ "model": "m" })) };
+        let agent = |chat, tenant| checked(named(chat), named(tenant), &allowed()).expect("allowed").agent;
+        assert_eq!(agent(Some(AgentName::Echo), Some(AgentName::OpenAi)), Some(AgentName::Echo));
+        assert_eq!(agent(None, Some(AgentName::OpenAi)), Some(AgentName::OpenAi));
         assert_eq!(agent(None, None), Some(AgentName::Echo));
+    }
+
+    #[test]
+    fn agent_model_and_tokens_must_be_allowed() {
+        for (chat, tenant, field) in [
+            (json!({ "agent": "bedrock", "model": "m" }), json!({}), "config.agent"),
+            (json!({}), json!({ "agent": "bedrock" }), "config.agent"),
+            (json!({ "agent": "openai", "model": "other" }), json!({}), "config.model"),
+            (json!({ "agent": "openai" }), json!({}), "config.model"),
+            (json!({ "model": "echo@0.001" }), json!({}), "config.model"),
+            (json!({ "max_tokens": 4097 }), json!({}), "config.max_tokens"),
+        ] {
+            let error = checked(config(chat), config(tenant), &allowed()).expect_err("it is not allowed");
+            assert_eq!((error.code(), error.detail("field")), (Code::InvalidParameter, Some(&field.into())));
+        }
+    }
+
+    #[test]
+    fn tenant_default_above_the_cap_is_lowered() {
+        let created = checked(ChatConfig::default(), config(json!({ "max_tokens": 9000 })), &allowed());
+        assert_eq!(created.expect("allowed").max_tokens, max_tokens(4096));
     }
 
     #[test]

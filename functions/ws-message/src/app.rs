@@ -8,7 +8,9 @@ use shared::{
     auth::Authenticator,
     domain::{
         agent_name::AgentName,
+        allowed_models::AllowedModels,
         budget::BudgetLimits,
+        chat::{ChatConfig, ModelName},
         connection::{Connection, ConnectionGrant},
         error::ApiError,
         generation::FinishedGeneration,
@@ -41,7 +43,7 @@ pub(crate) struct App {
     echo: Echo,
     openai: OpenAi,
     bedrock: Bedrock,
-    default_agent: AgentName,
+    allowed: AllowedModels,
     /// The budget of a tenant without limits of its own.
     pub(crate) budget_limits: BudgetLimits,
     /// The size of a context window.
@@ -64,6 +66,7 @@ impl App {
         let tenants = TenantRepository::new(clients.dynamodb(), config.tenants_table);
         let connections = ConnectionRepository::new(clients.dynamodb(), config.connections_table);
         let publisher = Publisher::new(clients.management_api(config.management_endpoint));
+        let AllowedModels { openai_model, bedrock_model, .. } = config.allowed.clone();
         Ok(Arc::new(Self {
             authenticator: Authenticator::new(tenants),
             chats: ChatRepository::new(clients.dynamodb(), config.chats_table.clone()),
@@ -72,20 +75,27 @@ impl App {
             budgets: BudgetRepository::new(clients.dynamodb(), config.chats_table),
             sockets: ChatConnections { connections, publisher },
             echo: Echo::new(Pace::tokens_per_second(config.echo_tokens_per_second).ok_or("the pace is negative")?),
-            openai: OpenAi::new(openai_settings(config.openai, &clients).await?),
-            bedrock: Bedrock::new(clients.bedrock(), config.bedrock_model),
-            default_agent: config.default_agent,
+            openai: OpenAi::new(openai_settings(config.openai, openai_model, &clients).await?),
+            bedrock: Bedrock::new(clients.bedrock(), bedrock_model),
+            allowed: config.allowed,
             budget_limits: config.budget_limits,
             context_tokens: config.context_tokens,
         }))
     }
 
-    pub(crate) fn agent(&self, name: Option<AgentName>) -> &dyn Agent {
-        match name.unwrap_or(self.default_agent) {
+    /// The agent of a chat, and the configuration to ask it with.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_PARAMETER` when the chat may no longer use its agent or model.
+    pub(crate) fn agent(&self, config: ChatConfig) -> Result<(&dyn Agent, ChatConfig), ApiError> {
+        self.allowed.check(&config).map_err(must_be_changed)?;
+        let agent: &dyn Agent = match self.allowed.agent(&config) {
             AgentName::Echo => &self.echo,
             AgentName::OpenAi => &self.openai,
             AgentName::Bedrock => &self.bedrock,
-        }
+        };
+        Ok((agent, self.allowed.bounded(config)))
     }
 
     /// Checks that the connection's key still gives access to its tenant.
@@ -142,8 +152,22 @@ impl App {
     }
 }
 
-async fn openai_settings(config: OpenAiConfig, clients: &Clients) -> Result<OpenAiSettings, Error> {
-    let OpenAiConfig { base_url, model, key, secret_name, headers } = config;
+/// The refusal of a chat whose agent or model was allowed when it was stored.
+fn must_be_changed(error: ApiError) -> ApiError {
+    let allowed = error.detail("allowed").and_then(|allowed| allowed.as_str()).unwrap_or_default();
+    let suggestion = format!(
+        "Change the config of the chat with PATCH /api/v1/chats/{{chat_id}}; allowed is {allowed}. Then try again; nothing \
+         was stored."
+    );
+    error.with_detail("suggestion", suggestion)
+}
+
+async fn openai_settings(
+    config: OpenAiConfig,
+    model: Option<ModelName>,
+    clients: &Clients,
+) -> Result<OpenAiSettings, Error> {
+    let OpenAiConfig { base_url, key, secret_name, headers } = config;
     let key = match secret_name {
         Some(name) => Some(clients.secret(&name).await?),
         None => key,

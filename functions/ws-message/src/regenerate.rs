@@ -43,8 +43,8 @@ pub(crate) async fn regenerate(
     if old.status == Status::Streaming {
         return Err(still_streaming());
     }
-    let agent = app.agent(chat.config.agent);
-    let model = agent.model(&chat.config);
+    let (agent, config) = app.agent(chat.config)?;
+    let model = agent.model(&config);
     let started =
         app.generations.regenerate(tenant_id, chat_id, &old, &model, Some(slot.name()), Timestamp::now()).await?;
     let generation = match started {
@@ -52,8 +52,8 @@ pub(crate) async fn regenerate(
         RegenerateResult::Busy => return Err(still_streaming()),
         RegenerateResult::NoChat => return Err(not_found()),
     };
-    let turns = context_window(before(chat.recent, &old), None, &chat.config, app.context_tokens);
-    let deltas = agent.respond(Conversation { turns, config: chat.config });
+    let turns = context_window(before(chat.recent, &old), None, &config, app.context_tokens);
+    let deltas = agent.respond(Conversation { turns, config });
     slot.keep();
     app.start(deltas, NewGeneration { connection, message: None, generation, model, received_at }, event);
     Ok(())

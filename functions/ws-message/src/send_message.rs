@@ -41,10 +41,10 @@ pub(crate) async fn send_message(
     let ended = generation::take_over_expired(&app.generations, (tenant_id, chat_id), &mut chat, received_at).await?;
     app.announce_takeovers(ended, &connection.grant, event);
 
-    let agent = app.agent(chat.config.agent);
-    let model = agent.model(&chat.config);
-    let turns = context_window(chat.recent, Some(content.as_str()), &chat.config, app.context_tokens);
-    let mut deltas = agent.respond(Conversation { turns, config: chat.config });
+    let (agent, config) = app.agent(chat.config)?;
+    let model = agent.model(&config);
+    let turns = context_window(chat.recent, Some(content.as_str()), &config, app.context_tokens);
+    let mut deltas = agent.respond(Conversation { turns, config });
     if !chat.position.is_busy() {
         deltas = generation::prefetch(deltas);
     }

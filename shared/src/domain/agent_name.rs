@@ -30,6 +30,16 @@ impl AgentName {
             _ => None,
         }
     }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+            Self::OpenAi => "openai",
+            Self::Bedrock => "bedrock",
+        }
+    }
 }
 
 impl Field for AgentName {
@@ -48,7 +58,7 @@ mod tests {
     fn written_names_are_parsed() {
         for agent in [AgentName::Echo, AgentName::OpenAi, AgentName::Bedrock] {
             let written = serde_json::to_value(agent).expect("a name is JSON");
-            assert_eq!(AgentName::read(&written), Some(agent));
+            assert_eq!((AgentName::read(&written), written.as_str()), (Some(agent), Some(agent.as_str())));
         }
         assert_eq!(AgentName::parse("open_ai"), None);
     }

@@ -149,6 +149,20 @@ impl ConfigChange {
         Ok(change)
     }
 
+    /// Whether agent or model change.
+    #[must_use]
+    pub fn changes_model(&self) -> bool {
+        self.agent.is_some() || self.model.is_some()
+    }
+
+    /// A configuration with the changed agent and model.
+    #[must_use]
+    pub fn apply_model(&self, config: ChatConfig) -> ChatConfig {
+        let agent = self.agent.unwrap_or(config.agent);
+        let model = self.model.clone().unwrap_or(config.model);
+        ChatConfig { agent, model, ..config }
+    }
+
     fn clear() -> Self {
         Self {
             agent: Some(None),
@@ -314,8 +328,8 @@ impl Field for Temperature {
     }
 }
 
-/// The most tokens of an assistant message, 1 to 100,000.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The most tokens of an assistant message, 1 to 100,000. A deployment may allow fewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(extend("minimum" = 1, "maximum" = Self::MAX)))]
@@ -345,6 +359,19 @@ impl MaxTokens {
 mod tests {
     use super::*;
     use crate::domain::error::Code;
+
+    #[test]
+    fn change_of_the_model_keeps_the_agent_and_null_clears() {
+        let model = |name: &str| ModelName::read(&name.into());
+        let config = ChatConfig { agent: Some(AgentName::OpenAi), model: model("a"), ..ChatConfig::default() };
+        let change = ConfigChange { model: Some(model("b")), ..ConfigChange::default() };
+        assert!(change.changes_model() && ConfigChange::clear().changes_model());
+        assert!(!ConfigChange { temperature: Some(None), ..ConfigChange::default() }.changes_model());
+        let changed = change.apply_model(config.clone());
+        assert_eq!((changed.agent, changed.model), (Some(AgentName::OpenAi), model("b")));
+        let cleared = ConfigChange::clear().apply_model(config);
+        assert_eq!((cleared.agent, cleared.model), (None, None));
+    }
 
     fn read(body: &Value) -> Result<NewChat, (Code, Value)> {
         let fields = Fields::from_json(body.to_string().as_bytes()).expect("an object");

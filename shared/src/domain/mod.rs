@@ -3,6 +3,7 @@
 //! No I/O and no AWS type. May import nothing of the other layers.
 
 pub mod agent_name;
+pub mod allowed_models;
 pub mod api_key;
 pub mod budget;
 pub mod chat;

@@ -1,11 +1,12 @@
 //! The configuration of `create-chat`.
 
 use super::{
+    allowed_models,
     environment::Environment,
     function::{FunctionConfig, RestConfig},
-    variables::{CHATS_TABLE, DEFAULT_AGENT, TENANTS_TABLE},
+    variables::{CHATS_TABLE, TENANTS_TABLE},
 };
-use crate::domain::agent_name::AgentName;
+use crate::domain::allowed_models::AllowedModels;
 
 /// The configuration of `create-chat`.
 pub struct CreateChatConfig {
@@ -13,8 +14,8 @@ pub struct CreateChatConfig {
     pub tenants_table: String,
     /// The chats table.
     pub chats_table: String,
-    /// The agent of chats that name none.
-    pub default_agent: AgentName,
+    /// What chats may use.
+    pub allowed: AllowedModels,
 }
 
 impl FunctionConfig for CreateChatConfig {
@@ -23,8 +24,8 @@ impl FunctionConfig for CreateChatConfig {
     fn read(environment: &mut Environment) -> Option<Self> {
         let tenants_table = environment.text(&TENANTS_TABLE);
         let chats_table = environment.text(&CHATS_TABLE);
-        let default_agent = environment.required(&DEFAULT_AGENT, AgentName::parse);
-        Some(Self { tenants_table: tenants_table?, chats_table: chats_table?, default_agent: default_agent? })
+        let allowed = allowed_models::read(environment);
+        Some(Self { tenants_table: tenants_table?, chats_table: chats_table?, allowed: allowed? })
     }
 }
 

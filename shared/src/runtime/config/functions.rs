@@ -49,7 +49,12 @@ mod tests {
 
     #[test]
     fn error_names_missing_and_invalid_variables_together() {
-        let environment = Environment::from_iter([("CHATS_TABLE", "chats"), ("DEFAULT_AGENT", "no-agent")]);
+        let environment = Environment::from_iter([
+            ("CHATS_TABLE", "chats"),
+            ("DEFAULT_AGENT", "no-agent"),
+            ("CONFIGURED_AGENTS", "echo"),
+            ("MAX_TOKENS", "4096"),
+        ]);
         let error = CreateChatConfig::from_environment(environment).err().expect("two variables are wrong");
         assert_eq!(
             error.to_string(),
@@ -74,6 +79,8 @@ mod tests {
                 ("MANAGEMENT_ENDPOINT", "https://api.example.com/live"),
                 ("WEBSOCKET_URL", "wss://ws.example.com"),
                 ("DEFAULT_AGENT", "echo"),
+                ("CONFIGURED_AGENTS", "echo"),
+                ("MAX_TOKENS", "4096"),
             ])
         };
         assert!(CreateChatConfig::from_environment(complete()).is_ok());

@@ -3,6 +3,7 @@
 //! Names and values come from `template.yaml`. The variables of a function are data too ([`FUNCTIONS`]), so that a test
 //! compares them with the template. A value may be a key: no type here prints one.
 
+mod allowed_models;
 mod create_chat;
 mod create_ticket;
 mod delete_chat;

@@ -1,10 +1,12 @@
 //! The configuration of `update-chat`.
 
 use super::{
+    allowed_models,
     environment::Environment,
     function::{FunctionConfig, RestConfig},
     variables::{CHATS_TABLE, TENANTS_TABLE},
 };
+use crate::domain::allowed_models::AllowedModels;
 
 /// The configuration of `update-chat`.
 pub struct UpdateChatConfig {
@@ -12,6 +14,8 @@ pub struct UpdateChatConfig {
     pub tenants_table: String,
     /// The chats table.
     pub chats_table: String,
+    /// What chats may use.
+    pub allowed: AllowedModels,
 }
 
 impl FunctionConfig for UpdateChatConfig {
@@ -20,7 +24,8 @@ impl FunctionConfig for UpdateChatConfig {
     fn read(environment: &mut Environment) -> Option<Self> {
         let tenants_table = environment.text(&TENANTS_TABLE);
         let chats_table = environment.text(&CHATS_TABLE);
-        Some(Self { tenants_table: tenants_table?, chats_table: chats_table? })
+        let allowed = allowed_models::read(environment);
+        Some(Self { tenants_table: tenants_table?, chats_table: chats_table?, allowed: allowed? })
     }
 }
 

@@ -31,11 +31,21 @@ const fn set_by_local_stack(name: &'static str, meaning: &'static str) -> Variab
 /// Whether work after the response is detached from the invocation: `detached` where nothing freezes the process.
 pub static AFTER_RESPONSE: Variable = set_by_local_stack("AFTER_RESPONSE", "`detached`, or nothing");
 
+/// The agents that chats may use, of those that are configured; all of them unless set.
+pub static ALLOWED_AGENTS: Variable = set_by_template("ALLOWED_AGENTS", "a list of agents, separated by commas");
+
+/// The models that chats may use beside the configured ones.
+pub static ALLOWED_MODELS: Variable =
+    set_by_template("ALLOWED_MODELS", "a list of models, or prefixes that end in *, separated by commas");
+
 /// The model of the agent `bedrock` in chats that name none.
 pub static BEDROCK_MODEL: Variable = set_by_template("BEDROCK_MODEL", "the name of a model");
 
 /// The chats table.
 pub static CHATS_TABLE: Variable = set_by_template("CHATS_TABLE", "the name of the chats table");
+
+/// The agents that the deployment configures.
+pub static CONFIGURED_AGENTS: Variable = set_by_template("CONFIGURED_AGENTS", "a list of agents, separated by commas");
 
 /// The connections table.
 pub static CONNECTIONS_TABLE: Variable = set_by_template("CONNECTIONS_TABLE", "the name of the connections table");
@@ -58,6 +68,9 @@ pub static LOG_LEVEL: Variable = set_by_template("LOG_LEVEL", "a level of severi
 /// Where messages to sockets are posted: `https://{api}.execute-api.{region}.amazonaws.com/{stage}`. The event's domain
 /// does not do: it may be a custom one, which does not serve `@connections`.
 pub static MANAGEMENT_ENDPOINT: Variable = set_by_template("MANAGEMENT_ENDPOINT", "the address of the management API");
+
+/// The most tokens of an answer.
+pub static MAX_TOKENS: Variable = set_by_template("MAX_TOKENS", "a whole number from 1 to 100000");
 
 /// How many messages a tenant sends a minute, unless it has a limit of its own.
 pub static MESSAGES_PER_MINUTE: Variable = set_by_template("MESSAGES_PER_MINUTE", "a whole number from 0");

@@ -5,15 +5,16 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::{
+    allowed_models,
     environment::Environment,
     function::FunctionConfig,
     variables::{
-        BEDROCK_MODEL, CHATS_TABLE, CONNECTIONS_TABLE, CONTEXT_TOKENS, DEFAULT_AGENT, ECHO_TOKENS_PER_SECOND,
-        GENERATIONS_PER_TENANT, MANAGEMENT_ENDPOINT, MESSAGES_PER_MINUTE, OPENAI_API_KEY, OPENAI_BASE_URL,
-        OPENAI_HEADERS, OPENAI_MODEL, OPENAI_SECRET_NAME, TENANTS_TABLE,
+        CHATS_TABLE, CONNECTIONS_TABLE, CONTEXT_TOKENS, ECHO_TOKENS_PER_SECOND, GENERATIONS_PER_TENANT,
+        MANAGEMENT_ENDPOINT, MESSAGES_PER_MINUTE, OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_HEADERS, OPENAI_SECRET_NAME,
+        TENANTS_TABLE,
     },
 };
-use crate::domain::{agent_name::AgentName, budget::BudgetLimits, chat::ModelName, echo_pace, input::Field};
+use crate::domain::{allowed_models::AllowedModels, budget::BudgetLimits, echo_pace};
 
 /// The configuration of `ws-message`.
 pub struct WsMessageConfig {
@@ -25,8 +26,8 @@ pub struct WsMessageConfig {
     pub connections_table: String,
     /// The address of the management API.
     pub management_endpoint: String,
-    /// The agent of chats that name none.
-    pub default_agent: AgentName,
+    /// What chats may use.
+    pub allowed: AllowedModels,
     /// The budget of a tenant without limits of its own.
     pub budget_limits: BudgetLimits,
     /// The tokens of a chat that an agent is given, by our own estimate.
@@ -35,8 +36,6 @@ pub struct WsMessageConfig {
     pub echo_tokens_per_second: f64,
     /// The agent `openai`.
     pub openai: OpenAiConfig,
-    /// The model of the agent `bedrock` in chats that name none.
-    pub bedrock_model: Option<ModelName>,
 }
 
 /// The settings of the agent `openai`, each of which may be left out.
@@ -44,8 +43,6 @@ pub struct WsMessageConfig {
 pub struct OpenAiConfig {
     /// The address before `/chat/completions`.
     pub base_url: Option<Uri>,
-    /// The model of chats that name none.
-    pub model: Option<ModelName>,
     /// The key, on the local stack.
     pub key: Option<SecretString>,
     /// The secret of Secrets Manager that holds the key, on AWS.
@@ -62,24 +59,22 @@ impl FunctionConfig for WsMessageConfig {
         let chats_table = environment.text(&CHATS_TABLE);
         let connections_table = environment.text(&CONNECTIONS_TABLE);
         let management_endpoint = environment.text(&MANAGEMENT_ENDPOINT);
-        let default_agent = environment.required(&DEFAULT_AGENT, AgentName::parse);
+        let allowed = allowed_models::read(environment);
         let generations = environment.required(&GENERATIONS_PER_TENANT, |text| text.parse().ok());
         let messages_per_minute = environment.required(&MESSAGES_PER_MINUTE, |text| text.parse().ok());
         let context_tokens = environment.required(&CONTEXT_TOKENS, |text| text.parse().ok());
         let echo_tokens_per_second = environment.required(&ECHO_TOKENS_PER_SECOND, pace);
         let openai = OpenAiConfig::read(environment);
-        let bedrock_model = environment.optional(&BEDROCK_MODEL, model_name);
         Some(Self {
             tenants_table: tenants_table?,
             chats_table: chats_table?,
             connections_table: connections_table?,
             management_endpoint: management_endpoint?,
-            default_agent: default_agent?,
+            allowed: allowed?,
             budget_limits: BudgetLimits { generations: generations?, messages_per_minute: messages_per_minute? },
             context_tokens: context_tokens?,
             echo_tokens_per_second: echo_tokens_per_second?,
             openai: openai?,
-            bedrock_model: bedrock_model?,
         })
     }
 }
@@ -87,20 +82,15 @@ impl FunctionConfig for WsMessageConfig {
 impl OpenAiConfig {
     fn read(environment: &mut Environment) -> Option<Self> {
         let base_url = environment.optional(&OPENAI_BASE_URL, http_address);
-        let model = environment.optional(&OPENAI_MODEL, model_name);
         let key = environment.optional_text(&OPENAI_API_KEY).map(SecretString::from);
         let secret_name = environment.optional_text(&OPENAI_SECRET_NAME);
         let headers = environment.optional(&OPENAI_HEADERS, headers);
-        Some(Self { base_url: base_url?, model: model?, key, secret_name, headers: headers?.unwrap_or_default() })
+        Some(Self { base_url: base_url?, key, secret_name, headers: headers?.unwrap_or_default() })
     }
 }
 
 fn pace(text: &str) -> Option<f64> {
     text.parse().ok().filter(|pace: &f64| pace.is_finite() && *pace >= 0.0 && !echo_pace::is_below_floor(*pace))
-}
-
-fn model_name(text: &str) -> Option<ModelName> {
-    ModelName::read(&text.into())
 }
 
 fn http_address(text: &str) -> Option<Uri> {
@@ -125,7 +115,7 @@ mod tests {
     use super::*;
     use crate::runtime::config::{ConfigError, variables::Variable};
 
-    const COMPLETE: [(&str, &str); 9] = [
+    const COMPLETE: [(&str, &str); 11] = [
         ("TENANTS_TABLE", "tenants"),
         ("CHATS_TABLE", "chats"),
         ("CONNECTIONS_TABLE", "connections"),
@@ -133,6 +123,8 @@ mod tests {
         ("DEFAULT_AGENT", "echo"),
         ("GENERATIONS_PER_TENANT", "50"),
         ("MESSAGES_PER_MINUTE", "600"),
+        ("CONFIGURED_AGENTS", "echo"),
+        ("MAX_TOKENS", "4096"),
         ("CONTEXT_TOKENS", "8000"),
         ("ECHO_TOKENS_PER_SECOND", "0"),
     ];
@@ -170,8 +162,8 @@ mod tests {
     #[test]
     fn openai_settings_may_be_left_out() {
         let config = with("OPENAI_BASE_URL", "").expect("nothing is missing");
-        let OpenAiConfig { base_url, model, key, secret_name, headers } = config.openai;
-        assert!(base_url.is_none() && model.is_none() && key.is_none() && secret_name.is_none() && headers.is_empty());
+        let OpenAiConfig { base_url, key, secret_name, headers } = config.openai;
+        assert!(base_url.is_none() && key.is_none() && secret_name.is_none() && headers.is_empty());
     }
 
     #[test]
@@ -184,7 +176,7 @@ mod tests {
     #[test]
     fn one_invalid_variable_does_not_hide_the_others() {
         let listed: Vec<&Variable> = WsMessageConfig::variables();
-        assert_eq!(listed.len(), 15, "{listed:?}");
+        assert_eq!(listed.len(), 19, "{listed:?}");
         let error = WsMessageConfig::from_environment(Environment::from_iter([("OPENAI_HEADERS", "none")]));
         assert_eq!(error.err().map(|error| error.problems().len()), Some(COMPLETE.len() + 1));
     }

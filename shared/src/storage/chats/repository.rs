@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::Client;
 
 use crate::{
     domain::{
-        chat::Chat,
+        chat::{Chat, ChatConfig},
         id::{ChatId, TenantId, UserId},
     },
     storage::{
@@ -12,8 +12,8 @@ use crate::{
         error::StorageError,
         idempotency::IdempotencyRepository,
         item::text,
-        keys::{ABOVE_MESSAGES, chat_pk},
-        records::chat::ChatRecord,
+        keys::{ABOVE_MESSAGES, PROFILE, chat_key, chat_pk},
+        records::chat::{ChatRecord, ProfileRecord},
         table::Table,
         users::UserRepository,
     },
@@ -57,6 +57,16 @@ impl ChatRepository {
             .await?;
         let record = ChatRecord::take(&mut output.items.unwrap_or_default())?;
         record.map(|record| record.into_chat(chat.clone())).transpose()
+    }
+
+    /// Reads the configuration of a chat; `None` when the tenant has no such chat.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] when DynamoDB fails.
+    pub async fn config_of(&self, tenant: &TenantId, chat: &ChatId) -> Result<Option<ChatConfig>, StorageError> {
+        let profile: Option<ProfileRecord> = self.table.get_as(chat_key(tenant, chat, PROFILE)).await?;
+        Ok(profile.map(|profile| profile.config))
     }
 
     /// Reads who owns a chat; `None` when the tenant has no such chat.
