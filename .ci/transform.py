@@ -20,6 +20,7 @@ COMBINATIONS = {
     "least": {"Architecture": "x86_64", "DeletionProtection": "false", "Tracing": "PassThrough"},
     "everything": {
         "BedrockModel": "model",
+        "BedrockModelArns": "arn:aws:bedrock:eu-west-1::foundation-model/other",
         "ConnectConcurrency": "50",
         "CorsOrigins": "https://app.example.com,https://www.example.com",
         "DomainCertificateArn": f"arn:aws:acm:eu-west-1:123456789012:{CERTIFICATE}",

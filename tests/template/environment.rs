@@ -40,6 +40,7 @@ fn configured_agents_follow_from_the_parameters() {
         (&[("OpenAiModel", "m")], "echo"),
         (&[("OpenAiSecretName", "s")], "echo,openai"),
         (&[("OpenAiBaseUrl", "http://127.0.0.1/v1"), ("BedrockModel", "m")], "echo,openai,bedrock"),
+        (&[("BedrockModelArns", "arn:aws:bedrock:us-east-1::foundation-model/m")], "echo"),
     ] {
         let functions = template_with(parameters).functions().expect("functions are readable");
         let read: BTreeSet<_> = functions.iter().filter_map(|f| f.environment.get("CONFIGURED_AGENTS")).collect();

@@ -18,8 +18,9 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const FUNCTION: &str = "AWS::Serverless::Function";
 
 /// Parameters that bring in every optional part.
-const ALL_PARTS: [(&str, &str); 11] = [
+const ALL_PARTS: [(&str, &str); 12] = [
     ("BedrockModel", "model"),
+    ("BedrockModelArns", "arn:aws:bedrock:us-east-1::foundation-model/other"),
     ("ConnectConcurrency", "50"),
     ("CorsOrigins", "https://app.example.com"),
     ("DomainCertificateArn", "certificate"),

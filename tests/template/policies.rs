@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gateway::template::Template;
 
-use super::{FUNCTION, Resource, items, resource, resources, text, whole_template};
+use serde_json::{Value, json};
+
+use super::{FUNCTION, Resource, items, resource, resources, template, template_with, text, whole_template};
 
 const ROLE: &str = "AWS::IAM::Role";
 const POLICY: &str = "AWS::IAM::ManagedPolicy";
+const INVOKE_MODEL: &str = "bedrock:InvokeModelWithResponseStream";
 
 /// Where a wildcard is allowed: an action, the prefix of its resource, and the end that holds the wildcard.
-const WILDCARDS: [(&str, &str, &str); 7] = [
+const WILDCARDS: [(&str, &str, &str); 5] = [
     // Connection ids are not known in advance.
     (
         "execute-api:ManageConnections",
@@ -19,14 +22,8 @@ const WILDCARDS: [(&str, &str, &str); 7] = [
     ),
     // Secrets Manager appends six random characters to a name.
     ("secretsmanager:GetSecretValue", "arn:aws:secretsmanager:us-east-1:000000000000:secret:secret", "-??????"),
-    // A chat names its model; an inference profile routes to models of other regions.
-    ("bedrock:InvokeModelWithResponseStream", "arn:aws:bedrock:*::foundation-model", "/*"),
-    ("bedrock:InvokeModelWithResponseStream", "arn:aws:bedrock:us-east-1:000000000000:inference-profile", "/*"),
-    (
-        "bedrock:InvokeModelWithResponseStream",
-        "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile",
-        "/*",
-    ),
+    // Through the configured inference profiles alone, as another test checks.
+    (INVOKE_MODEL, "arn:aws:bedrock:*::foundation-model", "/*"),
     // X-Ray has no resource types for these.
     // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html
     ("xray:PutTelemetryRecords", "", "*"),
@@ -36,7 +33,7 @@ const WILDCARDS: [(&str, &str, &str); 7] = [
 /// Variables that name a service, and the action that using it needs.
 const ACTIONS_BY_VARIABLE: [(&str, &str); 3] = [
     // Other functions only compare the name of the model; the one with a context window asks it.
-    ("CONTEXT_TOKENS", "bedrock:InvokeModelWithResponseStream"),
+    ("CONTEXT_TOKENS", INVOKE_MODEL),
     ("MANAGEMENT_ENDPOINT", "execute-api:ManageConnections"),
     ("OPENAI_SECRET_NAME", "secretsmanager:GetSecretValue"),
 ];
@@ -47,6 +44,8 @@ struct Grant {
     owner: String,
     action: String,
     resource: String,
+    /// The condition of its statement; null without one.
+    condition: Value,
 }
 
 /// Everything that the policies of one role, or one managed policy, allow.
@@ -56,13 +55,15 @@ fn grants(owner: &Resource) -> Vec<Grant> {
     let statements = policies.chain(own).flat_map(|document| items(&document["Statement"]));
     let mut grants = Vec::new();
     for statement in statements {
-        let keys: Vec<&String> = statement.as_object().expect("a statement is an object").keys().collect();
+        let keys = statement.as_object().expect("a statement is an object").keys();
+        let keys: Vec<&String> = keys.filter(|key| *key != "Condition").collect();
         assert_eq!(keys, ["Action", "Effect", "Resource"], "{} has a statement with other keys", owner.logical_id);
         assert_eq!(statement["Effect"], "Allow", "{}", owner.logical_id);
         for action in items(&statement["Action"]) {
             for resource in items(&statement["Resource"]) {
                 let [action, resource] = [action, resource].map(|value| value.as_str().expect("text").to_owned());
-                grants.push(Grant { owner: owner.logical_id.clone(), action, resource });
+                let condition = statement.get("Condition").cloned().unwrap_or_default();
+                grants.push(Grant { owner: owner.logical_id.clone(), action, resource, condition });
             }
         }
     }
@@ -95,13 +96,50 @@ fn wildcards_stand_only_where_they_must() {
     let owners = resources(&template, ROLE).into_iter().chain(resources(&template, POLICY));
     let grants: Vec<Grant> = owners.flat_map(|owner| grants(&owner)).collect();
     assert!(grants.len() > 50, "only {} grants were found", grants.len());
-    for Grant { owner, action, resource } in grants {
+    for Grant { owner, action, resource, .. } in grants {
         assert!(!action.contains(['*', '?']), "{owner} may do {action}");
         let known = WILDCARDS.iter().any(|(of, begin, end)| {
             let middle = resource.strip_prefix(begin).and_then(|rest| rest.strip_suffix(end));
             action == *of && middle.is_some_and(|middle| !middle.contains(['*', '?']))
         });
         assert!(known || !resource.contains(['*', '?']), "{owner} may do {action} on {resource}");
+    }
+}
+
+/// The resources on which models may be invoked; those with a condition name the inference profiles behind them.
+fn invocable(parameters: &[(&str, &str)]) -> (Vec<String>, Vec<Value>) {
+    let role = resource(&template_with(parameters), ROLE, "WsMessageRole");
+    let grants = grants(&role).into_iter().filter(|grant| grant.action == INVOKE_MODEL);
+    let (direct, routed): (Vec<_>, Vec<_>) = grants.partition(|grant| grant.condition.is_null());
+    for grant in &routed {
+        assert_eq!(grant.resource, "arn:aws:bedrock:*::foundation-model/*");
+    }
+    let profiles = |grant: Grant| grant.condition["StringLike"]["bedrock:InferenceProfileArn"].clone();
+    (direct.into_iter().map(|grant| grant.resource).collect(), routed.into_iter().map(profiles).collect())
+}
+
+#[test]
+fn only_configured_models_of_bedrock_may_be_invoked() {
+    let own = |kind: &str, id: &str| format!("arn:aws:bedrock:us-east-1:000000000000:{kind}/{id}");
+    let (direct, routed) = invocable(&[("BedrockModel", "eu.amazon.nova-micro-v1:0")]);
+    let profiles =
+        ["inference-profile", "application-inference-profile"].map(|kind| own(kind, "eu.amazon.nova-micro-v1:0"));
+    let model = "arn:aws:bedrock:us-east-1::foundation-model/eu.amazon.nova-micro-v1:0".to_owned();
+    assert_eq!(direct, [&[model], &profiles[..]].concat());
+    assert_eq!(routed, [json!(profiles)]);
+
+    let further = [own("application-inference-profile", "p1"), own("inference-profile", "us.other")];
+    let (direct, routed) = invocable(&[("BedrockModel", "m"), ("BedrockModelArns", &further.join(","))]);
+    assert_eq!((direct.len(), &direct[3..]), (5, &further[..]));
+    assert_eq!((routed.len(), &routed[1]), (2, &json!(further)));
+    assert_eq!(invocable(&[]), (vec![], vec![]));
+}
+
+#[test]
+fn conditions_only_narrow_what_models_may_be_invoked() {
+    let roles = resources(&whole_template(), ROLE).into_iter().chain(resources(&template(), ROLE));
+    for grant in roles.flat_map(|role| grants(&role)).filter(|grant| !grant.condition.is_null()) {
+        assert_eq!(grant.action, INVOKE_MODEL, "{} has a condition that no test reads", grant.owner);
     }
 }
 
