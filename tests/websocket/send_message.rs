@@ -1,12 +1,15 @@
 //! `message`: its acknowledgement, its stream, and how often it is stored.
 
 use futures_util::future::join_all;
+use reqwest::Method;
 use serde_json::json;
 use shared::{
     domain::{
+        agent_name::AgentName,
         chat::NewChat,
         id::{ChatId, ClientMessageId},
         input::Fields,
+        tenant::NewModels,
         time::Timestamp,
     },
     storage::{AppendResult, ChatPosition, CreateResult, NewMessage},
@@ -52,6 +55,35 @@ async fn chat_whose_agent_is_no_longer_allowed_is_not_answered() {
         assert!(error["details"]["suggestion"].as_str().is_some_and(|text| text.contains("PATCH")), "{error}");
     }
     assert_eq!(tenant.get(&messages).await.body, before, "nothing is stored");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_of_a_tenant_apply_to_its_chats() {
+    let stack = Stack::shared();
+    let (tenant, other) = (stack.tenant("narrowed").await, stack.tenant("not narrowed").await);
+    let chat = tenant.chat("u").await;
+    let new = NewModels { agents: Some(Some(vec![AgentName::OpenAi])), models: None };
+    assert!(stack.tenants().set_models(&tenant.id, new).await.expect("DynamoDB responds"));
+
+    let created = tenant.post("/api/v1/chats/", &json!({ "user_id": "u" })).await;
+    assert_eq!(
+        (created.code(), &created.body["error"]["details"]["field"]),
+        ("INVALID_PARAMETER", &json!("config.agent"))
+    );
+    let change = json!({ "config": { "model": "echo@20" } });
+    let changed = tenant.request(Method::PATCH, &format!("/api/v1/chats/{chat}")).json(&change);
+    assert_eq!(tenant.send(changed).await.code(), "INVALID_PARAMETER");
+    let mut socket = tenant.connect(&chat, "u").await;
+    socket.send(&json!({ "content": "Hello" })).await;
+    let error = socket.next_of("error").await["error"].clone();
+    assert_eq!((&error["code"], &error["details"]["got"]), (&json!("INVALID_PARAMETER"), &json!("echo")));
+    assert_eq!(tenant.get(&format!("/api/v1/chats/{chat}/messages")).await.body["total"], 0);
+
+    let chat = other.chat("u").await;
+    assert_eq!(other.connect(&chat, "u").await.say("Hello").await.pop().expect("an end")["finish_reason"], "stop");
+    let all = NewModels { agents: Some(None), models: None };
+    assert!(stack.tenants().set_models(&tenant.id, all).await.expect("DynamoDB responds"));
+    tenant.chat("u").await;
 }
 
 mod black_box {

@@ -3,13 +3,25 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use shared::domain::{api_key::ApiKey, budget::BudgetLimits, input::Field, limits::Limits, time::Timestamp};
+use shared::domain::{
+    agent_name::AgentName,
+    allowed_models::{self, ModelPatterns},
+    api_key::ApiKey,
+    budget::BudgetLimits,
+    input::Field,
+    limits::Limits,
+    time::Timestamp,
+};
 
 /// More than any tenant needs, so a higher number is a typing error.
 const MAX_PER_MINUTE: u32 = 1_000_000;
 /// The name is stored in the access item, which every request writes: its size costs money.
 const MAX_NAME_CHARS: usize = 100;
 const MAX_KEY_CHARS: usize = 256;
+/// For the same reason as the name.
+const MAX_MODELS_BYTES: usize = 256;
+/// Instead of a list.
+const ALL: &str = "all";
 /// Ten years.
 const MAX_DURATION_DAYS: u64 = 3650;
 /// A hundred years.
@@ -67,6 +79,33 @@ pub(super) fn retention_days(text: &str) -> Result<RetentionDays, String> {
     let days = text.parse().ok().filter(|days| *days <= MAX_RETENTION_DAYS);
     let days = days.ok_or_else(|| format!("expected a number of days, at most {MAX_RETENTION_DAYS}, or none"))?;
     Ok(RetentionDays(Some(days).filter(|days| *days > 0)))
+}
+
+/// The agents that a tenant's chats may use; `None` for all of the deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AllowedAgents(pub(super) Option<Vec<AgentName>>);
+
+/// The models that a tenant's chats may use; `None` for all of the deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AllowedModels(pub(super) Option<ModelPatterns>);
+
+/// A list of agents.
+pub(super) fn allowed_agents(text: &str) -> Result<AllowedAgents, String> {
+    let agents = (text != ALL).then(|| allowed_models::parse_agents(text).filter(|agents| agents.len() <= 3));
+    let expected = || format!("expected echo, openai or bedrock, separated by commas, or {ALL}");
+    agents.map_or(Ok(AllowedAgents(None)), |agents| agents.map(|list| AllowedAgents(Some(list))).ok_or_else(expected))
+}
+
+/// A list of models.
+pub(super) fn allowed_models(text: &str) -> Result<AllowedModels, String> {
+    let models = (text != ALL).then(|| ModelPatterns::parse(text).filter(|_| text.len() <= MAX_MODELS_BYTES));
+    let expected = || {
+        format!(
+            "expected names of models, separated by commas, each of which may end in *, at most {MAX_MODELS_BYTES} bytes in \
+             all, or {ALL}"
+        )
+    };
+    models.map_or(Ok(AllowedModels(None)), |models| models.map(|list| AllowedModels(Some(list))).ok_or_else(expected))
 }
 
 /// A value of a chat's configuration, with the same bounds as in the API.
@@ -130,10 +169,7 @@ pub(super) fn imported_key(text: &str) -> Result<ApiKey, String> {
 
 #[cfg(test)]
 mod tests {
-    use shared::domain::{
-        agent_name::AgentName,
-        chat::{MaxTokens, ModelName, Temperature},
-    };
+    use shared::domain::chat::{MaxTokens, ModelName, Temperature};
 
     use super::*;
 
@@ -161,6 +197,21 @@ mod tests {
         );
         for bad in ["-1", "1d", "36501", "", "never"] {
             assert!(retention_days(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn lists_of_agents_and_models_are_short() {
+        assert_eq!((allowed_agents("all"), allowed_models("all")), (Ok(AllowedAgents(None)), Ok(AllowedModels(None))));
+        let agents = vec![AgentName::Echo, AgentName::OpenAi];
+        assert_eq!(allowed_agents("echo,openai"), Ok(AllowedAgents(Some(agents))));
+        assert_eq!(allowed_models("gpt-5*"), Ok(AllowedModels(ModelPatterns::parse("gpt-5*"))));
+        assert!(allowed_models(&"x".repeat(256)).is_ok() && allowed_models(&"x".repeat(257)).is_err());
+        for bad in ["", "gemini", "echo,all", "echo,echo,echo,echo"] {
+            assert!(allowed_agents(bad).is_err(), "{bad:?}");
+        }
+        for bad in ["", "a,,b", "*a"] {
+            assert!(allowed_models(bad).is_err(), "{bad:?}");
         }
     }
 

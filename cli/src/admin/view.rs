@@ -5,7 +5,7 @@ use shared::domain::{
     budget::BudgetOverrides,
     chat::ChatConfig,
     limits::Limits,
-    tenant::{KeyRecord, TenantRecord, TenantStatus},
+    tenant::{KeyRecord, TenantAccess, TenantRecord, TenantStatus},
     time::Timestamp,
 };
 
@@ -24,6 +24,8 @@ pub(super) fn tenant_json(tenant: &TenantRecord, current: CurrentUse, now: Times
         "status": access.status,
         "limits": limits_json(&access.limits, current.budget.limits),
         "defaults": defaults_json(&access.defaults),
+        "allowed_agents": access.allowed_agents,
+        "allowed_models": access.allowed_models,
         "retention_days": access.retention_days,
         "connections": current.connections,
         "generations": current.budget.running,
@@ -94,6 +96,7 @@ pub(super) fn tenant_lines(tenant: &TenantRecord, current: CurrentUse, terminal:
         ("Connections", format!("{} open", current.connections)),
         ("Generations", format!("{} running", current.budget.running)),
         ("Defaults", defaults(&access.defaults)),
+        ("Chats may use", models(access)),
         ("Chats kept", retention(access.retention_days)),
         ("Created", minute(access.created_at)),
     ];
@@ -124,6 +127,19 @@ fn limits_json(limits: &Limits, budget: BudgetOverrides) -> Value {
         "generations": budget.generations,
         "messages_per_minute": budget.messages_per_minute,
     })
+}
+
+/// What a tenant's chats may use, as text.
+pub(super) fn models(access: &TenantAccess) -> String {
+    let agents = access.allowed_agents.as_ref().map_or_else(
+        || "all agents".to_owned(),
+        |agents| format!("the agents {}", agents.iter().map(|agent| agent.as_str()).collect::<Vec<_>>().join(", ")),
+    );
+    let models = access.allowed_models.as_ref().map_or_else(
+        || "all models".to_owned(),
+        |models| format!("the models {}", models.iter().collect::<Vec<_>>().join(", ")),
+    );
+    format!("{agents} and {models} of the deployment")
 }
 
 /// How long chats are kept, as text.

@@ -61,11 +61,32 @@ fn limits_change_independently() {
 }
 
 #[test]
+fn agents_and_models_change_independently() {
+    let name = unique("Models");
+    let created = json(&["tenant", "create", &name]);
+    assert_eq!((&created["allowed_agents"], &created["allowed_models"]), (&json!(null), &json!(null)));
+    json(&["tenant", "set-models", &name, "--models", "gpt-4.1-nano, gpt-5*"]);
+    let changed = json(&["tenant", "set-models", &name, "--agents", "openai,bedrock"]);
+    assert_eq!(changed["allowed_agents"], json!(["openai", "bedrock"]));
+    assert_eq!(changed["allowed_models"], json!(["gpt-4.1-nano", "gpt-5*"]));
+    assert_eq!(json(&["tenant", "show", &name]), changed);
+    let text = String::from_utf8(run(&["tenant", "show", &name]).stdout).expect("UTF-8");
+    assert!(
+        text.contains("the agents openai, bedrock and the models gpt-4.1-nano, gpt-5* of the deployment"),
+        "{text}"
+    );
+    let cleared = json(&["tenant", "set-models", &name, "--models", "all", "--agents", "echo"]);
+    assert_eq!((&cleared["allowed_agents"], &cleared["allowed_models"]), (&json!(["echo"]), &json!(null)));
+    assert!(failure(&["tenant", "set-models", &name]).starts_with("there is nothing to change"));
+}
+
+#[test]
 fn arguments_out_of_bounds_exit_with_code_2() {
     for arguments in [
         &["tenant", "set-limits", "x", "--connections", "1001"][..],
         &["tenant", "set-limits", "x", "--generations", "1001"],
         &["tenant", "create", "x", "--rest-per-minute", "-1"],
+        &["tenant", "set-models", "x", "--agents", "gemini"],
         &["tenant", "create", "x", "--agent", "unknown"],
         &["tenant", "create", "x", "--max-tokens", "0"],
         &["tenant", "create", "x", "--environment", "Live"],

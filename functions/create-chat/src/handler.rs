@@ -4,7 +4,7 @@ use lambda_http::RequestExt;
 use shared::{
     auth::Tenant,
     domain::{
-        allowed_models::AllowedModels,
+        allowed_models::{AllowedModels, TenantModels},
         chat::{ChatConfig, NewChat},
         error::{ApiError, Code},
         id::ChatId,
@@ -32,7 +32,7 @@ pub(crate) async fn handle(app: App, tenant: Tenant, request: Request) -> Result
     rest::query(&request).finish()?;
     let idempotency = rest::idempotency_key(&request)?.map(|key| IdempotencyRequest::new(key, request.body()));
     let mut new_chat = NewChat::read(rest::json_body(&request)?)?;
-    new_chat.config = checked(new_chat.config, tenant.defaults, &app.allowed)?;
+    new_chat.config = checked(new_chat.config, tenant.defaults, &app.allowed, &tenant.models)?;
     respond(app.chats.create(&tenant.id, new_chat, idempotency.as_ref(), Timestamp::now()).await?)
 }
 
@@ -43,12 +43,17 @@ fn refuse_other_paths(request: &Request) -> Result<(), ApiError> {
 }
 
 /// The chat's own settings, then those of its tenant, then the agent of the stack, if all of them are allowed.
-fn checked(config: ChatConfig, tenant_defaults: ChatConfig, allowed: &AllowedModels) -> Result<ChatConfig, ApiError> {
+fn checked(
+    config: ChatConfig,
+    tenant_defaults: ChatConfig,
+    allowed: &AllowedModels,
+    tenant_models: &TenantModels,
+) -> Result<ChatConfig, ApiError> {
     allowed.check_max_tokens(config.max_tokens)?;
     let agent = tenant_defaults.agent.or(Some(allowed.default_agent));
     let max_tokens = tenant_defaults.max_tokens.map(|max| max.min(allowed.max_tokens));
     let config = config.or(ChatConfig { agent, max_tokens, ..tenant_defaults });
-    allowed.check_new(&config)?;
+    allowed.check_new(&config, tenant_models)?;
     Ok(config)
 }
 
@@ -121,7 +126,9 @@ mod tests {
     #[test]
     fn agent_comes_from_the_chat_then_the_tenant_then_the_stack() {
         let named = |agent| ChatConfig { agent, ..config(json!({ "model": "m" })) };
-        let agent = |chat, tenant| checked(named(chat), named(tenant), &allowed()).expect("allowed").agent;
+        let agent = |chat, tenant| {
+            checked(named(chat), named(tenant), &allowed(), &TenantModels::default()).expect("allowed").agent
+        };
         assert_eq!(agent(Some(AgentName::Echo), Some(AgentName::OpenAi)), Some(AgentName::Echo));
         assert_eq!(agent(None, Some(AgentName::OpenAi)), Some(AgentName::OpenAi));
         assert_eq!(agent(None, None), Some(AgentName::Echo));
@@ -137,14 +144,16 @@ mod tests {
             (json!({ "model": "echo@0.001" }), json!({}), "config.model"),
             (json!({ "max_tokens": 4097 }), json!({}), "config.max_tokens"),
         ] {
-            let error = checked(config(chat), config(tenant), &allowed()).expect_err("it is not allowed");
+            let error = checked(config(chat), config(tenant), &allowed(), &TenantModels::default())
+                .expect_err("it is not allowed");
             assert_eq!((error.code(), error.detail("field")), (Code::InvalidParameter, Some(&field.into())));
         }
     }
 
     #[test]
     fn tenant_default_above_the_cap_is_lowered() {
-        let created = checked(ChatConfig::default(), config(json!({ "max_tokens": 9000 })), &allowed());
+        let created =
+            checked(ChatConfig::default(), config(json!({ "max_tokens": 9000 })), &allowed(), &TenantModels::default());
         assert_eq!(created.expect("allowed").max_tokens, max_tokens(4096));
     }
 

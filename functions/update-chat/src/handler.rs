@@ -48,7 +48,7 @@ pub(crate) async fn handle(app: App, tenant: Tenant, request: Request) -> Result
     app.allowed.check_max_tokens(change.config.max_tokens.flatten())?;
     if change.config.changes_model() {
         let stored = app.stored_config(&tenant.id, &chat_id, &change.config).await?;
-        app.allowed.check_new(&change.config.apply_model(stored))?;
+        app.allowed.check_new(&change.config.apply_model(stored), &tenant.models)?;
     }
     let chat = app.chats.update(&tenant.id, &chat_id, change, Timestamp::now()).await?;
     rest::ok(&chat.ok_or_else(|| ApiError::chat_not_found(chat_id.as_str()))?)

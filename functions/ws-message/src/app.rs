@@ -8,7 +8,7 @@ use shared::{
     auth::Authenticator,
     domain::{
         agent_name::AgentName,
-        allowed_models::AllowedModels,
+        allowed_models::{AllowedModels, TenantModels},
         budget::BudgetLimits,
         chat::{ChatConfig, ModelName},
         connection::{Connection, ConnectionGrant},
@@ -88,8 +88,12 @@ impl App {
     /// # Errors
     ///
     /// `INVALID_PARAMETER` when the chat may no longer use its agent or model.
-    pub(crate) fn agent(&self, config: ChatConfig) -> Result<(&dyn Agent, ChatConfig), ApiError> {
-        self.allowed.check(&config).map_err(must_be_changed)?;
+    pub(crate) fn agent(
+        &self,
+        config: ChatConfig,
+        tenant_models: &TenantModels,
+    ) -> Result<(&dyn Agent, ChatConfig), ApiError> {
+        self.allowed.check(&config, tenant_models).map_err(must_be_changed)?;
         let agent: &dyn Agent = match self.allowed.agent(&config) {
             AgentName::Echo => &self.echo,
             AgentName::OpenAi => &self.openai,
@@ -98,9 +102,9 @@ impl App {
         Ok((agent, self.allowed.bounded(config)))
     }
 
-    /// Checks that the connection's key still gives access to its tenant.
-    pub(crate) async fn recheck(&self, grant: &ConnectionGrant) -> Result<(), ApiError> {
-        self.authenticator.recheck(&grant.tenant_id, &grant.key, Timestamp::now()).await
+    /// Checks that the connection's key still gives access to its tenant. Returns what the tenant's chats may use.
+    pub(crate) async fn recheck(&self, grant: &ConnectionGrant) -> Result<TenantModels, ApiError> {
+        self.authenticator.recheck_models(&grant.tenant_id, &grant.key, Timestamp::now()).await
     }
 
     /// Runs a generation after the response.

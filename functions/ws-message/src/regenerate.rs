@@ -43,7 +43,9 @@ pub(crate) async fn regenerate(
     if old.status == Status::Streaming {
         return Err(still_streaming());
     }
-    let (agent, config) = app.agent(chat.config)?;
+    // The key was rechecked for this frame, so this costs no round trip.
+    let tenant_models = app.recheck(&connection.grant).await?;
+    let (agent, config) = app.agent(chat.config, &tenant_models)?;
     let model = agent.model(&config);
     let started =
         app.generations.regenerate(tenant_id, chat_id, &old, &model, Some(slot.name()), Timestamp::now()).await?;

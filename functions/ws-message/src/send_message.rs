@@ -36,12 +36,13 @@ pub(crate) async fn send_message(
     let reads =
         Box::pin(async { join!(read, app.recheck(&connection.grant), app.take_slot(&connection.grant, event)) });
     let (chat, access, slot) = reads.await;
-    let mut chat = access.and(chat)?.ok_or_else(not_found)?;
+    let tenant_models = access?;
+    let mut chat = chat?.ok_or_else(not_found)?;
     let slot = slot?;
     let ended = generation::take_over_expired(&app.generations, (tenant_id, chat_id), &mut chat, received_at).await?;
     app.announce_takeovers(ended, &connection.grant, event);
 
-    let (agent, config) = app.agent(chat.config)?;
+    let (agent, config) = app.agent(chat.config, &tenant_models)?;
     let model = agent.model(&config);
     let turns = context_window(chat.recent, Some(content.as_str()), &config, app.context_tokens);
     let mut deltas = agent.respond(Conversation { turns, config });

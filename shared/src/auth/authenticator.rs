@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     domain::{
+        allowed_models::TenantModels,
         api_key::KeyHash,
         chat::ChatConfig,
         error::ApiError,
@@ -31,8 +32,8 @@ pub struct Authenticator {
     owners: Cache<KeyHash, TenantId>,
     /// Until when a rate limit window is full. A refused write costs as much as a successful one; a read a fifth of it.
     limited_until: Cache<(TenantId, RateLimitBucket), Timestamp>,
-    /// When a key was last seen to grant access to a connection.
-    checked_at: Cache<(TenantId, KeyHash), Timestamp>,
+    /// When a key was last seen to grant access to a connection, and what the tenant's chats might use then.
+    checked_at: Cache<(TenantId, KeyHash), (Timestamp, TenantModels)>,
 }
 
 /// An authenticated tenant.
@@ -44,6 +45,8 @@ pub struct Tenant {
     pub key: KeyHash,
     /// The defaults for settings that a new chat leaves open.
     pub defaults: ChatConfig,
+    /// What the tenant's chats may use.
+    pub models: TenantModels,
 }
 
 /// The result of an authentication: the tenant or an error, and the rate limit once the tenant is known.
@@ -110,8 +113,8 @@ impl Authenticator {
             telemetry::note_tenant(&tenant);
         }
         Ok(match admission {
-            Admission::Admitted(status, defaults) => {
-                Attempt::Admitted(Tenant { id: tenant, key: key.clone(), defaults }, status)
+            Admission::Admitted(status, defaults, models) => {
+                Attempt::Admitted(Tenant { id: tenant, key: key.clone(), defaults, models }, status)
             }
             Admission::RateLimited(status) => {
                 self.limited_until.put(window, status.ends_at);
@@ -127,13 +130,29 @@ impl Authenticator {
     ///
     /// `CONNECTION_CLOSING` when it does not.
     pub async fn recheck(&self, tenant: &TenantId, key: &KeyHash, now: Timestamp) -> Result<(), ApiError> {
+        self.recheck_models(tenant, key, now).await.map(drop)
+    }
+
+    /// As [`recheck`](Self::recheck). Returns what the tenant's chats may use, read at most [`RECHECK_INTERVAL`] ago.
+    ///
+    /// # Errors
+    ///
+    /// `CONNECTION_CLOSING` when the key no longer grants access.
+    pub async fn recheck_models(
+        &self,
+        tenant: &TenantId,
+        key: &KeyHash,
+        now: Timestamp,
+    ) -> Result<TenantModels, ApiError> {
         let grant = (tenant.clone(), key.clone());
-        if self.checked_at.get(&grant).is_some_and(|checked| checked.plus(RECHECK_INTERVAL) > now) {
-            return Ok(());
+        if let Some((checked, models)) = self.checked_at.get(&grant)
+            && checked.plus(RECHECK_INTERVAL) > now
+        {
+            return Ok(models);
         }
-        self.open(tenant, key, now).await?.map_err(AccessDenied::closing)?;
-        self.checked_at.put(grant, now);
-        Ok(())
+        let models = self.open(tenant, key, now).await?.map_err(AccessDenied::closing)?.models();
+        self.checked_at.put(grant, (now, models.clone()));
+        Ok(models)
     }
 
     /// Reads the access of a tenant, if this key grants it.

@@ -1,5 +1,6 @@
 //! Which agents and models chats may use, and how many tokens an answer may have: the bounds of the bill.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::domain::{
@@ -29,8 +30,18 @@ pub struct AllowedModels {
     pub max_tokens: MaxTokens,
 }
 
-/// Names of models, and prefixes of names that end in `*`.
+/// What a tenant's chats may use of what the deployment allows. `None` is all of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TenantModels {
+    /// The agents.
+    pub agents: Option<Vec<AgentName>>,
+    /// The models, except those of the agent `echo`.
+    pub models: Option<ModelPatterns>,
+}
+
+/// Names of models, and prefixes of names that end in `*`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct ModelPatterns(Vec<String>);
 
 /// Parses names of agents, separated by commas. `None` if one is unknown.
@@ -49,6 +60,11 @@ impl ModelPatterns {
             (is_name(text) && !name.contains('*')).then(|| text.to_owned())
         };
         list.split(',').map(pattern).collect::<Option<_>>().map(Self)
+    }
+
+    /// The patterns as text.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
     }
 
     /// Whether a pattern matches the name.
@@ -73,8 +89,8 @@ impl AllowedModels {
     /// # Errors
     ///
     /// `INVALID_PARAMETER` with the field `config.agent` or `config.model`.
-    pub fn check_new(&self, config: &ChatConfig) -> Result<(), ApiError> {
-        self.check(config)?;
+    pub fn check_new(&self, config: &ChatConfig, tenant: &TenantModels) -> Result<(), ApiError> {
+        self.check(config, tenant)?;
         let model = config.model.as_ref().filter(|model| echo_pace::is_too_slow(model));
         match model {
             Some(model) if self.agent(config) == AgentName::Echo => {
@@ -89,34 +105,19 @@ impl AllowedModels {
     /// # Errors
     ///
     /// As [`check_new`](Self::check_new).
-    pub fn check(&self, config: &ChatConfig) -> Result<(), ApiError> {
+    pub fn check(&self, config: &ChatConfig, tenant: &TenantModels) -> Result<(), ApiError> {
         let agent = self.agent(config);
-        if !self.allows_agent(agent) {
+        if !self.allows_agent(agent, tenant) {
             let allowed = [AgentName::Echo, AgentName::OpenAi, AgentName::Bedrock].into_iter();
-            let allowed = allowed.filter(|agent| self.allows_agent(*agent)).map(AgentName::as_str);
+            let allowed = allowed.filter(|agent| self.allows_agent(*agent, tenant)).map(AgentName::as_str);
             return Err(ApiError::invalid_parameter("config.agent", &agent.as_str().into(), &one_of(allowed)));
         }
         let model = config.model.as_ref().or(self.default_model(agent));
-        if self.allows(agent, model) {
+        if agent == AgentName::Echo || model.is_some_and(|model| self.allows_model(agent, model, tenant)) {
             return Ok(());
         }
         let got = model.map_or(Value::Null, |model| model.as_str().into());
-        let default = self.default_model(agent).map(ModelName::as_str);
-        let listed = self.models.0.iter().map(String::as_str).filter(|listed| Some(*listed) != default);
-        Err(ApiError::invalid_parameter("config.model", &got, &one_of(default.into_iter().chain(listed))))
-    }
-
-    /// Whether chats may use this model of this agent; `None` is the agent's own.
-    #[must_use]
-    pub fn allows(&self, agent: AgentName, model: Option<&ModelName>) -> bool {
-        if !self.allows_agent(agent) {
-            return false;
-        }
-        if agent == AgentName::Echo {
-            return true;
-        }
-        let default = self.default_model(agent);
-        model.or(default).is_some_and(|model| Some(model) == default || self.models.matches(model))
+        Err(ApiError::invalid_parameter("config.model", &got, &self.allowed_models(agent, tenant)))
     }
 
     /// Checks a limit of tokens that a caller sent.
@@ -155,8 +156,23 @@ impl AllowedModels {
         }
     }
 
-    fn allows_agent(&self, agent: AgentName) -> bool {
-        self.configured.contains(&agent) && self.agents.as_ref().is_none_or(|agents| agents.contains(&agent))
+    fn allows_agent(&self, agent: AgentName, tenant: &TenantModels) -> bool {
+        let mut lists = self.agents.iter().chain(&tenant.agents);
+        self.configured.contains(&agent) && lists.all(|agents| agents.contains(&agent))
+    }
+
+    fn allows_model(&self, agent: AgentName, model: &ModelName, tenant: &TenantModels) -> bool {
+        let by_deployment = Some(model) == self.default_model(agent) || self.models.matches(model);
+        by_deployment && tenant.models.as_ref().is_none_or(|models| models.matches(model))
+    }
+
+    /// The tenant's own list if there is one, since it is the shorter one.
+    fn allowed_models(&self, agent: AgentName, tenant: &TenantModels) -> String {
+        let default = self.default_model(agent).map(ModelName::as_str);
+        match &tenant.models {
+            Some(models) => one_of(models.iter()),
+            None => one_of(default.into_iter().chain(self.models.iter().filter(|listed| Some(*listed) != default))),
+        }
     }
 }
 
@@ -176,6 +192,9 @@ mod tests {
     use super::*;
     use crate::domain::error::Code;
 
+    /// A tenant without lists of its own.
+    const ALL: TenantModels = TenantModels { agents: None, models: None };
+
     fn model(name: &str) -> ModelName {
         ModelName::read(&name.into()).expect("a name")
     }
@@ -186,6 +205,10 @@ mod tests {
 
     fn config(config: Value) -> ChatConfig {
         serde_json::from_value(config).expect("a configuration")
+    }
+
+    fn named(model: &str) -> ChatConfig {
+        config(json!({ "model": model }))
     }
 
     /// A deployment with all agents, and a list of models.
@@ -207,7 +230,7 @@ mod tests {
 
     /// Field, what was sent, and what is allowed, of a refusal.
     fn refusal(allowed: &AllowedModels, refused: Value) -> (String, Value, String) {
-        let error = allowed.check_new(&config(refused)).expect_err("it is not allowed");
+        let error = allowed.check_new(&config(refused), &ALL).expect_err("it is not allowed");
         assert_eq!((error.code(), error.retryable()), (Code::InvalidParameter, false));
         let text = |name| error.detail(name).and_then(Value::as_str).expect("a text").to_owned();
         (text("field"), error.detail("got").cloned().expect("a value"), text("allowed"))
@@ -217,7 +240,7 @@ mod tests {
     fn configured_model_of_each_agent_is_allowed_and_no_other() {
         let allowed = allowed("");
         for chat in [json!({}), json!({ "agent": "bedrock" }), json!({ "model": "gpt-mini" })] {
-            assert!(allowed.check(&config(chat)).is_ok());
+            assert!(allowed.check(&config(chat), &ALL).is_ok());
         }
         assert_eq!(
             refusal(&allowed, json!({ "model": "gpt-large" })),
@@ -231,19 +254,38 @@ mod tests {
     fn listed_names_and_prefixes_are_allowed_beside_the_configured_models() {
         let allowed = allowed("gpt-large, anthropic.claude-*");
         for name in ["gpt-mini", "gpt-large", "anthropic.claude-", "anthropic.claude-haiku"] {
-            assert!(allowed.allows(AgentName::OpenAi, Some(&model(name))), "{name}");
+            assert!(allowed.check(&named(name), &ALL).is_ok(), "{name}");
         }
         for name in ["gpt-large-2", "gpt-", "GPT-large", "anthropic.claude", "eu.anthropic.claude-haiku", "*"] {
-            assert!(!allowed.allows(AgentName::OpenAi, Some(&model(name))), "{name}");
+            assert!(allowed.check(&named(name), &ALL).is_err(), "{name}");
         }
         let (_, _, names) = refusal(&allowed, json!({ "model": "x" }));
         assert_eq!(names, "one of `gpt-mini`, `gpt-large`, `anthropic.claude-*`");
     }
 
     #[test]
+    fn tenant_lists_narrow_those_of_the_deployment() {
+        let allowed = allowed("gpt-large, gpt-nano");
+        let models = ModelPatterns::parse("gpt-n*, other");
+        let tenant = TenantModels { agents: Some(vec![AgentName::OpenAi, AgentName::Bedrock]), models };
+        assert!(allowed.check(&named("gpt-nano"), &tenant).is_ok());
+        for chat in
+            [json!({}), json!({ "model": "gpt-large" }), json!({ "model": "other" }), json!({ "agent": "bedrock" })]
+        {
+            let error = allowed.check(&config(chat), &tenant).expect_err("the model is not on both lists");
+            assert_eq!(error.detail("field"), Some(&"config.model".into()));
+            assert_eq!(error.detail("allowed"), Some(&"one of `gpt-n*`, `other`".into()));
+        }
+        let error = allowed.check(&config(json!({ "agent": "echo" })), &tenant).expect_err("the agent is not listed");
+        assert_eq!(error.detail("allowed"), Some(&"one of `openai`, `bedrock`".into()));
+        let echo = TenantModels { agents: None, ..tenant };
+        assert!(allowed.check(&config(json!({ "agent": "echo", "model": "any" })), &echo).is_ok());
+    }
+
+    #[test]
     fn star_allows_every_model() {
         let mut any = allowed("*");
-        assert!(any.allows(AgentName::Bedrock, Some(&model("x"))));
+        assert!(any.check(&config(json!({ "agent": "bedrock", "model": "x" })), &ALL).is_ok());
         any.openai_model = None;
         let (field, got, _) = refusal(&any, json!({}));
         assert_eq!((field.as_str(), got), ("config.model", Value::Null), "neither chat nor deployment names a model");
@@ -262,19 +304,22 @@ mod tests {
         allowed.agents = Some(vec![AgentName::Echo, AgentName::Bedrock]);
         let (field, got, names) = refusal(&allowed, json!({}));
         assert_eq!((field.as_str(), got, names.as_str()), ("config.agent", "openai".into(), "`echo`"));
-        assert!(allowed.check(&config(json!({ "agent": "echo" }))).is_ok());
+        assert!(allowed.check(&config(json!({ "agent": "echo" })), &ALL).is_ok());
     }
 
     #[test]
     fn echo_takes_every_name_except_a_pace_below_its_floor() {
         let allowed = allowed("");
         for name in ["echo", "echo@0", "echo@1", "echo@0.0", "echo@20", "echo@x", "any"] {
-            assert!(allowed.check_new(&config(json!({ "agent": "echo", "model": name }))).is_ok(), "{name}");
+            assert!(allowed.check_new(&config(json!({ "agent": "echo", "model": name })), &ALL).is_ok(), "{name}");
         }
         for name in ["echo@0.001", "echo@0.999", "echo@1e-300"] {
             let (field, got, _) = refusal(&allowed, json!({ "agent": "echo", "model": name }));
             assert_eq!((field.as_str(), got), ("config.model", name.into()));
-            assert!(allowed.check(&config(json!({ "agent": "echo", "model": name }))).is_ok(), "a stored one runs");
+            assert!(
+                allowed.check(&config(json!({ "agent": "echo", "model": name })), &ALL).is_ok(),
+                "a stored one runs"
+            );
         }
     }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
+    agent_name::AgentName,
+    allowed_models::{ModelPatterns, TenantModels},
     api_key::KeyHash,
     chat::ChatConfig,
     connection::Connection,
@@ -26,6 +28,12 @@ pub struct TenantAccess {
     pub limits: Limits,
     /// The configuration of chats that leave it open. Without a system prompt, which would not fit into the item.
     pub defaults: ChatConfig,
+    /// The agents that the tenant's chats may use, of those that the deployment allows; `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_agents: Option<Vec<AgentName>>,
+    /// The models that the tenant's chats may use, of those that the deployment allows; `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_models: Option<ModelPatterns>,
     /// After how many days without activity a chat is deleted; `None` keeps chats for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention_days: Option<u32>,
@@ -110,6 +118,15 @@ pub struct NewLimits {
     pub connections: Option<u32>,
 }
 
+/// Lists to change; an inner `None` removes a list.
+#[derive(Clone, Debug, Default)]
+pub struct NewModels {
+    /// The agents that the tenant's chats may use.
+    pub agents: Option<Option<Vec<AgentName>>>,
+    /// The models that the tenant's chats may use.
+    pub models: Option<Option<ModelPatterns>>,
+}
+
 impl TenantAccess {
     /// The access of a tenant that is created now, with one key and unused rate limit windows.
     pub(crate) fn new(new: NewTenant<'_>, now: Timestamp) -> Self {
@@ -120,6 +137,8 @@ impl TenantAccess {
             keys: BTreeMap::from([(new.key.as_str().to_owned(), KeyRecord::new(None, now))]),
             limits: new.limits,
             defaults: ChatConfig { system_prompt: None, ..new.defaults },
+            allowed_agents: None,
+            allowed_models: None,
             retention_days: None,
             created_at: now,
             rest_count: 0,
@@ -127,6 +146,12 @@ impl TenantAccess {
             tickets_count: 0,
             tickets_ends_at: window_over,
         }
+    }
+
+    /// What the tenant's chats may use.
+    #[must_use]
+    pub fn models(&self) -> TenantModels {
+        TenantModels { agents: self.allowed_agents.clone(), models: self.allowed_models.clone() }
     }
 
     /// The tenant's keys with their hashes.

@@ -9,11 +9,13 @@ use shared::domain::{
     api_key::ApiKey,
     chat::ChatConfig,
     id::TenantId,
-    tenant::{NewLimits, NewTenant, TenantRecord, TenantStatus},
+    tenant::{NewLimits, NewModels, NewTenant, TenantRecord, TenantStatus},
     time::Timestamp,
 };
 
-use super::options::{Action, Create, Erase, LimitOptions, Options, RetentionOptions, SetLimits, Suspend, Tenant};
+use super::options::{
+    Action, Create, Erase, LimitOptions, Options, RetentionOptions, SetLimits, SetModels, Suspend, Tenant,
+};
 use crate::{
     admin::{
         failure::PartialFailure,
@@ -37,6 +39,7 @@ pub(crate) fn run(options: Options) -> ExitCode {
         Action::Suspend(suspend) => suspend.run(admin).await,
         Action::Resume(tenant) => tenant.resume(admin).await,
         Action::SetLimits(change) => change.run(admin).await,
+        Action::SetModels(change) => change.run(admin).await,
         Action::Erase(erase) => erase.run(admin).await,
     })
 }
@@ -170,6 +173,25 @@ impl LimitOptions {
         if self.budget().is_some() {
             admin.budgets.set_limits(tenant, self.budget()).await?;
         }
+        Ok(())
+    }
+}
+
+impl SetModels {
+    async fn run(self, admin: &AdminSession) -> Result<()> {
+        let Self { tenant, agents, models } = self;
+        let tenant = admin.tenant(&tenant.tenant).await?;
+        if agents.is_none() && models.is_none() {
+            bail!("there is nothing to change: pass --agents or --models");
+        }
+        let new = NewModels { agents: agents.map(|agents| agents.0), models: models.map(|models| models.0) };
+        if !admin.tenants.set_models(&tenant.tenant_id, new).await? {
+            bail!("the tenant {} no longer exists", tenant.tenant_id);
+        }
+        let changed = admin.reload(&tenant).await?;
+        let access = &changed.access;
+        admin.terminal.success(format_args!("Chats of {} may use {}", access.name, view::models(access)));
+        admin.terminal.event(&admin.tenant_json(&changed).await?);
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use crate::admin::{
     confirmation::Confirmation,
     deployment::DeploymentOptions,
     help::AFTER_HELP,
-    parse::{self, RetentionDays},
+    parse::{self, AllowedAgents, AllowedModels, RetentionDays},
     sockets::CloseDeadline,
 };
 
@@ -45,6 +45,9 @@ pub(super) enum Action {
     /// Change limits of a tenant, from the next request on.
     #[command(after_help = AFTER_HELP)]
     SetLimits(SetLimits),
+    /// Choose agents and models that a tenant's chats may use, of those that the deployment allows.
+    #[command(after_help = AFTER_HELP)]
+    SetModels(SetModels),
     /// Erase a tenant with its keys, users and chats. Can be run again until nothing is left.
     #[command(after_help = AFTER_HELP)]
     Erase(Erase),
@@ -107,6 +110,20 @@ pub(super) struct SetLimits {
     pub(super) limits: LimitOptions,
     #[command(flatten)]
     pub(super) retention: RetentionOptions,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct SetModels {
+    #[command(flatten)]
+    pub(super) tenant: Tenant,
+
+    /// Agents, such as openai,bedrock; all for those of the deployment, as for a new tenant
+    #[arg(long, value_name = "LIST", value_parser = parse::allowed_agents)]
+    pub(super) agents: Option<AllowedAgents>,
+
+    /// Models, such as gpt-4.1-nano,gpt-5*; all for those of the deployment, as for a new tenant
+    #[arg(long, value_name = "LIST", value_parser = parse::allowed_models)]
+    pub(super) models: Option<AllowedModels>,
 }
 
 #[derive(Debug, Clone, clap::Args)]

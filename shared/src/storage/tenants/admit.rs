@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::{
 use super::repository::TenantRepository;
 use crate::{
     domain::{
+        allowed_models::TenantModels,
         api_key::KeyHash,
         chat::ChatConfig,
         id::TenantId,
@@ -27,8 +28,8 @@ use crate::{
 /// Whether a request is admitted.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Admission {
-    /// The request is admitted and counted; with the tenant's defaults.
-    Admitted(RateLimitStatus, ChatConfig),
+    /// The request is admitted and counted; with the tenant's defaults, and what its chats may use.
+    Admitted(RateLimitStatus, ChatConfig, TenantModels),
     /// The limit of the window is reached.
     RateLimited(RateLimitStatus),
     /// The key or the tenant's status does not allow it.
@@ -65,7 +66,7 @@ impl TenantRepository {
             let count = window.count(self.update_for_key(tenant, key, now), HAS_ACCESS);
             let access = match AccessUpdate::send(count).await? {
                 AccessUpdate::Updated(access) => {
-                    return Ok(Admission::Admitted(access.rate_limit(bucket), access.defaults));
+                    return Ok(Admission::of(*access, bucket));
                 }
                 AccessUpdate::NoTenant => return Ok(Admission::Denied(AccessDenied::InvalidKey)),
                 AccessUpdate::Refused(access) => access,
@@ -80,7 +81,7 @@ impl TenantRepository {
             // The window is over. One request starts the next one; the others count into it.
             let start = window.start(self.update_for_key(tenant, key, now), HAS_ACCESS, rate_limit.ends_at, now);
             if let AccessUpdate::Updated(access) = AccessUpdate::send(start).await? {
-                return Ok(Admission::Admitted(access.rate_limit(bucket), access.defaults));
+                return Ok(Admission::of(*access, bucket));
             }
             if attempt > 1 {
                 back_off(attempt).await;
@@ -99,6 +100,12 @@ impl TenantRepository {
             .expression_attribute_values(":now", text(now))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+    }
+}
+
+impl Admission {
+    fn of(access: TenantAccess, bucket: RateLimitBucket) -> Self {
+        Self::Admitted(access.rate_limit(bucket), access.defaults.clone(), access.models())
     }
 }
 

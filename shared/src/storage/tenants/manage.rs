@@ -7,7 +7,7 @@ use crate::{
     domain::{
         api_key::KeyHash,
         id::TenantId,
-        tenant::{KeyRecord, NewKey, NewLimits, NewTenant, TenantAccess, TenantStatus},
+        tenant::{KeyRecord, NewKey, NewLimits, NewModels, NewTenant, TenantAccess, TenantStatus},
         time::Timestamp,
     },
     storage::{
@@ -78,6 +78,37 @@ impl TenantRepository {
         }
         if !assignments.is_empty() {
             update = update.update_expression(format!("SET {}", assignments.join(", ")));
+        }
+        Ok(unless_refused(update.send().await)?.is_some())
+    }
+
+    /// Changes what a tenant's chats may use: of REST requests the next one, of open connections within 30 s. Returns false
+    /// when there is no such tenant.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] when DynamoDB fails.
+    pub async fn set_models(&self, tenant: &TenantId, new: NewModels) -> Result<bool, StorageError> {
+        let lists = [
+            ("allowed_agents", new.agents.map(|list| list.map(to_value).transpose()).transpose()?),
+            ("allowed_models", new.models.map(|list| list.map(to_value).transpose()).transpose()?),
+        ];
+        let mut update = self.update_access(tenant).condition_expression("attribute_exists(pk)");
+        let (mut set, mut remove) = (Vec::new(), Vec::new());
+        for (name, list) in lists.into_iter().filter_map(|(name, list)| Some((name, list?))) {
+            match list {
+                None => remove.push(name),
+                Some(list) => {
+                    set.push(format!("{name} = :{name}"));
+                    update = update.expression_attribute_values(format!(":{name}"), list);
+                }
+            }
+        }
+        let clauses = [("SET", set.join(", ")), ("REMOVE", remove.join(", "))].into_iter();
+        let clauses: Vec<String> =
+            clauses.filter(|(_, paths)| !paths.is_empty()).map(|(clause, paths)| format!("{clause} {paths}")).collect();
+        if !clauses.is_empty() {
+            update = update.update_expression(clauses.join(" "));
         }
         Ok(unless_refused(update.send().await)?.is_some())
     }
