@@ -76,6 +76,7 @@ async fn complete(headers: HeaderMap, request: String) -> Response<Body> {
             let usage = json!({ "choices": [], "usage": { "prompt_tokens": 7, "completion_tokens": 2 } });
             streamed([delta(one), delta(two), finish("stop"), event(&usage), "data: [DONE]\n\n".to_owned()], true)
         }
+        "asked-once" => streamed([delta("once"), finish("stop")], true),
         "without-key" => refused(StatusCode::UNAUTHORIZED, "invalid_api_key"),
         "unknown" => refused(StatusCode::NOT_FOUND, "model_not_found"),
         "overloaded" => refused(StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
@@ -176,6 +177,22 @@ async fn permanent_error_is_not_retried() {
     assert_failure("without-key", "AGENT_ERROR", false, "").await;
     assert_failure("unknown", "AGENT_ERROR", false, "").await;
     assert_eq!((request_count("without-key"), request_count("unknown")), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repeated_client_message_id_does_not_ask_the_model_again() {
+    let tenant = stack().tenant("asked once").await;
+    let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "model": "asked-once" } })).await;
+    let mut socket = tenant.connect(&chat, "u").await;
+    let frame = json!({ "content": "Hello", "client_message_id": "c1" });
+    socket.send(&frame).await;
+    let first = socket.next_of("message_received").await;
+    socket.next_of("message_stream_ended").await;
+    for _ in 0..5 {
+        socket.send(&frame).await;
+        assert_eq!(socket.next_of("message_received").await["message_id"], first["message_id"]);
+    }
+    assert_eq!(request_count("asked-once"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

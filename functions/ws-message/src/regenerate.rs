@@ -25,6 +25,7 @@ pub(crate) async fn regenerate(
     name: &MessageReference,
 ) -> Result<(), ApiError> {
     let received_at = Timestamp::now();
+    let id = name.id()?;
     let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
     let not_found = || ApiError::chat_not_found(chat_id.as_str());
     let read = app.messages.conversation(tenant_id, chat_id, CONTEXT_MESSAGES, received_at);
@@ -35,7 +36,6 @@ pub(crate) async fn regenerate(
     let ended = generation::take_over_expired(&app.generations, (tenant_id, chat_id), &mut chat, received_at).await?;
     app.announce_takeovers(ended, &connection.grant, event);
 
-    let id = name.id()?;
     let Some(old) = last_if(&chat.recent, &id) else {
         let exists = app.generations.find(tenant_id, chat_id, &id, received_at).await?.is_some();
         return Err(if exists { not_the_last(&id) } else { ApiError::message_not_found(id.as_str()) });

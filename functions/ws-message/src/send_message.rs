@@ -17,8 +17,8 @@ use tokio::join;
 use crate::app::{App, NewGeneration};
 
 /// Stores the message; the generation runs after the response. The agent is asked while the message is stored. If that
-/// fails, or the message is a duplicate, the agent's text is dropped before any of it is posted, and the slot of the
-/// tenant's budget is released.
+/// fails, or the message is a duplicate that the chat's newest messages do not show, the agent's text is dropped before
+/// any of it is posted, and the slot of the tenant's budget is released.
 pub(crate) async fn send_message(
     app: &App,
     event: &SocketEvent,
@@ -38,9 +38,14 @@ pub(crate) async fn send_message(
     let (chat, access, slot) = reads.await;
     let tenant_models = access?;
     let mut chat = chat?.ok_or_else(not_found)?;
-    let slot = slot?;
     let ended = generation::take_over_expired(&app.generations, (tenant_id, chat_id), &mut chat, received_at).await?;
     app.announce_takeovers(ended, &connection.grant, event);
+    if let Some(stored) = client_id.as_ref().and_then(|id| chat.find_client_id(id, received_at)) {
+        app.post(&event.connection_id, Some(chat_id), Body::received(stored), &event.request_id).await;
+        return Ok(());
+    }
+    // A repeated message is acknowledged also if the tenant has reached a limit meanwhile.
+    let slot = slot?;
 
     let (agent, config) = app.agent(chat.config, &tenant_models)?;
     let model = agent.model(&config);
@@ -56,6 +61,8 @@ pub(crate) async fn send_message(
         match app.messages.append(tenant_id, chat_id, chat.position, new, Timestamp::now()).await? {
             AppendResult::Stored(exchange) => *exchange,
             AppendResult::Duplicate(message) => {
+                // The model stops before a slow client delays this function.
+                drop(deltas);
                 app.post(&event.connection_id, Some(chat_id), Body::received(&message), &event.request_id).await;
                 return Ok(());
             }

@@ -96,6 +96,15 @@ impl Conversation {
             .collect()
     }
 
+    /// The message that a client's id stands for, if it is among the newest messages.
+    #[must_use]
+    pub fn find_client_id(&self, client_id: &ClientMessageId, now: Timestamp) -> Option<&Message> {
+        // After a day the id may stand for another message.
+        let is_known = |message: &Message| message.created_at.plus(CLIENT_ID_LIFETIME) > now;
+        let mut newest_first = self.recent.iter().rev().take_while(|message| is_known(message));
+        newest_first.find(|message| message.client_message_id.as_ref() == Some(client_id))
+    }
+
     /// Removes a generation that has ended from those that run, and replaces its message, if the message is in the
     /// conversation.
     pub fn remove_generation(&mut self, message_id: &MessageId, ended: Option<&Message>) {
@@ -319,6 +328,29 @@ fn range_from_end(page: PageRequest, total: u32) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A chat whose user messages have these times, in hours, and client's ids.
+    fn conversation(messages: &[(i64, &str)]) -> Conversation {
+        let messages = messages.iter().zip(0..).map(|((hours, id), seq)| {
+            let client_id = ClientMessageId::parse(id);
+            let new = NewMessage { content: "x", client_id: client_id.as_ref(), model: "test" };
+            let sent_at = Timestamp::from_millis(hours * 60 * 60 * 1000);
+            MessageRecord::of_user(seq, new, sent_at).into_message(&ChatId::generate(), sent_at)
+        });
+        Conversation { config: ChatConfig::default(), position: ChatPosition::default(), recent: messages.collect() }
+    }
+
+    #[test]
+    fn client_id_stands_for_its_message_for_a_day() {
+        let conversation = conversation(&[(0, "a"), (1, "b"), (25, "a"), (26, "c")]);
+        let found = |id, hours: i64| {
+            let id = ClientMessageId::parse(id).expect("an id");
+            let now = Timestamp::from_millis(hours * 60 * 60 * 1000);
+            conversation.find_client_id(&id, now).map(|message| message.seq)
+        };
+        assert_eq!((found("a", 26), found("b", 24), found("c", 26)), (Some(2), Some(1), Some(3)));
+        assert_eq!((found("b", 25), found("d", 26)), (None, None));
+    }
 
     #[test]
     fn descending_pages_are_ranges_counted_from_the_end() {
