@@ -1,15 +1,22 @@
 //! API keys on every route: missing, unknown, revoked, expired, moved.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use shared::domain::{
-    api_key::ApiKey,
-    chat::ChatConfig,
-    limits::Limits,
-    tenant::{NewKey, NewTenant},
-    time::Timestamp,
+use shared::{
+    auth::Authenticator,
+    domain::{
+        api_key::{ApiKey, KeyHash},
+        chat::ChatConfig,
+        error::Code,
+        limits::{Limits, RateLimitBucket},
+        tenant::{NewKey, NewTenant, TenantStatus},
+        time::Timestamp,
+    },
+    storage::TenantRepository,
 };
-use tests::{Api, Stack, Tenant};
+use tests::{Api, FaultProxy, Stack, Tenant};
 
 /// Every route with a key.
 const ROUTES: [(Method, &str); 7] = [
@@ -76,6 +83,99 @@ async fn key_of_a_tenant_cannot_create_another_tenant() {
     let again = NewTenant { name: "second", key: &hash, limits: Limits::default(), defaults: ChatConfig::default() };
     let created = stack.tenants().create(again, Timestamp::now()).await;
     assert!(created.expect("DynamoDB responds").is_none());
+}
+
+/// The calls of requests with a key, and whether they were admitted.
+struct Requests {
+    proxy: FaultProxy,
+    authenticator: Authenticator,
+    key: String,
+}
+
+impl Requests {
+    async fn with(key: &str) -> Self {
+        let stack = Stack::shared();
+        let proxy = FaultProxy::start(stack.dynamodb_endpoint()).await;
+        let config = stack.dynamodb().config().to_builder().endpoint_url(&proxy.url).build();
+        let tenants = TenantRepository::new(aws_sdk_dynamodb::Client::from_conf(config), "TenantsTable".to_owned());
+        Self { proxy, authenticator: Authenticator::new(tenants), key: key.to_owned() }
+    }
+
+    async fn send(&self, now: Timestamp) -> (Option<Code>, Vec<String>) {
+        let (admitted, _) = self.authenticator.admit(Some(&self.key), RateLimitBucket::Rest, now).await;
+        (admitted.err().map(|error| error.code()), self.proxy.take_calls())
+    }
+
+    async fn assert(&self, now: Timestamp, code: Option<Code>, calls: &[&str]) {
+        let (got, made) = self.send(now).await;
+        assert_eq!((got, made), (code, calls.iter().map(|call| (*call).to_owned()).collect()));
+    }
+}
+
+/// A key that expires in this time, and requests with it.
+async fn expiring(tenant: &Tenant, lifetime: Duration, now: Timestamp) -> (KeyHash, Requests) {
+    let key = ApiKey::generate("test");
+    let new = NewKey { key: &key.hash(), expires_at: Some(now.plus(lifetime)) };
+    let added = Stack::shared().tenants().add_key(&tenant.id, new, now).await.expect("DynamoDB responds");
+    assert!(added.is_some());
+    (key.hash(), Requests::with(key.reveal()).await)
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+async fn expired_key_is_written_for_once_and_then_only_read() {
+    let stack = Stack::shared();
+    let (tenant, now) = (stack.tenant("expired key").await, Timestamp::now());
+    let (key, requests) = expiring(&tenant, 10 * SECOND, now).await;
+    requests.send(now).await;
+    requests.assert(now, None, &["UpdateItem"]).await;
+    let expired = now.plus(10 * SECOND);
+    requests.assert(expired, Some(Code::InvalidApiKey), &["UpdateItem", "GetItem"]).await;
+    for _ in 0..3 {
+        requests.assert(expired, Some(Code::InvalidApiKey), &["GetItem"]).await;
+    }
+    // Its tenant is read again: the key may have another one.
+    let later = expired.plus(6 * SECOND);
+    requests.assert(later, Some(Code::InvalidApiKey), &["GetItem", "GetItem"]).await;
+    requests.assert(later, Some(Code::InvalidApiKey), &["GetItem"]).await;
+
+    let extended = stack.tenants().set_key_expiry(&tenant.id, &key, now.plus(60 * SECOND)).await;
+    assert!(extended.expect("DynamoDB responds"));
+    requests.assert(later, None, &["GetItem", "UpdateItem"]).await;
+    requests.assert(later, None, &["UpdateItem"]).await;
+}
+
+#[tokio::test]
+async fn key_of_a_suspended_tenant_is_written_for_once_and_then_only_read() {
+    let stack = Stack::shared();
+    let (tenant, now) = (stack.tenant("suspended and read").await, Timestamp::now());
+    let requests = Requests::with(&tenant.key).await;
+    let set_status = async |status| assert!(stack.tenants().set_status(&tenant.id, status).await.expect("it answers"));
+    requests.send(now).await;
+    set_status(TenantStatus::Suspended).await;
+    requests.assert(now, Some(Code::TenantSuspended), &["UpdateItem"]).await;
+    for _ in 0..3 {
+        requests.assert(now, Some(Code::TenantSuspended), &["GetItem"]).await;
+    }
+    set_status(TenantStatus::Active).await;
+    requests.assert(now, None, &["GetItem", "UpdateItem"]).await;
+    requests.assert(now, None, &["UpdateItem"]).await;
+}
+
+#[tokio::test]
+async fn refused_key_that_moves_to_another_tenant_is_accepted_at_once() {
+    let stack = Stack::shared();
+    let (old, new, now) = (stack.tenant("refused").await, stack.tenant("next owner").await, Timestamp::now());
+    let (key, requests) = expiring(&old, SECOND, now).await;
+    requests.send(now).await;
+    let expired = now.plus(SECOND);
+    requests.assert(expired, Some(Code::InvalidApiKey), &["UpdateItem", "GetItem"]).await;
+    assert!(stack.tenants().revoke_key(&old.id, &key).await.expect("DynamoDB responds"));
+    let added = stack.tenants().add_key(&new.id, NewKey { key: &key, expires_at: None }, now).await;
+    assert!(added.expect("DynamoDB responds").is_some());
+    let (admitted, _) = requests.authenticator.admit(Some(&requests.key), RateLimitBucket::Rest, expired).await;
+    assert_eq!(admitted.expect("it is admitted").id, new.id);
 }
 
 mod black_box {

@@ -24,6 +24,9 @@ use crate::{
 /// How long an open connection is served before its key is checked again.
 pub const RECHECK_INTERVAL: Duration = Duration::from_secs(30);
 
+/// How long the tenant of a refused key is trusted. An expired key may be given to another tenant.
+const OWNER_RECHECK_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Authenticates requests and connections.
 #[derive(Clone, Debug)]
 pub struct Authenticator {
@@ -32,6 +35,9 @@ pub struct Authenticator {
     owners: Cache<KeyHash, TenantId>,
     /// Until when a rate limit window is full. A refused write costs as much as a successful one; a read a fifth of it.
     limited_until: Cache<(TenantId, RateLimitBucket), Timestamp>,
+    /// Keys that their tenants refused, and until when these are taken for their tenants. Their requests read the access
+    /// instead of writing it, so that they cannot take the item's write capacity from the tenant's live keys.
+    denied: Cache<(TenantId, KeyHash), Timestamp>,
     /// When a key was last seen to grant access to a connection, and what the tenant's chats might use then.
     checked_at: Cache<(TenantId, KeyHash), (Timestamp, TenantModels)>,
 }
@@ -56,11 +62,18 @@ impl Authenticator {
     /// Authenticates against these tenants.
     #[must_use]
     pub fn new(tenants: TenantRepository) -> Self {
-        Self { tenants, owners: Cache::default(), limited_until: Cache::default(), checked_at: Cache::default() }
+        Self {
+            tenants,
+            owners: Cache::default(),
+            limited_until: Cache::default(),
+            denied: Cache::default(),
+            checked_at: Cache::default(),
+        }
     }
 
     /// Authenticates a request and counts it against the rate limit: one round trip, two at the start of a window, one
-    /// more for a key that this process has not seen.
+    /// more for a key that this process has not seen. A key that this process has seen refused costs one read, two every
+    /// 5 s.
     pub async fn admit(&self, key: Option<&str>, bucket: RateLimitBucket, now: Timestamp) -> Admitted {
         match self.try_admit(key, bucket, now).await {
             Ok(admitted) => admitted,
@@ -75,15 +88,20 @@ impl Authenticator {
         now: Timestamp,
     ) -> Result<Admitted, ApiError> {
         let key = hash_key(key)?;
-        if let Some(tenant) = self.owners.get(&key) {
-            match self.count(tenant, &key, bucket, now).await? {
-                // The key may belong to another tenant by now.
-                Attempt::Denied(AccessDenied::InvalidKey) => self.owners.remove(&key),
-                attempt => return attempt.into_result(now),
+        let Some(tenant) = self.owners.get(&key) else {
+            let tenant = self.owner_of(&key).await?;
+            return self.count(tenant, &key, bucket, now).await?.into_result(now);
+        };
+        match self.count(tenant.clone(), &key, bucket, now).await? {
+            Attempt::NotOwned => {
+                self.owners.remove(&key);
+                let owner = self.owner_of(&key).await?;
+                let attempt =
+                    if owner == tenant { Attempt::NotOwned } else { self.count(owner, &key, bucket, now).await? };
+                attempt.into_result(now)
             }
+            attempt => attempt.into_result(now),
         }
-        let tenant = self.owner_of(&key).await?;
-        self.count(tenant, &key, bucket, now).await?.into_result(now)
     }
 
     async fn count(
@@ -93,14 +111,19 @@ impl Authenticator {
         bucket: RateLimitBucket,
         now: Timestamp,
     ) -> Result<Attempt, ApiError> {
-        let window = (tenant.clone(), bucket);
-        if self.limited_until.get(&window).is_some_and(|until| until > now) {
-            // A raised limit or a revoked key takes effect at once: a read shows it without another write.
-            let Some(access) = self.tenants.access(&tenant).await? else {
-                return Ok(Attempt::Denied(AccessDenied::InvalidKey));
-            };
-            if let Err(denied) = access.check(key, now) {
-                return Ok(Attempt::Denied(denied));
+        let (window, grant) = ((tenant.clone(), bucket), (tenant.clone(), key.clone()));
+        let denied = self.denied.get(&grant);
+        if denied.is_some() || self.limited_until.get(&window).is_some_and(|until| until > now) {
+            // What an operator changes takes effect at once: a read shows it without another write.
+            let Some(access) = self.tenants.access(&tenant).await? else { return Ok(Attempt::NotOwned) };
+            match access.check(key, now) {
+                Ok(()) => self.denied.remove(&grant),
+                Err(AccessDenied::InvalidKey)
+                    if access.key(key).is_some() && denied.is_some_and(|owned_until| owned_until > now) =>
+                {
+                    return Ok(Attempt::Denied(AccessDenied::InvalidKey));
+                }
+                Err(reason) => return Ok(self.deny(grant, reason, now)),
             }
             let status = access.rate_limit(bucket);
             if status.is_used_up(now) {
@@ -109,7 +132,7 @@ impl Authenticator {
             }
         }
         let admission = self.tenants.admit(&tenant, key, bucket, now).await?;
-        if !matches!(admission, Admission::Denied(AccessDenied::InvalidKey)) {
+        if !matches!(admission, Admission::Denied(_)) {
             telemetry::note_tenant(&tenant);
         }
         Ok(match admission {
@@ -120,8 +143,20 @@ impl Authenticator {
                 self.limited_until.put(window, status.ends_at);
                 Attempt::RateLimited(status)
             }
-            Admission::Denied(denied) => Attempt::Denied(denied),
+            Admission::Denied(reason) => self.deny(grant, reason, now),
         })
+    }
+
+    /// Remembers a refused key.
+    fn deny(&self, grant: (TenantId, KeyHash), reason: AccessDenied, now: Timestamp) -> Attempt {
+        if reason == AccessDenied::Suspended {
+            telemetry::note_tenant(&grant.0);
+        }
+        self.denied.put(grant, now.plus(OWNER_RECHECK_INTERVAL));
+        match reason {
+            AccessDenied::InvalidKey => Attempt::NotOwned,
+            AccessDenied::Suspended => Attempt::Denied(reason),
+        }
     }
 
     /// Checks that the key of an open connection still grants access, at most every [`RECHECK_INTERVAL`].
@@ -204,6 +239,8 @@ enum Attempt {
     Admitted(Tenant, RateLimitStatus),
     RateLimited(RateLimitStatus),
     Denied(AccessDenied),
+    /// The tenant refuses the key, which may belong to another tenant by now.
+    NotOwned,
 }
 
 impl Attempt {
@@ -212,6 +249,7 @@ impl Attempt {
             Self::Admitted(tenant, status) => Ok((Ok(tenant), Some(status))),
             Self::RateLimited(status) => Ok((Err(status.exceeded(now)), Some(status))),
             Self::Denied(denied) => Err(denied.into()),
+            Self::NotOwned => Err(invalid_key()),
         }
     }
 }
