@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use shared::{
     auth::{Authenticator, RECHECK_INTERVAL},
     domain::{
-        api_key::ApiKey,
+        api_key::{ApiKey, KeyHash},
         connection::{Connection, ConnectionGrant},
         error::Code,
         generation::Outcome,
@@ -245,9 +245,7 @@ async fn half_added_key_can_be_added_again() {
     let (tenant, other) = (stack.tenant("half added").await, stack.tenant("other").await);
     let (tenants, now) = (stack.tenants(), Timestamp::now());
     let key = ApiKey::new(&format!("half-{}", tenant.key)).hash();
-    let hash = serde_json::to_value(&key).expect("JSON");
-    let put = stack.dynamodb().put_item().table_name("TenantsTable");
-    let put = put.item("pk", AttributeValue::S(format!("key#{}", hash.as_str().expect("a text"))));
+    let put = stack.dynamodb().put_item().table_name("TenantsTable").item("pk", owner_pk(&key));
     put.item("tenant_id", AttributeValue::S(tenant.id.to_string())).send().await.expect("DynamoDB responds");
 
     let add = async |tenant| {
@@ -258,4 +256,65 @@ async fn half_added_key_can_be_added_again() {
     assert!(add(&tenant.id).await.is_none(), "it exists");
     let access = tenants.access(&tenant.id).await.expect("DynamoDB responds").expect("a tenant");
     assert!(access.check(&key, now).is_ok() && access.keys().any(|(_, record)| record.key_id == added.key_id));
+}
+
+/// The TTL of a key's owner, in epoch seconds; `None` without the item.
+async fn owner_ttl(stack: &Stack, key: &KeyHash) -> Option<Option<i64>> {
+    let get = stack.dynamodb().get_item().table_name("TenantsTable").key("pk", owner_pk(key)).consistent_read(true);
+    let item = get.send().await.expect("DynamoDB responds").item?;
+    Some(item.get("ttl").map(|ttl| ttl.as_n().expect("a number").parse().expect("seconds")))
+}
+
+fn owner_pk(key: &KeyHash) -> AttributeValue {
+    let hash = serde_json::to_value(key).expect("JSON");
+    AttributeValue::S(format!("key#{}", hash.as_str().expect("a text")))
+}
+
+#[tokio::test]
+async fn owner_of_a_key_expires_with_the_key() {
+    let stack = Stack::shared();
+    let (tenant, tenants, now) = (stack.tenant("expiring owner").await, stack.tenants(), Timestamp::now());
+    let hour = Duration::from_secs(60 * 60);
+    let [key, lasting] = ["a", "b"].map(|name| ApiKey::new(&format!("{name}-{}", tenant.key)).hash());
+    let add = async |key, expires_at| {
+        tenants.add_key(&tenant.id, NewKey { key, expires_at }, now).await.expect("DynamoDB responds").is_some()
+    };
+    assert!(add(&key, Some(now.plus(hour))).await && add(&lasting, None).await);
+    let second_after = |time: Timestamp| Some(Some(time.as_seconds() + 1));
+    assert_eq!(owner_ttl(stack, &key).await, second_after(now.plus(hour)));
+    assert_eq!(owner_ttl(stack, &lasting).await, Some(None));
+
+    // A refused addition changes nothing.
+    assert!(!add(&key, None).await && !add(&lasting, Some(now.plus(hour))).await);
+    assert_eq!(owner_ttl(stack, &key).await, second_after(now.plus(hour)));
+    assert_eq!(owner_ttl(stack, &lasting).await, Some(None));
+
+    for (key, expires_at) in [(&key, now.plus(2 * hour)), (&lasting, now.plus(hour))] {
+        assert!(tenants.set_key_expiry(&tenant.id, key, expires_at).await.expect("DynamoDB responds"));
+        assert_eq!(owner_ttl(stack, key).await, second_after(expires_at));
+    }
+    let unknown = ApiKey::new(&format!("c-{}", tenant.key)).hash();
+    assert!(!tenants.set_key_expiry(&tenant.id, &unknown, now).await.expect("DynamoDB responds"));
+    assert_eq!(owner_ttl(stack, &unknown).await, None);
+}
+
+/// What DynamoDB's TTL does, at any time after the expiry.
+#[tokio::test]
+async fn expired_key_without_an_owner_is_refused_and_can_be_revoked() {
+    let stack = Stack::shared();
+    let (tenant, other) = (stack.tenant("without an owner").await, stack.tenant("next owner").await);
+    let (tenants, now) = (stack.tenants(), Timestamp::now());
+    let key = ApiKey::new(&format!("expired-{}", tenant.key)).hash();
+    let new = NewKey { key: &key, expires_at: Some(now) };
+    assert!(tenants.add_key(&tenant.id, new, now).await.expect("DynamoDB responds").is_some());
+    let delete = stack.dynamodb().delete_item().table_name("TenantsTable").key("pk", owner_pk(&key));
+    delete.send().await.expect("DynamoDB responds");
+
+    assert_eq!(tenants.owner_of(&key).await.expect("DynamoDB responds"), None);
+    let later = now.plus(Duration::from_secs(60));
+    assert!(!tenants.set_key_expiry(&tenant.id, &key, later).await.expect("DynamoDB responds"), "it stays expired");
+    let moved = tenants.add_key(&other.id, NewKey { key: &key, expires_at: None }, now).await;
+    assert!(moved.expect("DynamoDB responds").is_some());
+    assert!(tenants.revoke_key(&tenant.id, &key).await.expect("DynamoDB responds"));
+    assert_eq!(tenants.owner_of(&key).await.expect("DynamoDB responds"), Some(other.id.clone()));
 }

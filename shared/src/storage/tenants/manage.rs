@@ -115,8 +115,9 @@ impl TenantRepository {
 
     /// Adds a key to a tenant; `None` when there is no such tenant or the key is in use.
     ///
-    /// Two plain writes, since a transaction would conflict with the tenant's requests, which write the same item. The
-    /// key's owner is written first, which alone gives no access; if this breaks off there, it can be repeated.
+    /// Two plain writes, since a transaction would conflict with the tenant's requests, which write the same item; a third
+    /// for a key that expires. The key's owner is written first, which alone gives no access; if this breaks off there, it
+    /// can be repeated.
     ///
     /// # Errors
     ///
@@ -140,7 +141,10 @@ impl TenantRepository {
             .expression_attribute_values(":record", to_value(&record)?)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let access: TenantAccess = match ConditionalUpdate::of(update.send().await)? {
-            ConditionalUpdate::Updated(_) => return Ok(Some(record)),
+            ConditionalUpdate::Updated(_) => {
+                self.set_owner_expiry(new.key, tenant, new.expires_at).await?;
+                return Ok(Some(record));
+            }
             ConditionalUpdate::Refused(None) => {
                 self.unclaim_key(new.key, tenant).await?;
                 return Ok(None);
@@ -148,11 +152,16 @@ impl TenantRepository {
             ConditionalUpdate::Refused(Some(item)) => item::from_item(item)?,
         };
         // After a lost response the SDK writes again, and the condition fails on the first write.
-        let is_ours = access.key(new.key).is_some_and(|current| current.key_id == record.key_id);
-        Ok(is_ours.then_some(record))
+        let current = access.key(new.key);
+        if let Some(current) = current {
+            // For a key that the tenant had, the claim removed it.
+            self.set_owner_expiry(new.key, tenant, current.expires_at).await?;
+        }
+        Ok(current.is_some_and(|current| current.key_id == record.key_id).then_some(record))
     }
 
-    /// Changes when a key expires, from the next request on. Returns false when the tenant has no such key.
+    /// Changes when a key expires, from the next request on. Returns false when the tenant has no such key, or DynamoDB
+    /// has deleted its owner since it expired.
     ///
     /// # Errors
     ///
@@ -163,6 +172,10 @@ impl TenantRepository {
         key: &KeyHash,
         expires_at: Timestamp,
     ) -> Result<bool, StorageError> {
+        // While the two items disagree, the owner stays: without it a live key would be unknown.
+        if !self.keep_owner(key, tenant).await? {
+            return Ok(false);
+        }
         let update = self
             .update_access(tenant)
             .update_expression("SET #keys.#key.expires_at = :expires_at")
@@ -170,7 +183,11 @@ impl TenantRepository {
             .expression_attribute_names("#keys", "keys")
             .expression_attribute_names("#key", key.as_str())
             .expression_attribute_values(":expires_at", text(expires_at));
-        Ok(unless_refused(update.send().await)?.is_some())
+        let is_changed = unless_refused(update.send().await)?.is_some();
+        if is_changed {
+            self.set_owner_expiry(key, tenant, Some(expires_at)).await?;
+        }
+        Ok(is_changed)
     }
 
     /// Revokes a key: its next request is refused. Returns false when the tenant has no such key.
@@ -201,6 +218,39 @@ impl TenantRepository {
             .condition_expression(OWN_OR_UNUSED)
             .expression_attribute_values(":tenant", text(tenant));
         Ok(unless_refused(put.send().await)?.is_some())
+    }
+
+    /// Keeps whose a key is, whenever it expires. Returns false when it is not this tenant's.
+    async fn keep_owner(&self, key: &KeyHash, tenant: &TenantId) -> Result<bool, StorageError> {
+        let update = self
+            .table
+            .update(owner_key(key))
+            .update_expression("REMOVE #ttl")
+            .condition_expression("tenant_id = :tenant")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":tenant", text(tenant));
+        Ok(unless_refused(update.send().await)?.is_some())
+    }
+
+    /// Lets DynamoDB delete whose a key is once the key has expired, which the tenant's access says already. Requests with
+    /// the expired key then end at an unknown key, and the tenant's access is not read for them.
+    async fn set_owner_expiry(
+        &self,
+        key: &KeyHash,
+        tenant: &TenantId,
+        expires_at: Option<Timestamp>,
+    ) -> Result<(), StorageError> {
+        let Some(expires_at) = expires_at else { return Ok(()) };
+        let update = self
+            .table
+            .update(owner_key(key))
+            .update_expression("SET #ttl = :ttl")
+            .condition_expression("tenant_id = :tenant")
+            .expression_attribute_names("#ttl", "ttl")
+            // Rounded up: the key is valid until then.
+            .expression_attribute_values(":ttl", number(expires_at.as_seconds() + 1))
+            .expression_attribute_values(":tenant", text(tenant));
+        unless_refused(update.send().await).map(drop)
     }
 
     /// Deletes whose a key is, if it is this tenant's.

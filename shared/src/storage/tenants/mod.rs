@@ -2,7 +2,7 @@
 //!
 //! | `pk` | item |
 //! |---|---|
-//! | `key#{sha256 of the key}` | `tenant_id`: whose key it is |
+//! | `key#{sha256 of the key}` | `tenant_id`: whose key it is, until the key expires |
 //! | `tenant#{tenant_id}` | the tenant's access: status, keys, limits, rate limit windows, defaults |
 //!
 //! The access item stays below 1 KB, the unit of writes. One conditional update of it admits a request: the key is live,
