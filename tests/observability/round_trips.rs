@@ -127,8 +127,11 @@ async fn operations_make_the_documented_round_trips() {
         let mut socket = tenant.connect_with(&ticket, &[]).await.expect("the handshake succeeds");
         socket.next_of("connection_established").await;
     };
-    let redeem_trips: &[&[&str]] = &[&["DeleteItem"], &["GetItem"], &["UpdateItem"], &["BatchWriteItem"]];
+    let redeem_trips: &[&[&str]] = &[&["GetItem"], &["DeleteItem", "GetItem"], &["UpdateItem"], &["BatchWriteItem"]];
     Box::pin(counter.expect_first("$connect with a ticket", redeem_trips, redeemed)).await;
+    let mistyped = format!("{ticket}x");
+    let refused = tenant.connect_with(&mistyped, &[]);
+    assert!(counter.expect("malformed ticket", &[], refused).await.is_err());
     // The recheck of the key is due at the first frame in 30 s; this ping has it.
     other.send(&json!({ "type": "ping" })).await;
     other.next_of("pong").await;

@@ -1,14 +1,17 @@
 //! `POST /api/v1/chats/{chat_id}/tickets`, and connecting with a ticket.
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
+use serde_json::{Value, json};
 use shared::domain::{
     api_key::ApiKey,
     connection::ConnectionGrant,
     id::{ChatId, UserId},
-    ticket::TicketText,
+    ticket::{LIFETIME, TicketText},
     time::Timestamp,
 };
-use tests::Stack;
+use tests::{FaultProxy, LambdaRuntime, Stack};
 
 #[tokio::test]
 async fn expired_ticket_is_refused() {
@@ -26,6 +29,52 @@ async fn expired_ticket_is_refused() {
     let query = format!("ticket={}", expired.reveal());
     assert_eq!(tenant.connect_with(&query, &[]).await.err(), Some(StatusCode::UNAUTHORIZED));
     assert_eq!(tenant.connect_with("ticket=tk_unknown", &[]).await.err(), Some(StatusCode::UNAUTHORIZED));
+}
+
+/// The event of a handshake with a ticket.
+fn handshake(ticket: &str) -> Value {
+    json!({
+        "requestContext": {
+            "routeKey": "$connect", "eventType": "CONNECT", "connectionId": "by-ticket=", "requestId": "r",
+            "connectedAt": 0, "requestTimeEpoch": 0,
+        },
+        "queryStringParameters": { "ticket": ticket },
+        "isBase64Encoded": false,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invalid_ticket_costs_no_write() {
+    let stack = Stack::shared();
+    let (tenant, now) = (stack.tenant("cheap refusals").await, Timestamp::now());
+    let chat = ChatId::parse(&tenant.chat("u").await).expect("a chat");
+    let proxy = FaultProxy::start(stack.dynamodb_endpoint()).await;
+    let endpoint = [("AWS_ENDPOINT_URL_DYNAMODB", proxy.url.as_str())];
+    let lambda = LambdaRuntime::start(stack, "ws-connect", Duration::from_secs(30), &endpoint).await;
+    let [unknown, expired, used] = [(); 3].map(|()| TicketText::generate());
+    for (ticket, expires_at) in [(&expired, now), (&used, now.plus(LIFETIME))] {
+        let grant = ConnectionGrant {
+            tenant_id: tenant.id.clone(),
+            key: ApiKey::new(&tenant.key).hash(),
+            user_id: UserId::parse("u").expect("a user"),
+            chat_id: chat.clone(),
+        };
+        stack.tickets().put(ticket, grant, expires_at).await.expect("DynamoDB responds");
+    }
+    assert!(stack.tickets().redeem(&used, now).await.expect("DynamoDB responds").is_some());
+
+    let cases: [(&str, &[&str]); 5] = [
+        ("tk_0123456789012345678901", &[]),
+        ("random", &[]),
+        (unknown.reveal(), &["GetItem"]),
+        (expired.reveal(), &["GetItem"]),
+        (used.reveal(), &["GetItem"]),
+    ];
+    for (number, (ticket, calls)) in (1..).zip(cases) {
+        lambda.send(handshake(ticket));
+        assert_eq!(lambda.responses(number).await[number - 1]["statusCode"], 401);
+        assert_eq!(proxy.take_calls(), calls, "{ticket}");
+    }
 }
 
 mod black_box {

@@ -26,13 +26,21 @@ pub(crate) type Granted = (ConnectionGrant, Limits);
 /// Why the handshake is refused.
 pub(crate) async fn obtain(app: &App, event: &SocketEvent, now: Timestamp) -> Result<Granted, ApiError> {
     match event.ticket() {
-        Some(ticket) => check(app, redeem(app, &ticket, now).await?, now).await,
+        Some(ticket) => Box::pin(grant_by_ticket(app, &ticket, now)).await,
         None => grant_by_key(app, event, now).await,
     }
 }
 
-async fn redeem(app: &App, ticket: &TicketText, now: Timestamp) -> Result<ConnectionGrant, ApiError> {
-    app.tickets.redeem(ticket, now).await?.ok_or_else(invalid_ticket)
+/// The grant by a ticket. Anyone may send tickets, so a random text costs nothing, and an unknown or used ticket a read:
+/// to redeem it would be a write, also in vain.
+async fn grant_by_ticket(app: &App, ticket: &TicketText, now: Timestamp) -> Result<Granted, ApiError> {
+    if !ticket.is_plausible() {
+        return Err(invalid_ticket());
+    }
+    let grant = app.tickets.find(ticket, now).await?.ok_or_else(invalid_ticket)?;
+    let (redeemed, checked) = tokio::join!(app.tickets.redeem(ticket, now), check(app, grant, now));
+    redeemed?.ok_or_else(invalid_ticket)?;
+    checked
 }
 
 async fn grant_by_key(app: &App, event: &SocketEvent, now: Timestamp) -> Result<Granted, ApiError> {

@@ -32,20 +32,14 @@ impl ApiKey {
     /// Generates a key for an environment such as `live` or `test`.
     #[must_use]
     pub fn generate(environment: &str) -> Self {
-        let unchecked = format!("ck_{environment}_{}", random_digits());
-        let check = check_digits(&unchecked);
-        Self(SecretString::from(format!("{unchecked}{check}")))
+        Self(SecretString::from(generate_secret(&format!("ck_{environment}_"))))
     }
 
     /// False for a key that begins with `ck_` and has a wrong checksum.
     #[must_use]
     pub fn is_plausible(&self) -> bool {
         let text = self.0.expose_secret();
-        if !text.starts_with("ck_") {
-            return true;
-        }
-        text.split_at_checked(text.len().saturating_sub(CHECK_DIGITS))
-            .is_some_and(|(unchecked, check)| check_digits(unchecked) == check)
+        !text.starts_with("ck_") || has_valid_checksum(text)
     }
 
     /// The hash that is stored and looked up.
@@ -90,9 +84,19 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// 22 random base-62 digits: more than 2^130 values.
-pub(super) fn random_digits() -> String {
-    (0..SECRET_DIGITS).map(|_| digit(rand::random_range(0..62))).collect()
+/// A secret: the prefix, 22 random base-62 digits, which have more than 2^130 values, and 6 digits of a CRC-32 over
+/// everything before them.
+pub(super) fn generate_secret(prefix: &str) -> String {
+    let digits: String = (0..SECRET_DIGITS).map(|_| digit(rand::random_range(0..62))).collect();
+    let unchecked = format!("{prefix}{digits}");
+    let check = check_digits(&unchecked);
+    format!("{unchecked}{check}")
+}
+
+/// Whether a text ends with the checksum of what precedes it, as [`generate_secret`] makes it.
+pub(super) fn has_valid_checksum(text: &str) -> bool {
+    text.split_at_checked(text.len().saturating_sub(CHECK_DIGITS))
+        .is_some_and(|(unchecked, check)| check_digits(unchecked) == check)
 }
 
 fn check_digits(text: &str) -> String {

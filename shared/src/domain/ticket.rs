@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use crate::domain::{
-    api_key::{random_digits, sha256},
+    api_key::{generate_secret, has_valid_checksum, sha256},
     time::Timestamp,
 };
 
@@ -25,7 +25,10 @@ pub struct Ticket<'a> {
     pub url: String,
 }
 
-/// A ticket in clear text: `tk_` and 22 random base-62 digits. Only its SHA-256 hash is stored.
+const PREFIX: &str = "tk_";
+
+/// A ticket in clear text: `tk_`, 22 random base-62 digits and 6 digits of a CRC-32 over both. Only its SHA-256 hash is
+/// stored.
 #[derive(Debug)]
 pub struct TicketText(SecretString);
 
@@ -39,7 +42,14 @@ impl TicketText {
     /// Generates a ticket.
     #[must_use]
     pub fn generate() -> Self {
-        Self(SecretString::from(format!("tk_{}", random_digits())))
+        Self(SecretString::from(generate_secret(PREFIX)))
+    }
+
+    /// False for a text that is no generated ticket: its checksum is wrong.
+    #[must_use]
+    pub fn is_plausible(&self) -> bool {
+        let text = self.0.expose_secret();
+        text.starts_with(PREFIX) && has_valid_checksum(text)
     }
 
     /// The ticket as text, to be shown once to its owner.
@@ -61,5 +71,22 @@ mod tests {
     #[test]
     fn debug_output_does_not_show_the_ticket() {
         assert!(!format!("{:?}", TicketText::new("s3cret")).contains("s3cret"));
+    }
+
+    #[test]
+    fn texts_that_are_no_generated_tickets_are_recognized() {
+        let ticket = TicketText::generate();
+        let text = ticket.reveal();
+        assert!(ticket.is_plausible() && text.starts_with("tk_"), "{text}");
+        for place in 0..text.len() {
+            let mut mistyped = text.to_owned();
+            let other = if &text[place..=place] == "x" { "y" } else { "x" };
+            mistyped.replace_range(place..=place, other);
+            assert!(!TicketText::new(&mistyped).is_plausible(), "an error at {place} is not detected");
+        }
+        let without_checksum = &text[..text.len() - 6];
+        for text in ["", "tk_", "tk_unknown", "тикет", without_checksum] {
+            assert!(!TicketText::new(text).is_plausible(), "{text}");
+        }
     }
 }

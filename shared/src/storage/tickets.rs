@@ -56,6 +56,16 @@ impl TicketRepository {
         Ok(())
     }
 
+    /// Reads what a ticket grants, and leaves it to be redeemed; `None` when it is unknown, redeemed or expired.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] when DynamoDB fails.
+    pub async fn find(&self, ticket: &TicketText, now: Timestamp) -> Result<Option<ConnectionGrant>, StorageError> {
+        let ticket: Option<TicketRecord> = self.table.get_as(key(ticket)).await?;
+        Ok(ticket.filter(|ticket| ticket.expires_at > now).map(|ticket| ticket.grant.into()))
+    }
+
     /// Redeems a ticket, once; `None` when it is unknown, redeemed or expired. Also `None` when the response to a first
     /// attempt was lost: a wasted ticket is better than a ticket that opens two connections.
     ///

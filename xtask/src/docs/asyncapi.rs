@@ -205,7 +205,7 @@ fn handshake(user_id: &Value, chat_id: &Value) -> Value {
                 "user_id": user_id,
                 "chat_id": chat_id,
                 "ticket": {
-                    "type": "string", "pattern": "^tk_[0-9A-Za-z]{22}$",
+                    "type": "string", "pattern": "^tk_[0-9A-Za-z]{28}$",
                     "description": "Replaces all other parameters.",
                 },
             },

@@ -101,9 +101,9 @@ pub(super) fn message_page() -> Value {
 
 pub(super) fn ticket() -> Value {
     json!({
-        "ticket": "tk_5hG2kQz8Lw0RtY3uXvB1nM",
+        "ticket": "tk_5hG2kQz8Lw0RtY3uXvB1nM1fIxiw",
         "expires_at": "2026-11-23T04:59:02.401Z",
-        "url": "ws://localhost:8000/ws/chat?ticket=tk_5hG2kQz8Lw0RtY3uXvB1nM",
+        "url": "ws://localhost:8000/ws/chat?ticket=tk_5hG2kQz8Lw0RtY3uXvB1nM1fIxiw",
     })
 }
 
