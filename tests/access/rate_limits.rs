@@ -1,5 +1,132 @@
 //! Rate limits, exact under concurrency.
 
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use shared::{
+    domain::{
+        api_key::ApiKey,
+        connection::{Connection, ConnectionGrant},
+        id::{ChatId, ConnectionId, UserId},
+        limits::{FRAME_WINDOW, FRAMES, REFUSED_FRAMES},
+        time::Timestamp,
+    },
+    storage::{FrameAdmission, Refusal},
+};
+use tests::{LambdaRuntime, ManagementStub, SocketBehavior, Stack, Tenant, eventually};
+
+/// Stores an open connection of a new tenant.
+async fn connection(name: &str) -> (Tenant, Connection) {
+    let stack = Stack::shared();
+    let tenant = stack.tenant(name).await;
+    let grant = ConnectionGrant {
+        tenant_id: tenant.id.clone(),
+        key: ApiKey::new(&tenant.key).hash(),
+        user_id: UserId::parse("u").expect("a user"),
+        chat_id: ChatId::generate(),
+    };
+    let id = ConnectionId::from_gateway(format!("{}=", tenant.id));
+    let connection = Connection::open(id, grant, Timestamp::now());
+    stack.connections().put(&connection).await.expect("DynamoDB responds");
+    stack.connections().mark_established(&connection).await.expect("DynamoDB responds");
+    (tenant, connection)
+}
+
+/// A ping that API Gateway received at this time.
+fn ping(connection: &Connection, received_at: Timestamp) -> Value {
+    json!({
+        "requestContext": {
+            "routeKey": "$default", "eventType": "MESSAGE", "connectionId": connection.connection_id.as_str(),
+            "requestId": "r", "connectedAt": 0, "requestTimeEpoch": received_at.as_millis(), "messageId": "m",
+        },
+        "body": "{\"type\":\"ping\"}",
+        "isBase64Encoded": false,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn socket_that_floods_is_told_once_and_closed_at_the_hundredth_refused_frame() {
+    let (_tenant, connection) = connection("flood").await;
+    let id = connection.connection_id.as_str();
+    let management = ManagementStub::start(&[(id.to_owned(), SocketBehavior::accepts_in(0))]).await;
+    let endpoint = [("MANAGEMENT_ENDPOINT", management.url.as_str())];
+    // Two processes share the socket's frames.
+    let long = Duration::from_secs(900);
+    let lambda = async || LambdaRuntime::start(Stack::shared(), "ws-message", long, &endpoint).await;
+    let processes = [lambda().await, lambda().await];
+    let now = Timestamp::now();
+    for _ in 0..FRAMES {
+        processes[0].send(ping(&connection, now));
+    }
+    processes[0].responses(FRAMES).await;
+    for number in 0..99 {
+        processes[number % 2].send(ping(&connection, now));
+    }
+    processes[0].responses(FRAMES + 50).await;
+    processes[1].responses(49).await;
+    let events = || -> Vec<Value> { management.posts(id).into_iter().map(|post| post.event).collect() };
+    let count = |events: &[Value], code: &str| events.iter().filter(|event| event["error"]["code"] == code).count();
+    let before = events();
+    assert_eq!(before.iter().filter(|event| event["type"] == "pong").count(), FRAMES);
+    assert_eq!((count(&before, "RATE_LIMIT_EXCEEDED"), before.len(), management.is_closed(id)), (1, FRAMES + 1, false));
+
+    processes[0].send(ping(&connection, now));
+    eventually("the socket is closed", async || management.is_closed(id)).await;
+    let after = events();
+    assert_eq!((count(&after, "CONNECTION_CLOSING"), after.len()), (1, before.len() + 1));
+}
+
+#[tokio::test]
+async fn refused_frames_are_told_once_a_second() {
+    let (_tenant, connection) = connection("told").await;
+    let (connections, now) = (Stack::shared().connections(), Timestamp::now());
+    let admit = async |millis| {
+        let at = now.plus(Duration::from_millis(millis));
+        match connections.admit_frame(&connection.connection_id, at).await.expect("DynamoDB responds") {
+            FrameAdmission::RateLimited(_, refusal) => Some(refusal),
+            FrameAdmission::Allowed(_) => None,
+            FrameAdmission::Unknown => panic!("the connection is stored"),
+        }
+    };
+    for second in 0..3 {
+        let start = second * 1_000;
+        for _ in 0..FRAMES {
+            assert_eq!(admit(start).await, None);
+        }
+        assert_eq!(admit(start).await, Some(Refusal::Told), "second {second}");
+        assert_eq!(admit(start + 999).await, Some(Refusal::Dropped), "second {second}");
+    }
+    // Another process has another clock.
+    assert_eq!(admit(1_500).await, Some(Refusal::Dropped));
+}
+
+#[tokio::test]
+async fn simultaneous_refusals_tell_one_and_count_all() {
+    let (_tenant, connection) = connection("simultaneous").await;
+    let (connections, now) = (Stack::shared().connections(), Timestamp::now());
+    let admit = async |_| connections.admit_frame(&connection.connection_id, now).await.expect("DynamoDB responds");
+    let frames = FRAMES + REFUSED_FRAMES as usize;
+    let admissions = futures_util::future::join_all((0..frames).map(admit)).await;
+    let count = |refusal| {
+        let is_refusal =
+            |admission: &&FrameAdmission| matches!(admission, FrameAdmission::RateLimited(_, is) if *is == refusal);
+        admissions.iter().filter(is_refusal).count()
+    };
+    let counts = (count(Refusal::Told), count(Refusal::Dropped), count(Refusal::Closing));
+    assert_eq!(counts, (1, REFUSED_FRAMES as usize - 2, 1));
+}
+
+#[tokio::test]
+async fn refused_frame_of_a_removed_connection_stores_nothing() {
+    let (_tenant, connection) = connection("removed").await;
+    let (connections, now) = (Stack::shared().connections(), Timestamp::now());
+    connections.end(&connection).await.expect("DynamoDB responds");
+    let later = now.plus(FRAME_WINDOW);
+    let admission = connections.admit_frame(&connection.connection_id, later).await.expect("DynamoDB responds");
+    assert!(matches!(admission, FrameAdmission::Unknown));
+    assert!(connections.delete_by_id(&connection.connection_id).await.expect("DynamoDB responds").is_none());
+}
+
 mod black_box {
     use futures_util::{StreamExt, stream};
     use reqwest::{Method, StatusCode};

@@ -180,7 +180,7 @@ async fn admitted_frame_shows_whether_the_first_event_was_sent() {
     let greeted =
         async || match connections.admit_frame(&connection.connection_id, now).await.expect("DynamoDB responds") {
             FrameAdmission::Allowed(connection) => Some(connection.established),
-            FrameAdmission::RateLimited(_) | FrameAdmission::Unknown => None,
+            FrameAdmission::RateLimited(..) | FrameAdmission::Unknown => None,
         };
     connections.put(&connection).await.expect("DynamoDB responds");
     assert_eq!(greeted().await, Some(false));

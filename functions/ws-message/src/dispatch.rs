@@ -10,19 +10,30 @@ use shared::{
         limits,
     },
     runtime::{deadline::within_deadline, panics::catch_panic, telemetry},
-    storage::FrameAdmission,
+    storage::{FrameAdmission, Refusal},
     websocket::{Body, ErrorReport, Frame, SocketEvent},
 };
 
 use crate::{app::App, cancel::cancel, ping::ping, regenerate::regenerate, resume::resume, send_message::send_message};
 
+/// How an error is posted.
+#[derive(Default)]
+struct Reply {
+    /// The chat of the connection, as soon as it is known.
+    chat_id: Option<ChatId>,
+    /// Whether the error is not posted at all.
+    is_dropped: bool,
+}
+
 /// Handles one frame. Clients never see the function's return value, so errors are posted.
 pub(crate) async fn handle(app: Arc<App>, event: SocketEvent) -> Result<(), ApiError> {
-    let mut chat_id = None;
-    let result = catch_panic(within_deadline(Box::pin(admit_and_dispatch(&app, &event, &mut chat_id)))).await;
-    if let Err(error) = &result {
+    let mut reply = Reply::default();
+    let result = catch_panic(within_deadline(Box::pin(admit_and_dispatch(&app, &event, &mut reply)))).await;
+    if let Err(error) = &result
+        && !reply.is_dropped
+    {
         let report = Body::Error(ErrorReport::new(error, &event.request_id, None));
-        app.post(&event.connection_id, chat_id.as_ref(), report, &event.request_id).await;
+        app.post(&event.connection_id, reply.chat_id.as_ref(), report, &event.request_id).await;
         if closes_socket(error.code()) {
             close(&app, &event).await;
         }
@@ -30,19 +41,21 @@ pub(crate) async fn handle(app: Arc<App>, event: SocketEvent) -> Result<(), ApiE
     result
 }
 
-/// Counts the frame against its connection's rate limit, then dispatches it. Sets `chat` as soon as it is known, for the
-/// error event.
-async fn admit_and_dispatch(app: &Arc<App>, event: &SocketEvent, chat: &mut Option<ChatId>) -> Result<(), ApiError> {
+/// Counts the frame against its connection's rate limit, then dispatches it.
+async fn admit_and_dispatch(app: &Arc<App>, event: &SocketEvent, reply: &mut Reply) -> Result<(), ApiError> {
     match app.sockets.connections.admit_frame(&event.connection_id, event.received_at()).await? {
         FrameAdmission::Allowed(connection) => {
             telemetry::note_tenant(&connection.grant.tenant_id);
-            *chat = Some(connection.grant.chat_id.clone());
+            reply.chat_id = Some(connection.grant.chat_id.clone());
             dispatch(app, event, connection).await
         }
-        FrameAdmission::RateLimited(connection) => {
+        FrameAdmission::RateLimited(connection, refusal) => {
             telemetry::note_tenant(&connection.grant.tenant_id);
-            *chat = Some(connection.grant.chat_id);
-            Err(limits::frame_rate_exceeded())
+            *reply = Reply { chat_id: Some(connection.grant.chat_id), is_dropped: refusal == Refusal::Dropped };
+            Err(match refusal {
+                Refusal::Told | Refusal::Dropped => limits::frame_rate_exceeded(),
+                Refusal::Closing => limits::refused_frames_exceeded(),
+            })
         }
         FrameAdmission::Unknown => Err(unknown_connection()),
     }

@@ -21,6 +21,15 @@ pub const FRAMES: usize = 10;
 /// The sliding window of [`FRAMES`].
 pub const FRAME_WINDOW: Duration = Duration::from_secs(1);
 
+/// A connection is closed when this many of its frames are refused within [`REFUSAL_WINDOW`].
+pub const REFUSED_FRAMES: u32 = 100;
+
+/// The window of [`REFUSED_FRAMES`]. It begins with a refused frame.
+pub const REFUSAL_WINDOW: Duration = Duration::from_secs(10);
+
+/// How often a connection is told that its frames are refused.
+pub const REFUSAL_NOTICE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The limits of a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
@@ -116,6 +125,17 @@ pub fn frame_rate_exceeded() -> ApiError {
     )
     .with_detail("limit", FRAMES)
     .with_detail("retry_after_seconds", 1)
+}
+
+/// The error for a connection that goes on sending frames beyond its limit, before it is closed.
+#[must_use]
+pub fn refused_frames_exceeded() -> ApiError {
+    let seconds = REFUSAL_WINDOW.as_secs();
+    ApiError::new(
+        Code::ConnectionClosing,
+        format!("{REFUSED_FRAMES} messages of this connection were refused within {seconds} s."),
+        format!("Connect again, and send at most {FRAMES} messages a second."),
+    )
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! | `pk` | `sk` | item |
 //! |---|---|---|
-//! | `{connection_id}` | `~connection` | the connection, with the times of its last ten messages |
+//! | `{connection_id}` | `~connection` | the connection, with the times of its last ten messages and the count of those refused |
 //! | `{tenant_id}` | `{chat_id}#{connection_id}` | the connection |
 //!
 //! A connection has two items: under its own id for the messages that it sends, and under its tenant and chat for the
@@ -19,11 +19,12 @@ use super::{
     conditional::{ConditionalUpdate, unless_refused},
     connection_slots::ConnectionSlotRepository,
     error::StorageError,
+    frame_refusals::{Refusal, Refusals},
     item::{self, Item, number, text},
     message_rate_limit::{count_message, unused_window},
     records::grant::GrantRecord,
     table::{Key, Table, batch_put},
-    transaction::next_attempt,
+    transaction::{ATTEMPTS, next_attempt},
 };
 use crate::domain::{
     connection::Connection,
@@ -46,7 +47,7 @@ pub enum FrameAdmission {
     /// It may, and the message is counted.
     Allowed(Connection),
     /// It has sent ten messages within the last second.
-    RateLimited(Connection),
+    RateLimited(Connection, Refusal),
     /// The connection is not stored, or has expired.
     Unknown,
 }
@@ -113,7 +114,7 @@ impl ConnectionRepository {
         Ok(())
     }
 
-    /// Finds the connection that sends a message, and counts the message, in one write.
+    /// Finds the connection that sends a message, and counts the message, in one write; in two if the message is refused.
     ///
     /// # Errors
     ///
@@ -122,13 +123,45 @@ impl ConnectionRepository {
         let update = count_message(self.table.update(own_key(id)), now)
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let (item, admission): (_, fn(Connection) -> FrameAdmission) = match ConditionalUpdate::of(update.send().await)?
-        {
-            ConditionalUpdate::Updated(item) => (Some(item), FrameAdmission::Allowed),
-            ConditionalUpdate::Refused(item) => (item, FrameAdmission::RateLimited),
+        let (item, refusals) = match ConditionalUpdate::of(update.send().await)? {
+            ConditionalUpdate::Updated(item) => (item, None),
+            ConditionalUpdate::Refused(Some(item)) => {
+                let refusals = Refusals::of(&item);
+                (item, Some(refusals))
+            }
+            ConditionalUpdate::Refused(None) => return Ok(FrameAdmission::Unknown),
         };
-        let connection = item.map(from_item).transpose()?;
-        Ok(connection.filter(|connection| connection.expires_at > now).map_or(FrameAdmission::Unknown, admission))
+        let connection = from_item(item)?;
+        if connection.expires_at <= now {
+            return Ok(FrameAdmission::Unknown);
+        }
+        Ok(match refusals {
+            None => FrameAdmission::Allowed(connection),
+            Some(refusals) => FrameAdmission::RateLimited(connection, self.count_refusal(id, refusals, now).await?),
+        })
+    }
+
+    /// Counts a refused message. Others may be refused at the same time, so that the count is attempted again from what
+    /// they left.
+    async fn count_refusal(
+        &self,
+        id: &ConnectionId,
+        mut refusals: Refusals,
+        now: Timestamp,
+    ) -> Result<Refusal, StorageError> {
+        for _ in 0..ATTEMPTS {
+            let update = refusals
+                .count(self.table.update(own_key(id)), now)
+                .return_values(ReturnValue::UpdatedNew)
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            match ConditionalUpdate::of(update.send().await)? {
+                ConditionalUpdate::Updated(counted) => return Ok(refusals.outcome(&counted, now)),
+                ConditionalUpdate::Refused(Some(item)) => refusals = Refusals::of(&item),
+                // The socket was closed meanwhile.
+                ConditionalUpdate::Refused(None) => break,
+            }
+        }
+        Ok(Refusal::Dropped)
     }
 
     /// Lists the connections of a chat that have not expired.

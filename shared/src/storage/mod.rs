@@ -13,7 +13,7 @@
 //! | `table`, `transaction` | the table client, transactions of typed parts, retries |
 //! | `keys` | keys of the chats table |
 //! | `tenant_index`, `maintenance_queue` | what several aggregates share: the indexes |
-//! | `message_rate_limit`, `rate_limit` | windows, as expressions |
+//! | `message_rate_limit`, `frame_refusals`, `rate_limit` | windows, as expressions |
 //! | `records` | how aggregates are stored |
 //! | `budgets`, `chat_state`, `chunks`, `message_items`, `generation_end` | items that several repositories use |
 //! | `generation_lease`, `generations` | generations: the owner's handle, everyone else's |
@@ -32,6 +32,7 @@ mod conditional;
 mod connection_slots;
 mod connections;
 mod error;
+mod frame_refusals;
 mod generation_end;
 mod generation_lease;
 mod generations;
@@ -59,6 +60,7 @@ pub use chats::{
 pub use connection_slots::ConnectionSlotRepository;
 pub use connections::{ConnectionRepository, FrameAdmission};
 pub use error::StorageError;
+pub use frame_refusals::Refusal;
 pub use generation_lease::{FinishResult, GenerationLease, PendingCommands};
 pub use generations::{EndedGeneration, GenerationRepository, RegenerateResult, Takeover};
 pub use idempotency::{IdempotencyRepository, IdempotencyRequest};

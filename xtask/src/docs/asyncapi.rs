@@ -30,7 +30,8 @@ A frame has at most 28 KiB. API Gateway closes the socket with 1009 for a frame 
 frame.
 
 **Limits.** A connection may send 10 frames of any type in any second; the eleventh gets `RATE_LIMIT_EXCEEDED`, and the \
-connection stays open. A tenant has 50 connections. API Gateway closes a connection after two hours (`expires_at`) and \
+connection stays open. It is told so at most once a second, and closed when 100 of its frames are refused within 10 s. \
+A tenant has 50 connections. API Gateway closes a connection after two hours (`expires_at`) and \
 after ten minutes without a frame.";
 
 pub(super) fn document() -> Value {
