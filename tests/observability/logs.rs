@@ -3,8 +3,8 @@
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use shared::domain::limits::Limits;
-use tests::{Fault, FaultProxy, Response, Stack, Tenant};
+use shared::domain::{id::ChatId, limits::Limits};
+use tests::{Fault, FaultProxy, Response, Stack, Tenant, eventually};
 
 fn request_id(response: &Response) -> &str {
     response.headers["x-request-id"].to_str().expect("a text")
@@ -48,6 +48,28 @@ async fn request_has_one_line_with_its_tenant_and_its_cost() {
     let created = tenant.post("/api/v1/chats/", &json!({ "user_id": "u" })).await;
     let (calls, _, written) = dynamodb(&line_of(stack, &created).await);
     assert!(calls == 2 && written > 5.0, "{calls} calls, {written} write units");
+}
+
+#[tokio::test]
+async fn message_after_long_ones_reads_no_more_than_its_context() {
+    let stack = Stack::shared();
+    let tenant = stack.tenant("long messages").await;
+    let chat = tenant.chat("u").await;
+    let id = ChatId::parse(&chat).expect("an id");
+    let long = "x".repeat(27_000);
+    for _ in 0..20 {
+        stack.exchange(&tenant, &id, &long).await;
+    }
+    let mut socket = tenant.connect(&chat, "u").await;
+    socket.say("Hello").await;
+    let is_message = |line: &Value| {
+        line["tenant_id"] == tenant.id.as_str() && line["route"] == "$default" && line["message"] == "request completed"
+    };
+    eventually("the message is logged", async || stack.log_of("ws-message").iter().any(is_message)).await;
+    let line = stack.log_of("ws-message").into_iter().find(is_message).expect("a line");
+    let (_, read, _) = dynamodb(&line);
+    // Twelve messages of 27 KB; one query of 1 MB would take 256 units.
+    assert!(read < 100.0, "{read} read units: {line}");
 }
 
 #[tokio::test]

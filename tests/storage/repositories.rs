@@ -8,18 +8,23 @@ use shared::{
     auth::{Authenticator, RECHECK_INTERVAL},
     domain::{
         api_key::{ApiKey, KeyHash},
+        chat::ChatConfig,
         connection::{Connection, ConnectionGrant},
         error::Code,
         generation::Outcome,
         id::{ChatId, ConnectionId, UserId},
         limits::{Limits, RateLimitBucket},
-        message::{FinishReason, Status, Usage},
+        message::{FinishReason, Message, Status, Usage},
         pagination::{Order, PageRequest},
         tenant::{NewKey, NewLimits},
         ticket::TicketText,
         time::Timestamp,
     },
-    storage::{Admission, AppendResult, ChatPosition, FinishResult, FrameAdmission, NewMessage, TenantRepository},
+    generation,
+    storage::{
+        Admission, AppendResult, ChatPosition, FinishResult, FrameAdmission, MessageRepository, NewMessage,
+        TenantRepository,
+    },
 };
 use tests::{FaultProxy, Stack, Tenant};
 
@@ -317,4 +322,30 @@ async fn expired_key_without_an_owner_is_refused_and_can_be_revoked() {
     assert!(moved.expect("DynamoDB responds").is_some());
     assert!(tenants.revoke_key(&tenant.id, &key).await.expect("DynamoDB responds"));
     assert_eq!(tenants.owner_of(&key).await.expect("DynamoDB responds"), Some(other.id.clone()));
+}
+
+#[tokio::test]
+async fn context_window_reads_few_long_and_many_short_messages() {
+    let stack = Stack::shared();
+    let (tenant, now) = (stack.tenant("context window").await, Timestamp::now());
+    let proxy = FaultProxy::start(stack.dynamodb_endpoint()).await;
+    let config = stack.dynamodb().config().to_builder().endpoint_url(&proxy.url).build();
+    let messages = MessageRepository::new(aws_sdk_dynamodb::Client::from_conf(config), "ChatsTable".to_owned());
+    let (long, short) = ("x".repeat(20_000), "x".repeat(20));
+    for (content, exchanges, read, queries) in [(&long, 10, 12, 1), (&short, 10, 20, 2), (&short, 6, 12, 1)] {
+        let chat = ChatId::parse(&tenant.chat("u").await).expect("an id");
+        for _ in 0..exchanges {
+            stack.exchange(&tenant, &chat, content).await;
+        }
+        let more = |config: &ChatConfig, newest_first: &[Message]| {
+            generation::messages_to_read(newest_first, Some("new"), config, 8_000)
+        };
+        let conversation = messages.conversation(&tenant.id, &chat, generation::FIRST_MESSAGES, now, more).await;
+        let conversation = conversation.expect("DynamoDB responds").expect("a chat");
+        let seqs: Vec<u32> = conversation.recent.iter().map(|message| message.seq).collect();
+        let total = exchanges * 2;
+        assert_eq!(seqs, (total - read..total).collect::<Vec<u32>>());
+        assert_eq!(proxy.take_calls(), vec!["Query"; queries]);
+        assert_eq!(conversation.position.message_count(), total);
+    }
 }

@@ -143,13 +143,10 @@ async fn chat_with_a_running_regeneration_is_kept() {
     let chat = tables.chat(&tenant, "u", old).await;
     tables.exchange(&tenant, &chat, old).await;
     set_retention(&tables, &tenant, Some(30)).await;
-    let conversation = tables.messages().conversation(&tenant.id, &chat, 10, now).await.expect("DynamoDB responds");
-    let answer = conversation.expect("a chat").recent.pop().expect("an answer");
-    let begun = tables
-        .generations()
-        .regenerate(&tenant.id, &chat, &answer, "test", None, now)
-        .await
-        .expect("DynamoDB responds");
+    let conversation = tables.messages().conversation(&tenant.id, &chat, 10, now, |_, _| 0).await;
+    let answer = conversation.expect("DynamoDB responds").expect("a chat").recent.pop().expect("an answer");
+    let begun = tables.generations().regenerate(&tenant.id, &chat, &answer, "test", None, now).await;
+    let begun = begun.expect("DynamoDB responds");
     assert!(matches!(begun, RegenerateResult::Started(_)));
     assert_eq!(tables.maintain(now.plus(DAY / 2400)).await.chats_expired, 0);
 }

@@ -18,7 +18,7 @@ use shared::{
         message::Message,
         time::Timestamp,
     },
-    generation::{self, ChatConnections, GenerationContext},
+    generation::{self, ChatConnections, FIRST_MESSAGES, GenerationContext},
     runtime::{
         after_response,
         bootstrap::Clients,
@@ -26,8 +26,8 @@ use shared::{
         telemetry,
     },
     storage::{
-        BudgetRepository, ChatRepository, ConnectionRepository, Generation, GenerationRepository, MessageRepository,
-        RunningGeneration, TenantRepository,
+        BudgetRepository, ChatRepository, ConnectionRepository, Conversation, Generation, GenerationRepository,
+        MessageRepository, RunningGeneration, StorageError, TenantRepository,
     },
     websocket::{Body, Event, PostError, Publisher, SocketEvent},
 };
@@ -105,6 +105,20 @@ impl App {
     /// Checks that the connection's key still gives access to its tenant. Returns what the tenant's chats may use.
     pub(crate) async fn recheck(&self, grant: &ConnectionGrant) -> Result<TenantModels, ApiError> {
         self.authenticator.recheck_models(&grant.tenant_id, &grant.key, Timestamp::now()).await
+    }
+
+    /// Reads a chat with as many of its newest messages as an agent is given beside the `new` message; without a new message,
+    /// in place of the newest one.
+    pub(crate) async fn conversation(
+        &self,
+        grant: &ConnectionGrant,
+        new: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Option<Conversation>, StorageError> {
+        let more = |config: &ChatConfig, newest_first: &[Message]| {
+            generation::messages_to_read(newest_first, new, config, self.context_tokens)
+        };
+        self.messages.conversation(&grant.tenant_id, &grant.chat_id, FIRST_MESSAGES, now, more).await
     }
 
     /// Runs a generation after the response.

@@ -10,7 +10,7 @@ use shared::{
         message::{Message, Status},
         time::Timestamp,
     },
-    generation::{self, CONTEXT_MESSAGES, context_window},
+    generation::{self, context_window},
     storage::RegenerateResult,
     websocket::{MessageReference, SocketEvent},
 };
@@ -28,8 +28,8 @@ pub(crate) async fn regenerate(
     let id = name.id()?;
     let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
     let not_found = || ApiError::chat_not_found(chat_id.as_str());
-    let read = app.messages.conversation(tenant_id, chat_id, CONTEXT_MESSAGES, received_at);
     // Both are awaited, so that the slot is released if the read fails.
+    let read = app.conversation(&connection.grant, None, received_at);
     let (chat, slot) = join!(read, app.take_slot(&connection.grant, event));
     let mut chat = chat?.ok_or_else(not_found)?;
     let slot = slot?;

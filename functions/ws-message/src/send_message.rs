@@ -8,7 +8,7 @@ use shared::{
         id::ClientMessageId,
         time::Timestamp,
     },
-    generation::{self, CONTEXT_MESSAGES, context_window},
+    generation::{self, context_window},
     storage::{AppendResult, Exchange, NewMessage},
     websocket::{Body, Content, SocketEvent},
 };
@@ -29,9 +29,8 @@ pub(crate) async fn send_message(
     let received_at = Timestamp::now();
     let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
     let not_found = || ApiError::chat_not_found(chat_id.as_str());
-    let read = async {
-        Ok::<_, ApiError>(app.messages.conversation(tenant_id, chat_id, CONTEXT_MESSAGES, received_at).await?)
-    };
+    let read =
+        async { Ok::<_, ApiError>(app.conversation(&connection.grant, Some(content.as_str()), received_at).await?) };
     // All three are awaited, so that a slot is released if another one fails.
     let reads =
         Box::pin(async { join!(read, app.recheck(&connection.grant), app.take_slot(&connection.grant, event)) });

@@ -8,8 +8,12 @@ use crate::{
     },
 };
 
-/// How many of a chat's newest messages are read for its context window.
-pub const CONTEXT_MESSAGES: u16 = 100;
+/// How many of a chat's newest messages may be read for its context window.
+const CONTEXT_MESSAGES: u16 = 100;
+
+/// How many of them the first query reads, and each further one at least. Of long messages these fill the window, so
+/// that a frame cannot read a megabyte for it.
+pub const FIRST_MESSAGES: u16 = 12;
 
 /// The tokens of a turn beside its text: models mark who speaks.
 const TURN_TOKENS: u32 = 4;
@@ -21,16 +25,11 @@ const TURN_TOKENS: u32 = 4;
 /// still stream, are left out.
 #[must_use]
 pub fn context_window(recent: Vec<Message>, new: Option<&str>, config: &ChatConfig, max_tokens: u32) -> Vec<Turn> {
-    let has_text = |message: &Message| {
-        !message.content.is_empty()
-            && matches!(message.status, Status::Complete | Status::Cancelled | Status::Interrupted)
-    };
     let newest = new.map(|content| Turn { role: Role::User, content: content.to_owned() });
     let earlier = recent.into_iter().rev().filter(has_text);
     let turns = newest.into_iter().chain(earlier.map(|message| Turn { role: message.role, content: message.content }));
 
-    let system_prompt = config.system_prompt.as_ref().map_or(0, |prompt| estimated_tokens(prompt.as_str()));
-    let mut left = max_tokens.saturating_sub(system_prompt);
+    let mut left = tokens_beside_prompt(config, max_tokens);
     let mut window: Vec<Turn> = Vec::new();
     for turn in turns {
         let tokens = estimated_tokens(&turn.content);
@@ -42,6 +41,41 @@ pub fn context_window(recent: Vec<Message>, new: Option<&str>, config: &ChatConf
     }
     window.reverse();
     window
+}
+
+/// How many messages to read beyond those that were read, `newest_first`, for the [`context_window`] beside the `new`
+/// message; 0 when the window is full. Without a new message the newest one is to be replaced and is not part of it.
+///
+/// If older messages are as long as newer ones, one more query fills the window.
+#[must_use]
+pub fn messages_to_read(newest_first: &[Message], new: Option<&str>, config: &ChatConfig, max_tokens: u32) -> u16 {
+    let (replaced, new_tokens) = new.map_or((1, 0), |content| (0, estimated_tokens(content)));
+    let left = tokens_beside_prompt(config, max_tokens).saturating_sub(new_tokens);
+    let used = newest_first
+        .iter()
+        .skip(replaced)
+        .filter(|message| has_text(message))
+        .fold(0, |used: u32, message| used.saturating_add(estimated_tokens(&message.content)));
+    let read = u16::try_from(newest_first.len()).unwrap_or(u16::MAX);
+    let allowed = CONTEXT_MESSAGES.saturating_sub(read);
+    match left.saturating_sub(used) {
+        // Not even the shortest message fits.
+        ..=TURN_TOKENS => 0,
+        unused => {
+            let fitting = (u64::from(unused) * u64::from(read)).div_ceil(u64::from(used.max(1)));
+            u16::try_from(fitting).unwrap_or(u16::MAX).max(FIRST_MESSAGES).min(allowed)
+        }
+    }
+}
+
+/// Whether a message is part of a context window.
+fn has_text(message: &Message) -> bool {
+    !message.content.is_empty() && matches!(message.status, Status::Complete | Status::Cancelled | Status::Interrupted)
+}
+
+fn tokens_beside_prompt(config: &ChatConfig, max_tokens: u32) -> u32 {
+    let system_prompt = config.system_prompt.as_ref().map_or(0, |prompt| estimated_tokens(prompt.as_str()));
+    max_tokens.saturating_sub(system_prompt)
 }
 
 /// An estimate of a turn's tokens, since each model has its own vocabulary. Four letters of English are about one
@@ -122,6 +156,50 @@ mod tests {
         assert_eq!(one_short.len(), 3, "messages are not cut");
         let tiny = context_window(recent, Some("new"), &ChatConfig::default(), 0);
         assert_eq!(texts(&tiny), ["new"], "the newest message is always kept");
+    }
+
+    #[test]
+    fn as_many_messages_are_read_as_fit_if_older_ones_are_as_long() {
+        let config = ChatConfig::default();
+        let read = |messages: u32, content: &str, new| {
+            let newest_first: Vec<Message> =
+                (0..messages).rev().map(|seq| message(seq, content, Status::Complete)).collect();
+            messages_to_read(&newest_first, new, &config, 8_000)
+        };
+        // 28 KB are 7,000 tokens, 400 bytes are 104.
+        let (longest, long) = ("x".repeat(28_000), "x".repeat(400));
+        assert_eq!(read(12, &longest, Some("new")), 0);
+        assert_eq!(read(1, &longest, Some("new")), FIRST_MESSAGES);
+        assert_eq!(read(12, &long, Some("new")), 65, "77 fit");
+        assert_eq!(read(77, &long, Some("new")), 0);
+        assert_eq!(read(12, "short", Some("new")), 88, "at most 100 in all");
+        assert_eq!(read(100, "short", Some("new")), 0);
+        assert_eq!(read(12, &long, Some(&longest)), 0);
+        assert_eq!(read(12, "", Some("new")), 88, "a message without text takes none of the window");
+        // The message that is replaced is no part of the window.
+        assert_eq!((read(1, &longest, None), read(2, &longest, None), read(3, &longest, None)), (99, 12, 0));
+    }
+
+    #[test]
+    fn all_messages_of_the_context_window_are_read() {
+        for (length, max_tokens) in [(0, 50), (1, 50), (100, 2_000), (1_000, 8_000), (40_000, 8_000)] {
+            let text = |seq: u32| "x".repeat(1 + length * (seq as usize % 7));
+            let chat: Vec<Message> = (0..200).map(|seq| message(seq, &text(seq), Status::Complete)).collect();
+            let newest_first: Vec<Message> = chat.iter().rev().cloned().collect();
+            let (mut read, mut queries) = (usize::from(FIRST_MESSAGES), 1);
+            loop {
+                match messages_to_read(&newest_first[..read], Some("new"), &ChatConfig::default(), max_tokens) {
+                    0 => break,
+                    more => (read, queries) = (read + usize::from(more), queries + 1),
+                }
+            }
+            let window = |messages: usize| {
+                let recent = chat[chat.len() - messages..].to_vec();
+                context_window(recent, Some("new"), &ChatConfig::default(), max_tokens).len()
+            };
+            assert_eq!(window(read), window(100), "{length} {max_tokens}");
+            assert!(queries <= 3 && read <= 100, "{queries} queries, {read} messages");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //! |---|---|
 //! | `coalescing` | when the next token frame may leave |
 //! | `timings` | all intervals of the engine, as one value |
-//! | `context_window` | the turns of a chat that an agent gets |
+//! | `context_window` | the turns of a chat that an agent gets, and how much is read for them |
 //! | `end` | how a generation ends |
 //! | `text_buffer` | the growing text, watched by the writers |
 //! | `prefetch` | reading from the agent before the message is stored |
@@ -52,7 +52,7 @@ mod tests;
 mod text_buffer;
 mod timings;
 
-pub use context_window::{CONTEXT_MESSAGES, context_window};
+pub use context_window::{FIRST_MESSAGES, context_window, messages_to_read};
 pub use generate::{GenerationContext, generate};
 pub use prefetch::prefetch;
 pub use replay::{announce_end, replay};

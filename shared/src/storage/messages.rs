@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     chat_state::ChatStates,
     error::StorageError,
-    item::{self, text},
+    item::{self, Item, text},
     keys::{FIRST_MESSAGE, chat_key, chat_pk, client_message_sk, message_sk},
     message_items::MessageItems,
     records::{
@@ -218,7 +218,9 @@ impl MessageRepository {
         Ok(TransactionPart::create_for(&self.table, key, item, CLIENT_ID_LIFETIME, now))
     }
 
-    /// Reads a chat with its newest `limit` messages, in one query; `None` when the tenant has no such chat.
+    /// Reads a chat with its newest messages; `None` when the tenant has no such chat. One query reads the chat and the
+    /// `first` messages. Each further one reads as many older messages as `more` returns for those read so far, newest
+    /// first, until it returns 0.
     ///
     /// # Errors
     ///
@@ -227,30 +229,45 @@ impl MessageRepository {
         &self,
         tenant: &TenantId,
         chat: &ChatId,
-        limit: u16,
+        first: u16,
         now: Timestamp,
+        more: impl Fn(&ChatConfig, &[Message]) -> u16,
     ) -> Result<Option<Conversation>, StorageError> {
-        let output = self
-            .table
-            .query()
-            .key_condition_expression("pk = :pk AND sk >= :first_message")
-            .expression_attribute_values(":pk", text(chat_pk(tenant, chat)))
-            .expression_attribute_values(":first_message", text(FIRST_MESSAGE))
-            .scan_index_forward(false)
-            .limit(i32::from(limit) + 2)
-            .send()
-            .await?;
-        let mut items = output.items.unwrap_or_default();
+        let query = |limit: i32| {
+            self.table
+                .query()
+                .key_condition_expression("pk = :pk AND sk >= :first_message")
+                .expression_attribute_values(":pk", text(chat_pk(tenant, chat)))
+                .expression_attribute_values(":first_message", text(FIRST_MESSAGE))
+                .scan_index_forward(false)
+                .limit(limit)
+        };
+        let messages = |items: Vec<Item>| {
+            items.into_iter().map(|item| {
+                let message: MessageRecord = item::from_item(item)?;
+                Ok::<_, StorageError>(message.into_message(chat, now))
+            })
+        };
+        let mut output = query(i32::from(first) + 2).send().await?;
+        let mut items = output.items.take().unwrap_or_default();
         let Some(record) = ChatRecord::take(&mut items)? else { return Ok(None) };
-        let recent = items.into_iter().rev().map(|item| {
-            let message: MessageRecord = item::from_item(item)?;
-            Ok::<_, StorageError>(message.into_message(chat, now))
-        });
-        Ok(Some(Conversation {
-            config: record.profile.config,
-            position: ChatPosition::of(record.state),
-            recent: recent.collect::<Result<_, _>>()?,
-        }))
+        let config = record.profile.config;
+        let mut newest_first = messages(items).collect::<Result<Vec<_>, _>>()?;
+        while let Some(start) = output.last_evaluated_key.take() {
+            if newest_first.last().is_some_and(|oldest| oldest.seq == 0) {
+                break;
+            }
+            let limit = more(&config, &newest_first);
+            if limit == 0 {
+                break;
+            }
+            output = query(limit.into()).set_exclusive_start_key(Some(start)).send().await?;
+            for message in messages(output.items.take().unwrap_or_default()) {
+                newest_first.push(message?);
+            }
+        }
+        newest_first.reverse();
+        Ok(Some(Conversation { config, position: ChatPosition::of(record.state), recent: newest_first }))
     }
 
     /// Lists a page of a chat's messages, with the number of all messages; `None` when the tenant has no such chat.
