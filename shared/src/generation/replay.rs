@@ -1,13 +1,13 @@
 //! Posting a finished generation: again to one socket, or its end to the chat's sockets after a takeover.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     end::EndNotice,
     fan_out::FanOut,
     message_stream::{MessageInfo, MessageStream},
     socket_writer::JoinAt,
-    sockets::ChatConnections,
+    sockets::{ChatConnections, Sockets},
     text_buffer::TextBuffer,
     timings::Timings,
 };
@@ -23,7 +23,13 @@ use crate::{
     websocket::Timing,
 };
 
-/// Posts a finished generation to one socket.
+/// The intervals of a replay. It holds a process that only its client needs, and a client that reads too slowly can ask
+/// again.
+pub(super) fn replay_timings() -> Timings {
+    Timings { post: Duration::from_secs(1), ..Timings::default() }
+}
+
+/// Posts a finished generation to one socket. A post that takes longer than a second ends it.
 pub async fn replay(
     sockets: &ChatConnections,
     connection: Connection,
@@ -32,7 +38,8 @@ pub async fn replay(
     request_id: &str,
 ) {
     let chat = (&connection.grant.tenant_id, &connection.grant.chat_id);
-    let Some(fan_out) = fan_out(sockets, chat, generation, request_id) else { return };
+    let sockets = Arc::new(sockets.clone());
+    let Some(fan_out) = fan_out(sockets, chat, generation, request_id, replay_timings()) else { return };
     fan_out.add(connection, join_at);
     fan_out.finish().await;
 }
@@ -45,7 +52,8 @@ pub async fn announce_end(
     except: &[ConnectionId],
     request_id: &str,
 ) {
-    let Some(fan_out) = fan_out(sockets, chat, generation, request_id) else { return };
+    let sockets = Arc::new(sockets.clone());
+    let Some(fan_out) = fan_out(sockets, chat, generation, request_id, Timings::default()) else { return };
     for connection in fan_out.stream().open_connections().await {
         if !except.contains(&connection.connection_id) {
             fan_out.add(connection, JoinAt::End);
@@ -55,11 +63,12 @@ pub async fn announce_end(
 }
 
 /// A fan-out without writers; `None` when the generation has not finished, which callers rule out.
-fn fan_out(
-    sockets: &ChatConnections,
+pub(super) fn fan_out(
+    sockets: Arc<dyn Sockets>,
     (tenant, chat): (&TenantId, &ChatId),
     generation: FinishedGeneration,
     request_id: &str,
+    timings: Timings,
 ) -> Option<FanOut> {
     let FinishedGeneration { message, replaces, model, first_token_ms } = generation;
     let (Some(finish_reason), Some(completed_at), Some(in_reply_to)) =
@@ -86,10 +95,10 @@ fn fan_out(
         message: MessageInfo { message_id: message.message_id, seq: message.seq, in_reply_to, replaces, model },
         request_id: request_id.to_owned(),
         buffer: TextBuffer::finished(message.content, notice),
-        sockets: Arc::new(sockets.clone()),
+        sockets,
         lease: None,
         clock: Clock::system(),
-        timings: Timings::default(),
+        timings,
     }))
 }
 

@@ -112,13 +112,13 @@ impl SocketWriter<'_> {
         }
 
         let mut coalescing = Coalescing::new(self.stream.timings.coalescing);
-        let mut retry = PostRetry::default();
+        let mut retry = self.new_retry();
         loop {
             match self.next(&coalescing).await {
                 Step::PostToken(token) => {
                     coalescing.frame_leaves(Instant::now());
-                    match self.post_token(&token).await {
-                        Ok(()) => retry = PostRetry::default(),
+                    match retry.attempt(self.post_token(&token)).await {
+                        Ok(()) => retry = self.new_retry(),
                         // The next attempt includes the text that gathers meanwhile.
                         Err(failure) => retry.wait(failure).await?,
                     }
@@ -222,7 +222,11 @@ impl SocketWriter<'_> {
 
     async fn deliver(&self, body: Body<'_>) -> Result<(), PostError> {
         let event = self.event(body);
-        PostRetry::default().repeat(|| self.stream.sockets.post(&self.connection.connection_id, &event)).await
+        self.new_retry().repeat(|| self.stream.sockets.post(&self.connection.connection_id, &event)).await
+    }
+
+    fn new_retry(&self) -> PostRetry {
+        PostRetry::lasting(self.stream.timings.post)
     }
 
     fn event<'e>(&'e self, body: Body<'e>) -> Event<'e> {

@@ -10,6 +10,8 @@ use crate::runtime::retry::Backoff;
 pub(super) struct Timings {
     /// The shortest time between two token frames to one socket.
     pub(super) coalescing: Duration,
+    /// How long a post to a socket is retried, and may take.
+    pub(super) post: Duration,
     /// How often new text is saved. Text that is not saved yet is lost with the process.
     pub(super) save: Duration,
     /// How often the lease is renewed when there is no new text: a third of its 15 s.
@@ -33,6 +35,7 @@ impl Default for Timings {
         let store_outcome = Duration::from_millis(500);
         Self {
             coalescing: COALESCING_INTERVAL,
+            post: Duration::from_secs(30),
             save: Duration::from_secs(1),
             renew: Duration::from_secs(5),
             poll: Duration::from_millis(800),

@@ -3,12 +3,18 @@
 use std::{error::Error as StdError, time::Duration};
 
 use aws_sdk_apigatewaymanagement::{error::SdkError, operation::post_to_connection::PostToConnectionError};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::runtime::{retry::Backoff, telemetry};
 
 /// The pauses between posts to one socket.
 const POST_BACKOFF: Backoff = Backoff::half_jitter(Duration::from_millis(20), Duration::from_secs(1));
+
+/// How long a running generation retries posts to a socket.
+const LONG: Duration = Duration::from_secs(30);
+
+/// How long posts are retried that reply to a frame.
+const SHORT: Duration = Duration::from_secs(1);
 
 /// A post that did not arrive.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +27,7 @@ pub enum PostError {
     Failed(#[source] Box<dyn StdError + Send + Sync>),
 }
 
-/// The retries of one socket: for half a minute, counted from its first failure.
+/// The retries of one socket: for half a minute, counted from the beginning of its first failed attempt.
 #[derive(Debug)]
 pub struct PostRetry {
     time: Duration,
@@ -31,14 +37,35 @@ pub struct PostRetry {
 
 impl Default for PostRetry {
     fn default() -> Self {
-        Self { time: Duration::from_secs(30), failures: 0, failing_since: None }
+        Self::lasting(LONG)
     }
 }
 
 impl PostRetry {
-    /// Retries for one second: for posts that a caller waits for.
+    /// Retries for this time. No attempt lasts longer.
+    #[must_use]
+    pub fn lasting(time: Duration) -> Self {
+        Self { time, failures: 0, failing_since: None }
+    }
+
+    /// Retries for one second: a client that reads slowly, or not at all, must not hold a process for longer.
     pub(super) fn one_second() -> Self {
-        Self { time: Duration::from_secs(1), ..Self::default() }
+        Self::lasting(SHORT)
+    }
+
+    /// Makes one attempt.
+    ///
+    /// # Errors
+    ///
+    /// Its failure; [`PostError::Failed`] when it is cut off because the time has passed.
+    pub async fn attempt(&mut self, post: impl Future<Output = Result<(), PostError>>) -> Result<(), PostError> {
+        let started = Instant::now();
+        let end = self.failing_since.unwrap_or(started) + self.time;
+        let result = timeout_at(end, post).await.unwrap_or_else(|elapsed| Err(PostError::Failed(elapsed.into())));
+        if result.is_err() {
+            self.failing_since.get_or_insert(started);
+        }
+        result
     }
 
     /// Waits before the next attempt.
@@ -47,14 +74,15 @@ impl PostRetry {
     ///
     /// The failure itself: at once when the socket is gone, otherwise when the time has passed.
     pub async fn wait(&mut self, failure: PostError) -> Result<(), PostError> {
-        let since = *self.failing_since.get_or_insert_with(Instant::now);
-        if matches!(failure, PostError::Gone) || since.elapsed() > self.time {
+        let end = *self.failing_since.get_or_insert_with(Instant::now) + self.time;
+        let left = end.saturating_duration_since(Instant::now());
+        if matches!(failure, PostError::Gone) || left.is_zero() {
             return Err(failure);
         }
         let retry = self.failures;
         self.failures += 1;
         telemetry::count_retried_post();
-        POST_BACKOFF.wait(retry).await;
+        sleep(POST_BACKOFF.pause(retry).min(left)).await;
         Ok(())
     }
 
@@ -68,7 +96,7 @@ impl PostRetry {
         F: Future<Output = Result<(), PostError>>,
     {
         loop {
-            match post().await {
+            match self.attempt(post()).await {
                 Ok(()) => return Ok(()),
                 Err(failure) => self.wait(failure).await?,
             }
@@ -111,14 +139,34 @@ mod tests {
         let started = Instant::now();
         let (made, succeeded) = attempts(PostRetry::default(), usize::MAX, throttled).await;
         assert!(!succeeded && (35..=70).contains(&made), "{made}");
-        assert!((30..=31).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+        assert_eq!(started.elapsed().as_secs(), 30);
     }
 
     #[tokio::test(start_paused = true)]
     async fn short_retries_end_after_a_second() {
         let started = Instant::now();
         let (_, succeeded) = attempts(PostRetry::one_second(), usize::MAX, || PostError::Failed("slow".into())).await;
-        assert!(!succeeded && (1..=2).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+        assert_eq!((succeeded, started.elapsed()), (false, Duration::from_secs(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attempt_of_a_slow_client_is_cut_off() {
+        let started = Instant::now();
+        let result = PostRetry::one_second().repeat(std::future::pending).await;
+        assert!(matches!(result, Err(PostError::Failed(_))));
+        assert_eq!(started.elapsed(), Duration::from_secs(1));
+
+        let mut retry = PostRetry::one_second();
+        let slow = async |millis| {
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            Err(PostError::Failed("slow".into()))
+        };
+        let started = Instant::now();
+        let failure = retry.attempt(slow(700)).await.expect_err("it fails");
+        retry.wait(failure).await.expect("time is left");
+        let failure = retry.attempt(slow(700)).await.expect_err("it fails");
+        assert!(retry.wait(failure).await.is_err(), "the pauses and all attempts count");
+        assert_eq!(started.elapsed(), Duration::from_secs(1));
     }
 
     #[tokio::test(start_paused = true)]

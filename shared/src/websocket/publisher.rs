@@ -57,7 +57,7 @@ impl Publisher {
         PostRetry::default().repeat(|| self.post(socket, event)).await
     }
 
-    /// As [`deliver`](Self::deliver), for one second: for posts that a caller waits for.
+    /// As [`deliver`](Self::deliver), for one second in all: for posts that reply to a frame.
     ///
     /// # Errors
     ///
