@@ -1,5 +1,107 @@
 //! `resume`.
 
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use shared::{
+    domain::{
+        api_key::ApiKey,
+        connection::{Connection, ConnectionGrant},
+        id::{ChatId, ConnectionId, UserId},
+        time::Timestamp,
+    },
+    storage::ConnectionRepository,
+};
+use tests::{LambdaRuntime, Stack, Tenant};
+
+/// Stores an open connection of a new tenant, and an answer of its chat that has ended. Returns also the answer's id.
+async fn connection_with_answer(name: &str) -> (Tenant, Connection, String) {
+    let stack = Stack::shared();
+    let tenant = stack.tenant(name).await;
+    let chat_id = ChatId::parse(&tenant.chat("u").await).expect("a chat");
+    stack.exchange(&tenant, &chat_id, "Hello").await;
+    let listed = tenant.get(&format!("/api/v1/chats/{chat_id}/messages")).await.body;
+    let answer = listed["messages"][1]["message_id"].as_str().expect("an id").to_owned();
+    let grant = ConnectionGrant {
+        tenant_id: tenant.id.clone(),
+        key: ApiKey::new(&tenant.key).hash(),
+        user_id: UserId::parse("u").expect("a user"),
+        chat_id,
+    };
+    let id = ConnectionId::from_gateway(format!("{}=", tenant.id));
+    let connection = Connection::open(id, grant, Timestamp::now());
+    stack.connections().put(&connection).await.expect("DynamoDB responds");
+    stack.connections().mark_established(&connection).await.expect("DynamoDB responds");
+    (tenant, connection, answer)
+}
+
+fn frame(connection: &Connection, frame: &Value) -> Value {
+    json!({
+        "requestContext": {
+            "routeKey": "$default", "eventType": "MESSAGE", "connectionId": connection.connection_id.as_str(),
+            "requestId": "r", "connectedAt": 0, "requestTimeEpoch": 0, "messageId": "m",
+        },
+        "body": frame.to_string(),
+        "isBase64Encoded": false,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ended_answer_is_refused_while_another_process_replays_to_the_socket() {
+    let stack = Stack::shared();
+    let (_tenant, connection, answer) = connection_with_answer("one replay").await;
+    let lambda = LambdaRuntime::start(stack, "ws-message", Duration::from_secs(900), &[]).await;
+    let other = stack.connections().begin_replay(&connection.connection_id, Timestamp::now()).await;
+    let other = other.expect("DynamoDB responds").expect("the socket has no replay");
+    let commands = [
+        json!({ "type": "resume", "message_id": answer, "offset": 0 }),
+        json!({ "type": "cancel", "message_id": answer }),
+    ];
+    for (number, command) in (1..).zip(&commands) {
+        lambda.send(frame(&connection, command));
+        lambda.responses(number).await;
+    }
+    let refused = lambda.posted_so_far();
+    assert_eq!(refused.len(), 2, "{refused:#?}");
+    for error in &refused {
+        assert_eq!(error["error"]["code"], "RATE_LIMIT_EXCEEDED");
+        assert_eq!(error["error"]["details"]["message_id"], answer);
+    }
+    stack.connections().end_replay(&connection.connection_id, other).await.expect("DynamoDB responds");
+    // Each follows the end of the one before.
+    for (number, command) in (3..).zip(&commands) {
+        lambda.send(frame(&connection, command));
+        lambda.responses(number).await;
+    }
+    tests::eventually("both are replayed", async || {
+        lambda.posted_so_far().iter().filter(|event| event["type"] == "message_stream_ended").count() == 2
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn socket_has_one_replay_at_a_time() {
+    let (_tenant, connection, _) = connection_with_answer("replay lease").await;
+    let (connections, now) = (Stack::shared().connections(), Timestamp::now());
+    let id = &connection.connection_id;
+    let begin = async |connections: &ConnectionRepository, after| {
+        connections.begin_replay(id, now.plus(Duration::from_secs(after))).await.expect("DynamoDB responds")
+    };
+    let first = begin(&connections, 0).await.expect("no replay yet");
+    assert_eq!(begin(&connections, 1).await, None);
+    connections.end_replay(id, first).await.expect("DynamoDB responds");
+    let second = begin(&connections, 1).await.expect("the first has ended");
+    // The process of the second one died.
+    let third = begin(&connections, 21).await.expect("its time is over");
+    connections.end_replay(id, second).await.expect("DynamoDB responds");
+    assert_eq!(begin(&connections, 22).await, None, "the end of the second does not end the third");
+    connections.end_replay(id, third).await.expect("DynamoDB responds");
+
+    connections.end(&connection).await.expect("DynamoDB responds");
+    assert_eq!(begin(&connections, 30).await, None, "a removed connection is not stored again");
+    assert!(connections.delete_by_id(id).await.expect("DynamoDB responds").is_none());
+}
+
 mod black_box {
     use serde_json::{Value, json};
     use tests::{Api, Customer, Random};

@@ -37,10 +37,10 @@ pub(crate) async fn cancel(
         after_response::spawn(telemetry::background_task("cancel", async move { wait_for_owner(&command).await }));
         return Ok(());
     }
-    let finished = command.finished_generation().await?;
+    let (lease, finished) = command.begin_replay_of_ended().await?;
     after_response::spawn(telemetry::background_task("replay", async move {
         tokio::time::sleep(until_announced(&finished, Timestamp::now())).await;
-        command.replay(finished, JoinAt::End).await;
+        command.replay(lease, finished, JoinAt::End).await;
     }));
     Ok(())
 }

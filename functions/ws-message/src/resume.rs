@@ -38,9 +38,9 @@ pub(crate) async fn resume(
         ));
         return Ok(());
     }
-    let finished = command.finished_generation().await?;
+    let (lease, finished) = command.begin_replay_of_ended().await?;
     after_response::spawn(telemetry::background_task("replay", async move {
-        command.replay(finished, JoinAt::Offset(offset)).await
+        command.replay(lease, finished, JoinAt::Offset(offset)).await
     }));
     Ok(())
 }
@@ -50,15 +50,18 @@ async fn wait_for_owner(command: &StreamCommand, resume: &ResumeCommand) {
     let start = JoinAt::Offset(resume.offset);
     match command.wait(Status::Interrupted, |running| !running.is_pending(resume)).await {
         CommandResult::Acknowledged => {}
-        CommandResult::AlreadyEnded => match command.finished_generation().await {
-            Ok(finished) => command.replay(finished, start).await,
+        CommandResult::AlreadyEnded => match command.begin_replay_of_ended().await {
+            Ok((lease, finished)) => command.replay(lease, finished, start).await,
             Err(error) => command.report(&error).await,
         },
         CommandResult::TakenOver(finished, running) => {
-            tokio::join!(
-                command.announce_end((*finished).clone(), running),
-                command.replay((*finished).clone(), start)
-            );
+            let replay = async {
+                match command.begin_replay().await {
+                    Ok(lease) => command.replay(lease, (*finished).clone(), start).await,
+                    Err(error) => command.report(&error).await,
+                }
+            };
+            tokio::join!(command.announce_end((*finished).clone(), running), replay);
         }
     }
 }

@@ -12,19 +12,29 @@ use shared::{
         error::ApiError,
         generation::FinishedGeneration,
         id::MessageId,
+        limits,
         message::Status,
         time::Timestamp,
     },
     generation::{self, JoinAt, TakeoverResult},
-    runtime::telemetry,
-    storage::{RunningGeneration, StorageError},
+    runtime::{retry::Backoff, telemetry},
+    storage::{ReplayLease, RunningGeneration, StorageError},
     websocket::{Body, ErrorReport},
 };
+use tokio::time::timeout;
 
 use crate::app::App;
 
 /// How often the sender of a command reads whether it was carried out.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The pauses before a socket's replay is refused because it has another one. A client that has just received the end
+/// of one replay may ask for the next before the first process has noted it: 750 ms in all.
+const TURN_BACKOFF: Backoff = Backoff::half_jitter(Duration::from_millis(50), Duration::from_millis(400));
+const TURN_RETRIES: u32 = 4;
+
+/// How long a replay lasts at most: less than the lease of its socket, with the wait of a `cancel`.
+const REPLAY_TIME: Duration = Duration::from_secs(15);
 
 /// A command about one generation.
 pub(crate) struct StreamCommand {
@@ -98,12 +108,55 @@ impl StreamCommand {
             .await;
     }
 
+    /// Begins a replay to the command's socket. Many at once would each hold a process and read a whole answer.
+    ///
+    /// # Errors
+    ///
+    /// `RATE_LIMIT_EXCEEDED` while the socket has another one.
+    pub(crate) async fn begin_replay(&self) -> Result<ReplayLease, ApiError> {
+        let Self { app, connection, id, .. } = self;
+        for retry in 0.. {
+            let begun = app.sockets.connections.begin_replay(&connection.connection_id, Timestamp::now()).await?;
+            if let Some(lease) = begun {
+                return Ok(lease);
+            }
+            if retry == TURN_RETRIES {
+                break;
+            }
+            TURN_BACKOFF.wait(retry).await;
+        }
+        Err(limits::replay_in_progress().with_detail("message_id", id.as_str()))
+    }
+
+    /// Begins a replay, and reads its generation, which is not running.
+    ///
+    /// # Errors
+    ///
+    /// `RATE_LIMIT_EXCEEDED` while the socket has another replay; `CHAT_NOT_FOUND`, `MESSAGE_NOT_FOUND`.
+    pub(crate) async fn begin_replay_of_ended(&self) -> Result<(ReplayLease, FinishedGeneration), ApiError> {
+        let lease = self.begin_replay().await?;
+        match self.finished_generation().await {
+            Ok(finished) => Ok((lease, finished)),
+            Err(error) => {
+                self.end_replay(lease).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn end_replay(&self, lease: ReplayLease) {
+        let Self { app, connection, request_id, .. } = self;
+        if let Err(error) = app.sockets.connections.end_replay(&connection.connection_id, lease).await {
+            telemetry::log_attempt(&error.into(), request_id);
+        }
+    }
+
     /// The generation, which is not running.
     ///
     /// # Errors
     ///
     /// `CHAT_NOT_FOUND`, `MESSAGE_NOT_FOUND`.
-    pub(crate) async fn finished_generation(&self) -> Result<FinishedGeneration, ApiError> {
+    async fn finished_generation(&self) -> Result<FinishedGeneration, ApiError> {
         let ConnectionGrant { tenant_id, chat_id, .. } = &self.connection.grant;
         let chats = &self.app.chats;
         let finished = self.app.generations.find(tenant_id, chat_id, &self.id, Timestamp::now());
@@ -113,9 +166,14 @@ impl StreamCommand {
         finished.ok_or_else(|| ApiError::message_not_found(self.id.as_str()))
     }
 
-    /// Sends a generation that has ended to the command's socket.
-    pub(crate) async fn replay(&self, finished: FinishedGeneration, start: JoinAt) {
-        generation::replay(&self.app.sockets, self.connection.clone(), finished, start, &self.request_id).await;
+    /// Sends a generation that has ended to the command's socket, then ends the replay. A client that reads too slowly
+    /// asks for the rest.
+    pub(crate) async fn replay(&self, lease: ReplayLease, finished: FinishedGeneration, start: JoinAt) {
+        let replay = generation::replay(&self.app.sockets, self.connection.clone(), finished, start, &self.request_id);
+        if timeout(REPLAY_TIME, replay).await.is_err() {
+            tracing::warn!(request_id = self.request_id, "replay took too long");
+        }
+        self.end_replay(lease).await;
     }
 
     /// Posts the error of a command that cannot be carried out.

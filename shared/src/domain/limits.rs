@@ -127,6 +127,17 @@ pub fn frame_rate_exceeded() -> ApiError {
     .with_detail("retry_after_seconds", 1)
 }
 
+/// The error for a command whose answer would be sent again while the connection is being sent another one.
+#[must_use]
+pub fn replay_in_progress() -> ApiError {
+    ApiError::new(
+        Code::RateLimitExceeded,
+        "This connection is being sent another answer that has ended.",
+        "Wait for that answer's message_stream_ended, then send the command again.",
+    )
+    .with_detail("retry_after_seconds", 1)
+}
+
 /// The error for a connection that goes on sending frames beyond its limit, before it is closed.
 #[must_use]
 pub fn refused_frames_exceeded() -> ApiError {

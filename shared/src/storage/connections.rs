@@ -9,6 +9,8 @@
 //! events that go to all connections of a chat, and for the tenant's limit. Both are read consistently, so a generation
 //! finds every open connection.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::{
     Client,
     types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
@@ -33,6 +35,15 @@ use crate::domain::{
 };
 
 const CONNECTION: &str = "~connection";
+
+/// How long a socket's replay may last. It ends sooner; this is for one whose process died.
+const REPLAY_LEASE: Duration = Duration::from_secs(20);
+
+/// The right to replay an answer to a socket, which has one replay at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplayLease {
+    until: Timestamp,
+}
 
 /// The connections of tenants.
 #[derive(Clone, Debug)]
@@ -162,6 +173,40 @@ impl ConnectionRepository {
             }
         }
         Ok(Refusal::Dropped)
+    }
+
+    /// Begins a replay to a socket; `None` while it has another one, or when it is not stored.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] when DynamoDB fails.
+    pub async fn begin_replay(&self, id: &ConnectionId, now: Timestamp) -> Result<Option<ReplayLease>, StorageError> {
+        let lease = ReplayLease { until: now.plus(REPLAY_LEASE) };
+        let update = self
+            .table
+            .update(own_key(id))
+            .update_expression("SET replay_until = :until")
+            .condition_expression(
+                "attribute_exists(pk) AND (attribute_not_exists(replay_until) OR replay_until <= :now)",
+            )
+            .expression_attribute_values(":until", number(lease.until.as_millis()))
+            .expression_attribute_values(":now", number(now.as_millis()));
+        Ok(unless_refused(update.send().await)?.map(|_| lease))
+    }
+
+    /// Ends a replay, unless its time is over and the socket has another one.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] when DynamoDB fails; the socket gets no further replay until the time is over.
+    pub async fn end_replay(&self, id: &ConnectionId, lease: ReplayLease) -> Result<(), StorageError> {
+        let update = self
+            .table
+            .update(own_key(id))
+            .update_expression("REMOVE replay_until")
+            .condition_expression("replay_until = :until")
+            .expression_attribute_values(":until", number(lease.until.as_millis()));
+        unless_refused(update.send().await).map(drop)
     }
 
     /// Lists the connections of a chat that have not expired.

@@ -58,7 +58,7 @@ pub use chats::{
     PendingWork,
 };
 pub use connection_slots::ConnectionSlotRepository;
-pub use connections::{ConnectionRepository, FrameAdmission};
+pub use connections::{ConnectionRepository, FrameAdmission, ReplayLease};
 pub use error::StorageError;
 pub use frame_refusals::Refusal;
 pub use generation_lease::{FinishResult, GenerationLease, PendingCommands};

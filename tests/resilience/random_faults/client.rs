@@ -267,7 +267,8 @@ impl Client {
     fn record_error(&mut self, event: &Value) {
         let code = event["error"]["code"].as_str().unwrap_or_default();
         assert!(
-            ["UNAVAILABLE", "AGENT_ERROR", "GENERATION_IN_PROGRESS", "CONNECTION_CLOSING"].contains(&code),
+            ["UNAVAILABLE", "AGENT_ERROR", "GENERATION_IN_PROGRESS", "CONNECTION_CLOSING", "RATE_LIMIT_EXCEEDED"]
+                .contains(&code),
             "{event}"
         );
         if code == "UNAVAILABLE" && event["message_id"].is_null() {
