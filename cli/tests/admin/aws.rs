@@ -81,7 +81,8 @@ async fn tables_of_a_stack_are_found_by_their_logical_ids() {
     let listed = result(&on_aws(&list, &cloudformation)).expect("listed");
     assert_eq!((listed["tenants"].as_array().map(Vec::len), &listed["tenants"][0]["name"]), (Some(1), &"Far".into()));
 
-    // The stack has no such table; the local table with that logical id is not used.
+    // The stack has no such table any more; the local table with that logical id is not used.
+    dynamodb().delete_table().table_name(CHATS).send().await.expect("the table is deleted");
     let export = ["user", "export", "Far", "u", "--stack", "prod"];
     let missing = message(result(&on_aws(&export, &cloudformation)));
     assert!(missing.starts_with("the tables of the stack prod do not exist in eu-west-1"), "{missing}");

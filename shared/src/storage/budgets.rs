@@ -32,7 +32,7 @@ use crate::domain::{
     time::Timestamp,
 };
 
-const BUDGET: &str = "~budget";
+const BUDGET_SK: &str = "~budget";
 
 /// How many expired slots one write removes: an expression has at most 4 KB.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
@@ -279,5 +279,5 @@ impl BudgetRepository {
 }
 
 fn key(tenant: &TenantId) -> Key {
-    Key::new(format!("{tenant}#budget"), BUDGET)
+    Key::new(format!("{tenant}#budget"), BUDGET_SK)
 }
