@@ -75,6 +75,7 @@ impl ChatFixture {
             generation: exchange.generation,
             model: "test".to_owned(),
             received_at: now,
+            frame_interval: Duration::from_millis(100),
             request_id: "r".to_owned(),
         };
         Box::pin(generate(context, deltas)).await;

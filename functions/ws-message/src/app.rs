@@ -1,6 +1,6 @@
 //! What the handlers of frames work with.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use lambda_runtime::Error;
 use shared::{
@@ -46,6 +46,8 @@ pub(crate) struct App {
     allowed: AllowedModels,
     /// The budget of a tenant without limits of its own.
     pub(crate) budget_limits: BudgetLimits,
+    /// The shortest time between two token frames to one socket, after the first ones of an answer.
+    frame_interval: Duration,
     /// The size of a context window.
     pub(crate) context_tokens: u32,
 }
@@ -79,6 +81,7 @@ impl App {
             bedrock: Bedrock::new(clients.bedrock(), bedrock_model),
             allowed: config.allowed,
             budget_limits: config.budget_limits,
+            frame_interval: config.frame_interval,
             context_tokens: config.context_tokens,
         }))
     }
@@ -133,6 +136,7 @@ impl App {
             generation,
             model,
             received_at,
+            frame_interval: self.frame_interval,
             request_id: event.request_id.clone(),
         };
         after_response::spawn(generation::generate(context, deltas));

@@ -1,6 +1,10 @@
 //! A generation from start to end.
 
-use std::{pin::pin, sync::Arc};
+use std::{
+    pin::pin,
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
 
 use futures_util::future::{Either, select};
 use tokio_util::sync::CancellationToken;
@@ -57,6 +61,8 @@ pub struct GenerationContext {
     pub model: String,
     /// When the request arrived.
     pub received_at: Timestamp,
+    /// The shortest time between two token frames to one socket, after the first ones of an answer.
+    pub frame_interval: Duration,
     /// The id under which errors are logged.
     pub request_id: String,
 }
@@ -188,7 +194,8 @@ impl GenerationContext {
             sockets: Arc::new(self.sockets.clone()),
             lease: Some(lease.clone()),
             clock: Clock::system(),
-            timings: Timings::default(),
+            timings: Timings { coalescing: self.frame_interval, ..Timings::default() },
+            generations: AtomicU32::new(1),
         };
         OwnedGeneration {
             grant: connection.grant.clone(),

@@ -1,5 +1,7 @@
 //! The heartbeat of a running generation: it saves the text, renews the lease and polls stream commands.
 
+use std::sync::atomic::Ordering;
+
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -68,7 +70,10 @@ pub(super) async fn poll_commands(owned: &OwnedGeneration, ended: &CancellationT
             return Some(GenerationEnd::Failed(access_denied(denied)));
         }
         let (cancelled_by, resumes) = match owned.lease.poll_commands().await {
-            Ok(PendingCommands::Running { cancelled_by, resumes }) => (cancelled_by, resumes),
+            Ok(PendingCommands::Running { cancelled_by, resumes, generations }) => {
+                owned.stream().generations.store(generations, Ordering::Relaxed);
+                (cancelled_by, resumes)
+            }
             Ok(PendingCommands::ChatDeleted) => return Some(chat_deleted(owned)),
             // The next poll finds the same commands.
             Err(_) => continue,

@@ -1,8 +1,11 @@
 //! What all writers of one assistant message share.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
-use super::{sockets::Sockets, store::GenerationStore, text_buffer::TextBuffer, timings::Timings};
+use super::{coalescing::Load, sockets::Sockets, store::GenerationStore, text_buffer::TextBuffer, timings::Timings};
 use crate::{
     domain::{
         connection::Connection,
@@ -29,6 +32,8 @@ pub(super) struct MessageStream {
     pub(super) lease: Option<Arc<dyn GenerationStore>>,
     pub(super) clock: Clock,
     pub(super) timings: Timings,
+    /// How many generations run in the chat, as the owner last read.
+    pub(super) generations: AtomicU32,
 }
 
 /// What `message_stream_started` says about the message.
@@ -51,6 +56,12 @@ impl MessageStream {
     pub(super) fn may_post(&self) -> bool {
         let is_owner = || self.lease.as_ref().is_none_or(|lease| lease.lease_expires_at() > self.now());
         is_owner() || self.buffer.is_finished()
+    }
+
+    /// What slows the frames of this message down.
+    pub(super) fn load(&self) -> Load {
+        let generations = self.generations.load(Ordering::Relaxed);
+        Load { generations, posts_refused: self.sockets.has_refused_posts() }
     }
 
     /// The open connections of the chat; none when they cannot be read, which is logged.

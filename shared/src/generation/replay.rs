@@ -1,6 +1,6 @@
 //! Posting a finished generation: again to one socket, or its end to the chat's sockets after a takeover.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, sync::atomic::AtomicU32, time::Duration};
 
 use super::{
     end::EndNotice,
@@ -99,6 +99,7 @@ pub(super) fn fan_out(
         lease: None,
         clock: Clock::system(),
         timings,
+        generations: AtomicU32::new(1),
     }))
 }
 

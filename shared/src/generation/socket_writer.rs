@@ -146,7 +146,7 @@ impl SocketWriter<'_> {
                 Err(_) => return Step::Stop,
             },
         }
-        sleep_until(coalescing.next_frame(Instant::now())).await;
+        sleep_until(coalescing.next_frame(Instant::now(), self.stream.load())).await;
         // An expired lease may still be renewed; if another process takes over, it is lost.
         while !self.stream.may_post() && !self.must_stop() {
             sleep(self.stream.timings.check_lease).await;

@@ -39,6 +39,9 @@ pub(super) trait Sockets: Debug + Send + Sync {
     /// Posts one event, in one attempt.
     fn post<'a>(&'a self, socket: &'a ConnectionId, event: &'a Event<'a>) -> BoxFuture<'a, Result<(), PostError>>;
 
+    /// Whether API Gateway has refused a post of this process a moment ago.
+    fn has_refused_posts(&self) -> bool;
+
     /// Removes a connection that is gone, and releases its slot.
     fn forget<'a>(&'a self, connection: &'a Connection) -> BoxFuture<'a, Result<(), StorageError>>;
 }
@@ -59,6 +62,10 @@ impl Sockets for ChatConnections {
 
     fn post<'a>(&'a self, socket: &'a ConnectionId, event: &'a Event<'a>) -> BoxFuture<'a, Result<(), PostError>> {
         self.publisher.post(socket, event).boxed()
+    }
+
+    fn has_refused_posts(&self) -> bool {
+        self.publisher.has_refused_posts()
     }
 
     fn forget<'a>(&'a self, connection: &'a Connection) -> BoxFuture<'a, Result<(), StorageError>> {

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::coalescing::COALESCING_INTERVAL;
+use super::coalescing::LATER_INTERVAL;
 use crate::runtime::retry::Backoff;
 
 /// The intervals of the engine. `Default` is what production uses.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timings {
-    /// The shortest time between two token frames to one socket.
+    /// The shortest time between two token frames to one socket, after the first ones of an answer.
     pub(super) coalescing: Duration,
     /// How long a post to a socket is retried, and may take.
     pub(super) post: Duration,
@@ -34,7 +34,7 @@ impl Default for Timings {
     fn default() -> Self {
         let store_outcome = Duration::from_millis(500);
         Self {
-            coalescing: COALESCING_INTERVAL,
+            coalescing: LATER_INTERVAL,
             post: Duration::from_secs(30),
             save: Duration::from_secs(1),
             renew: Duration::from_secs(5),

@@ -58,6 +58,8 @@ pub enum PendingCommands {
         cancelled_by: Option<ConnectionId>,
         /// The commands to resume that are not acknowledged.
         resumes: Vec<ResumeCommand>,
+        /// How many generations run in the chat.
+        generations: u32,
     },
 }
 
@@ -210,9 +212,10 @@ impl GenerationLease {
             _ => self.poll_state(true).await?.filter(|state| state.deleted_at.is_none()),
         };
         let Some(mut state) = state else { return Ok(PendingCommands::ChatDeleted) };
+        let generations = u32::try_from(state.generations.len()).unwrap_or(u32::MAX);
         let record = state.generations.remove(self.generation.message_id.as_str());
         let (cancelled_by, resumes) = record.map(|record| (record.cancelled_by, record.resumes)).unwrap_or_default();
-        Ok(PendingCommands::Running { cancelled_by, resumes: resumes.into_values().collect() })
+        Ok(PendingCommands::Running { cancelled_by, resumes: resumes.into_values().collect(), generations })
     }
 
     /// Removes a command to resume, unless its connection has sent a newer one.
@@ -236,8 +239,7 @@ impl GenerationLease {
         let output = self
             .table
             .get(state_key(&self.tenant, &self.chat))
-            .projection_expression("v, deleted_at, generations.#message")
-            .expression_attribute_names("#message", self.generation.message_id.as_str())
+            .projection_expression("v, deleted_at, generations")
             .consistent_read(consistent)
             .send()
             .await?;

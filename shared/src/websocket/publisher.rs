@@ -1,9 +1,18 @@
 //! Posts events to sockets through API Gateway's management API.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use aws_sdk_apigatewaymanagement::{Client, operation::get_connection::GetConnectionError, primitives::Blob};
+use aws_sdk_apigatewaymanagement::{
+    Client,
+    error::SdkError,
+    operation::{get_connection::GetConnectionError, post_to_connection::PostToConnectionError},
+    primitives::Blob,
+};
 use futures_util::{FutureExt, StreamExt, stream};
+use tokio::time::Instant;
 
 use super::{
     event::{Body, ErrorReport, Event},
@@ -21,17 +30,22 @@ const CONCURRENT_CLOSES: usize = 16;
 const OPEN_BACKOFF: Backoff = Backoff::exact(Duration::from_millis(5), Duration::from_millis(1_280));
 const OPEN_RETRIES: u32 = 9;
 
+/// How long a process posts less often after a refused post.
+const BACK_OFF: Duration = Duration::from_secs(10);
+
 /// Posts events to sockets.
 #[derive(Clone, Debug)]
 pub struct Publisher {
     client: Client,
+    /// When API Gateway last refused a post.
+    refused_at: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Publisher {
     /// Posts through this client.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client }
+        Self { client, refused_at: Arc::default() }
     }
 
     /// Posts one event, in one attempt. Two events to one socket keep their order only when the second post waits for the
@@ -43,9 +57,20 @@ impl Publisher {
     pub async fn post(&self, socket: &ConnectionId, event: &Event<'_>) -> Result<(), PostError> {
         let data = serde_json::to_vec(event).map_err(|error| PostError::Failed(error.into()))?;
         let bytes = data.len();
-        self.client.post_to_connection().connection_id(socket.as_str()).data(Blob::new(data)).send().await?;
+        let posted = self.client.post_to_connection().connection_id(socket.as_str()).data(Blob::new(data)).send().await;
+        if posted.as_ref().is_err_and(is_refused) {
+            *self.refused_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+        posted?;
         telemetry::count_frame(bytes);
         Ok(())
+    }
+
+    /// Whether API Gateway has refused a post of this process within the last [`BACK_OFF`].
+    #[must_use]
+    pub fn has_refused_posts(&self) -> bool {
+        let refused_at = *self.refused_at.lock().unwrap_or_else(PoisonError::into_inner);
+        refused_at.is_some_and(|refused_at| refused_at.elapsed() < BACK_OFF)
     }
 
     /// Posts one event and retries for half a minute: API Gateway throttles at times, and a client may read slowly.
@@ -127,4 +152,11 @@ impl Publisher {
         let output = self.client.get_connection().connection_id(socket.as_str()).send().await;
         output.is_err_and(|error| error.as_service_error().is_some_and(GetConnectionError::is_gone_exception))
     }
+}
+
+/// Whether API Gateway refused a post because there are too many, or because the client does not read: it tells both in the
+/// same way.
+/// <https://docs.aws.amazon.com/botocore/latest/reference/services/apigatewaymanagementapi/client/exceptions/LimitExceededException.html>
+fn is_refused<R>(error: &SdkError<PostToConnectionError, R>) -> bool {
+    error.as_service_error().is_some_and(PostToConnectionError::is_limit_exceeded_exception)
 }

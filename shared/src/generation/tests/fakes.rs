@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     mem,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, atomic::AtomicU32},
     time::Duration,
 };
 
@@ -57,6 +57,8 @@ pub(super) struct Stored {
     /// Every call fails, after `outage_delay`.
     pub(super) is_down: bool,
     pub(super) outage_delay: Duration,
+    /// How many generations run in the chat; 0 means 1.
+    pub(super) generations: u32,
     /// When the slot of the tenant's budget was released.
     pub(super) slot_released_at: Option<u64>,
     /// When the lease expires, once it has been renewed.
@@ -134,7 +136,11 @@ impl GenerationStore for InMemoryStore {
             }
             let mut resumes = mem::take(&mut stored.stale_resumes);
             resumes.extend(stored.resumes.clone());
-            PendingCommands::Running { cancelled_by: stored.cancelled_by.clone(), resumes }
+            PendingCommands::Running {
+                cancelled_by: stored.cancelled_by.clone(),
+                resumes,
+                generations: stored.generations.max(1),
+            }
         })
     }
 
@@ -184,6 +190,7 @@ pub(super) struct InMemorySockets {
     /// Sockets that are gone.
     pub(super) gone: Mutex<Vec<ConnectionId>>,
     pub(super) forgotten: Mutex<Vec<ConnectionId>>,
+    pub(super) refuses_posts: Mutex<bool>,
     posts: Mutex<Vec<Post>>,
     started: Mutex<Option<Instant>>,
 }
@@ -216,6 +223,10 @@ impl Sockets for InMemorySockets {
             Ok(())
         }
         .boxed()
+    }
+
+    fn has_refused_posts(&self) -> bool {
+        *self.refuses_posts.lock().expect("no panic")
     }
 
     fn forget<'a>(&'a self, connection: &'a Connection) -> BoxFuture<'a, Result<(), StorageError>> {
@@ -274,6 +285,7 @@ impl Fixture {
             lease: Some(store.clone()),
             clock,
             timings: Timings::default(),
+            generations: AtomicU32::new(1),
         };
         let run = OwnedGeneration {
             grant,

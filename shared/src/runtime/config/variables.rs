@@ -59,6 +59,9 @@ pub static DEFAULT_AGENT: Variable = set_by_template("DEFAULT_AGENT", "the name 
 /// The pace of the agent `echo`.
 pub static ECHO_TOKENS_PER_SECOND: Variable = set_by_template("ECHO_TOKENS_PER_SECOND", "0, or a number from 1");
 
+/// The milliseconds between two token frames to one socket, after the first ones of an answer.
+pub static FRAME_INTERVAL_MS: Variable = set_by_template("FRAME_INTERVAL_MS", "a whole number from 0");
+
 /// How many generations a tenant runs at once, unless it has a limit of its own.
 pub static GENERATIONS_PER_TENANT: Variable = set_by_template("GENERATIONS_PER_TENANT", "a whole number from 0");
 

@@ -1,5 +1,7 @@
 //! The configuration of `ws-message`.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use secrecy::SecretString;
 use serde_json::Value;
@@ -9,9 +11,9 @@ use super::{
     environment::Environment,
     function::FunctionConfig,
     variables::{
-        CHATS_TABLE, CONNECTIONS_TABLE, CONTEXT_TOKENS, ECHO_TOKENS_PER_SECOND, GENERATIONS_PER_TENANT,
-        MANAGEMENT_ENDPOINT, MESSAGES_PER_MINUTE, OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_HEADERS, OPENAI_SECRET_NAME,
-        TENANTS_TABLE,
+        CHATS_TABLE, CONNECTIONS_TABLE, CONTEXT_TOKENS, ECHO_TOKENS_PER_SECOND, FRAME_INTERVAL_MS,
+        GENERATIONS_PER_TENANT, MANAGEMENT_ENDPOINT, MESSAGES_PER_MINUTE, OPENAI_API_KEY, OPENAI_BASE_URL,
+        OPENAI_HEADERS, OPENAI_SECRET_NAME, TENANTS_TABLE,
     },
 };
 use crate::domain::{allowed_models::AllowedModels, budget::BudgetLimits, echo_pace};
@@ -30,6 +32,8 @@ pub struct WsMessageConfig {
     pub allowed: AllowedModels,
     /// The budget of a tenant without limits of its own.
     pub budget_limits: BudgetLimits,
+    /// The shortest time between two token frames to one socket, after the first ones of an answer.
+    pub frame_interval: Duration,
     /// The tokens of a chat that an agent is given, by our own estimate.
     pub context_tokens: u32,
     /// The pace of the agent `echo`: 0, or finite and at least 1.
@@ -62,6 +66,8 @@ impl FunctionConfig for WsMessageConfig {
         let allowed = allowed_models::read(environment);
         let generations = environment.required(&GENERATIONS_PER_TENANT, |text| text.parse().ok());
         let messages_per_minute = environment.required(&MESSAGES_PER_MINUTE, |text| text.parse().ok());
+        let frame_interval =
+            environment.required(&FRAME_INTERVAL_MS, |text| text.parse().ok().map(Duration::from_millis));
         let context_tokens = environment.required(&CONTEXT_TOKENS, |text| text.parse().ok());
         let echo_tokens_per_second = environment.required(&ECHO_TOKENS_PER_SECOND, pace);
         let openai = OpenAiConfig::read(environment);
@@ -72,6 +78,7 @@ impl FunctionConfig for WsMessageConfig {
             management_endpoint: management_endpoint?,
             allowed: allowed?,
             budget_limits: BudgetLimits { generations: generations?, messages_per_minute: messages_per_minute? },
+            frame_interval: frame_interval?,
             context_tokens: context_tokens?,
             echo_tokens_per_second: echo_tokens_per_second?,
             openai: openai?,
@@ -115,7 +122,7 @@ mod tests {
     use super::*;
     use crate::runtime::config::{ConfigError, variables::Variable};
 
-    const COMPLETE: [(&str, &str); 11] = [
+    const COMPLETE: [(&str, &str); 12] = [
         ("TENANTS_TABLE", "tenants"),
         ("CHATS_TABLE", "chats"),
         ("CONNECTIONS_TABLE", "connections"),
@@ -125,6 +132,7 @@ mod tests {
         ("MESSAGES_PER_MINUTE", "600"),
         ("CONFIGURED_AGENTS", "echo"),
         ("MAX_TOKENS", "4096"),
+        ("FRAME_INTERVAL_MS", "100"),
         ("CONTEXT_TOKENS", "8000"),
         ("ECHO_TOKENS_PER_SECOND", "0"),
     ];
@@ -142,6 +150,7 @@ mod tests {
             ("ECHO_TOKENS_PER_SECOND", "inf"),
             ("ECHO_TOKENS_PER_SECOND", "fast"),
             ("CONTEXT_TOKENS", "-1"),
+            ("FRAME_INTERVAL_MS", "-1"),
             ("GENERATIONS_PER_TENANT", "many"),
             ("MESSAGES_PER_MINUTE", "-1"),
             ("DEFAULT_AGENT", "no-agent"),
@@ -176,7 +185,7 @@ mod tests {
     #[test]
     fn one_invalid_variable_does_not_hide_the_others() {
         let listed: Vec<&Variable> = WsMessageConfig::variables();
-        assert_eq!(listed.len(), 19, "{listed:?}");
+        assert_eq!(listed.len(), 20, "{listed:?}");
         let error = WsMessageConfig::from_environment(Environment::from_iter([("OPENAI_HEADERS", "none")]));
         assert_eq!(error.err().map(|error| error.problems().len()), Some(COMPLETE.len() + 1));
     }
