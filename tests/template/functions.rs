@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use shared::runtime::deadline::RESPONSE_DEADLINE;
 
-use super::{FUNCTION, ROOT, resource, resources, text, whole_template};
+use super::{FUNCTION, ROOT, resource, resources, template, template_with, text, whole_template};
 
 #[test]
 fn functions_and_crates_correspond() {
@@ -77,4 +77,47 @@ fn panic_unwinds_in_a_deployed_function() {
         profile.contains("panic = \"unwind\""),
         "by default, cargo-lambda builds with panic = \"abort\": {profile}"
     );
+}
+
+/// The concurrency that a template reserves for each function.
+fn reserved(template: &gateway::template::Template) -> Vec<(String, u32)> {
+    let functions = resources(template, FUNCTION).into_iter();
+    let reserved = |function: &super::Resource| {
+        function
+            .properties
+            .get("ReservedConcurrentExecutions")
+            .map(|_| text(function, "/ReservedConcurrentExecutions").parse().expect("a number"))
+    };
+    functions.filter_map(|function| Some((function.logical_id.clone(), reserved(&function)?))).collect()
+}
+
+/// What Lambda keeps for functions without a reservation.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html>
+const UNRESERVED: u32 = 100;
+
+#[test]
+fn default_stack_reserves_concurrency_for_every_function_of_the_usual_account() {
+    let reserved = reserved(&template());
+    let functions = resources(&template(), FUNCTION).len();
+    assert_eq!(
+        reserved.len(),
+        functions,
+        "a function without a reservation stops when ws-message is full: {reserved:?}"
+    );
+    assert!(reserved.iter().all(|(_, number)| *number > 0), "0 stops a function: {reserved:?}");
+    let sum: u32 = reserved.iter().map(|(_, number)| number).sum();
+    assert!(sum <= 1_000 - UNRESERVED, "Lambda refuses to reserve {sum} of 1,000");
+}
+
+#[test]
+fn account_with_the_quota_of_a_new_one_reserves_nothing() {
+    for quota in ["10", "50", "100"] {
+        let reserved = reserved(&template_with(&[("AccountConcurrency", quota)]));
+        assert_eq!(reserved, [], "Lambda refuses any reservation below a quota of {UNRESERVED}");
+    }
+}
+
+#[test]
+fn larger_account_keeps_the_reservations() {
+    assert_eq!(reserved(&template_with(&[("AccountConcurrency", "5000")])), reserved(&template()));
 }
