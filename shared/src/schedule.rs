@@ -19,9 +19,6 @@ use crate::{
     },
 };
 
-/// Stands for the route in the log.
-const ROUTE: &str = "schedule";
-
 /// How long before its deadline a run starts nothing new: a post to a socket that does not read takes up to 30 s, and a
 /// call of DynamoDB up to 10 s.
 const MARGIN: Duration = Duration::from_secs(45);
@@ -56,7 +53,7 @@ where
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let request_id = event.context.request_id.clone();
         let trace = event.context.xray_trace_id.as_deref().and_then(Trace::parse);
-        let start = RequestStart { request_id: request_id.clone(), route: ROUTE.to_owned(), trace };
+        let start = RequestStart { request_id: request_id.clone(), route: telemetry::SCHEDULE.to_owned(), trace };
         let until = StopTime::within(time_left(event.context.deadline()));
         telemetry::log_request(start, async {
             let result =

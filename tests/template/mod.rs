@@ -1,6 +1,7 @@
 //! `template.yaml`, compared with the code, and checked for what must not be deployed.
 
 mod access_logs;
+mod alarms;
 mod cors;
 mod domains;
 mod environment;

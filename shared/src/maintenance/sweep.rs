@@ -121,6 +121,7 @@ impl Sweep<'_> {
     /// Logs and counts a failure, with the chat or tenant of the entry.
     pub(super) fn log_failure(&self, entry: &dyn Debug, cause: &dyn Display) {
         self.counter.update(|report| report.failures += 1);
+        telemetry::count_maintenance_failure();
         tracing::error!(request_id = self.request_id, ?entry, error.cause = %cause, "maintenance entry failed");
     }
 }

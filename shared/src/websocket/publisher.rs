@@ -60,6 +60,7 @@ impl Publisher {
         let posted = self.client.post_to_connection().connection_id(socket.as_str()).data(Blob::new(data)).send().await;
         if posted.as_ref().is_err_and(is_refused) {
             *self.refused_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            telemetry::count_refused_post();
         }
         posted?;
         telemetry::count_frame(bytes);

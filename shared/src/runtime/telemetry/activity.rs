@@ -41,6 +41,10 @@ pub(super) struct ResourceUsage {
     pub(super) posted_bytes: u64,
     /// Posts that were retried.
     pub(super) posts_retried: u64,
+    /// Posts that API Gateway refused because there were too many.
+    pub(super) posts_refused: u64,
+    /// Entries of the maintenance queue that failed.
+    pub(super) maintenance_failures: u64,
 }
 
 impl Activity {
@@ -98,6 +102,8 @@ impl Activity {
             .with_nonzero("frames", used.frames)
             .with_nonzero("posted_bytes", used.posted_bytes)
             .with_nonzero("posts_retried", used.posts_retried)
+            .with_nonzero("posts_refused", used.posts_refused)
+            .with_nonzero("maintenance_failures", used.maintenance_failures)
     }
 }
 
@@ -121,6 +127,16 @@ pub(crate) fn count_frame(bytes: usize) {
 /// Counts a post that is retried.
 pub(crate) fn count_retried_post() {
     count(|used| used.posts_retried += 1);
+}
+
+/// Counts a post that API Gateway refused because there are too many.
+pub(crate) fn count_refused_post() {
+    count(|used| used.posts_refused += 1);
+}
+
+/// Counts an entry of the maintenance queue that failed.
+pub(crate) fn count_maintenance_failure() {
+    count(|used| used.maintenance_failures += 1);
 }
 
 /// Sets the tenant of the current activity, for its log line.

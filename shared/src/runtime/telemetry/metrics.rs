@@ -42,7 +42,7 @@ const fn metric_with(dimension: &'static str, name: &'static str, unit: Unit) ->
 }
 
 /// Every metric, grouped by dimension.
-pub const METRICS: [Metric; 16] = [
+pub const METRICS: [Metric; 19] = [
     metric("requests", Unit::Count),
     metric("faults", Unit::Count),
     metric("rate_limited", Unit::Count),
@@ -53,6 +53,9 @@ pub const METRICS: [Metric; 16] = [
     metric("frames", Unit::Count),
     metric("posted_bytes", Unit::Bytes),
     metric("posts_retried", Unit::Count),
+    metric("posts_refused", Unit::Count),
+    metric("maintenance_runs", Unit::Count),
+    metric("maintenance_failures", Unit::Count),
     metric("first_token_ms", Unit::Milliseconds),
     metric("total_ms", Unit::Milliseconds),
     metric("output_tokens", Unit::Count),

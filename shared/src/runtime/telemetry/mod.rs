@@ -20,8 +20,9 @@ pub use capacity::CountCapacity;
 pub use generation_line::{GenerationLine, GenerationResult, GenerationSummary, interrupted};
 pub use log::{causes, init, log_attempt, log_cause, log_panics};
 pub use metrics::{METRICS, Metric, NAMESPACE, Unit};
+pub(crate) use request::SCHEDULE;
 pub use request::{RequestEnd, RequestStart, log_request};
 pub use send_trace::{SendTrace, current_trace};
 pub use trace::Trace;
 
-pub(crate) use activity::{count_frame, count_retried_post};
+pub(crate) use activity::{count_frame, count_maintenance_failure, count_refused_post, count_retried_post};

@@ -5,6 +5,9 @@ use std::future::Future;
 use super::{activity::Activity, line::Line, trace::Trace};
 use crate::domain::error::Code;
 
+/// What stands for the route in the line of a scheduled run.
+pub(crate) const SCHEDULE: &str = "schedule";
+
 /// The start of a request.
 #[derive(Debug)]
 pub struct RequestStart {
@@ -35,7 +38,7 @@ pub async fn log_request<R>(start: RequestStart, handler: impl Future<Output = (
 }
 
 fn line(activity: &Activity, route: String, RequestEnd { status, code }: RequestEnd) -> Line {
-    let connects = route == "$connect";
+    let (connects, scheduled) = (route == "$connect", route == SCHEDULE);
     let line = activity
         .add_ids(Line::new("request completed"))
         // A dimension may not be empty.
@@ -52,12 +55,14 @@ fn line(activity: &Activity, route: String, RequestEnd { status, code }: Request
         .with_nonzero("rate_limited", (code == Some(Code::RateLimitExceeded)).into())
         .with_nonzero("connections_opened", (connects && code.is_none()).into())
         .with_nonzero("connections_refused", (connects && code.is_some()).into())
+        // Successful ones alone: an alarm fires when there are none.
+        .with_nonzero("maintenance_runs", (scheduled && code.is_none()).into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::telemetry::{METRICS, trace::tests::TRACE};
+    use crate::runtime::telemetry::{METRICS, count_maintenance_failure, count_refused_post, trace::tests::TRACE};
     use serde_json::{Value, json};
 
     fn written(route: &str, end: RequestEnd) -> Value {
@@ -86,6 +91,29 @@ mod tests {
         let refused = written("$connect", limited);
         assert_eq!((&refused["connections_refused"], &refused["rate_limited"]), (&json!(1), &json!(1)));
         assert_eq!(opened["trace_id"], "1-5759e988-bd862e3fe1be46a994272793");
+    }
+
+    #[test]
+    fn scheduled_run_counts_if_it_succeeds() {
+        let run = |code: Option<Code>| written(SCHEDULE, RequestEnd { status: code.map_or(200, Code::status), code });
+        assert_eq!(run(None)["maintenance_runs"], 1);
+        let failed = run(Some(Code::Unavailable));
+        assert_eq!((&failed["maintenance_runs"], &failed["faults"]), (&Value::Null, &json!(1)));
+        assert_eq!(written("GET /", RequestEnd { status: 200, code: None }).get("maintenance_runs"), None);
+    }
+
+    #[tokio::test]
+    async fn refused_posts_and_failed_entries_are_counted() {
+        let activity = Activity::new("r-1".to_owned(), None);
+        let counting = async {
+            count_refused_post();
+            count_refused_post();
+            count_maintenance_failure();
+        };
+        activity.scope(counting).await;
+        let end = RequestEnd { status: 200, code: None };
+        let line = serde_json::to_value(line(&activity, SCHEDULE.to_owned(), end)).expect("a line is JSON");
+        assert_eq!((&line["posts_refused"], &line["maintenance_failures"]), (&json!(2), &json!(1)));
     }
 
     #[test]
