@@ -4,7 +4,13 @@ use serde_json::Map;
 /// A JSON value.
 pub use serde_json::Value;
 
-use crate::domain::error::{ApiError, Code};
+use crate::domain::{
+    error::{ApiError, Code},
+    strict_json,
+};
+
+/// Which numbers are allowed.
+const EXACT_NUMBERS: &str = "a number from -9007199254740991 to 9007199254740991, or as text";
 
 /// A type that can be read from input.
 pub trait Field: Sized {
@@ -28,12 +34,16 @@ impl Fields {
     ///
     /// # Errors
     ///
-    /// `INVALID_JSON`, with the position of the syntax error.
+    /// `INVALID_JSON`, with the position of the syntax error or of a repeated key; `INVALID_PARAMETER` for a number that
+    /// clients may read as another one.
     pub fn from_json(text: &[u8]) -> Result<Self, ApiError> {
         let invalid =
             |message: String| ApiError::new(Code::InvalidJson, message, "Send one JSON object, encoded in UTF-8.");
-        match serde_json::from_slice(text) {
-            Ok(Value::Object(values)) => Ok(Self::new(values, String::new())),
+        match strict_json::parse(text) {
+            Ok(Value::Object(values)) => match strict_json::inexact_number(&values) {
+                None => Ok(Self::new(values, String::new())),
+                Some((path, number)) => Err(ApiError::invalid_parameter(&path, number, EXACT_NUMBERS)),
+            },
             Ok(_) => Err(invalid("This is JSON, but not an object.".to_owned())),
             Err(error) => Err(invalid(format!("This is not JSON: {error}."))),
         }
@@ -182,6 +192,37 @@ mod tests {
             assert_eq!(code(Fields::from_json(text.as_bytes())), Code::InvalidJson, "{text}");
         }
         assert_eq!(code(Fields::from_json(b"{\"a\":\"\xff\"}")), Code::InvalidJson);
+    }
+
+    #[test]
+    fn repeated_keys_are_refused() {
+        for text in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"{"outer":{"b":1,"b":2}}"#,
+            r#"{"list":[0,{"b":1,"c":2,"b":3}]}"#,
+        ] {
+            assert_eq!(code(Fields::from_json(text.as_bytes())), Code::InvalidJson, "{text}");
+        }
+        assert!(Fields::from_json(br#"{"a":{"b":1},"b":{"b":1}}"#).is_ok());
+    }
+
+    #[test]
+    fn numbers_that_clients_may_read_as_others_are_refused() {
+        for (text, field) in [
+            (r#"{"n":9007199254740992}"#, "n"),
+            (r#"{"n":-9007199254740992}"#, "n"),
+            (r#"{"n":12345678901234567890}"#, "n"),
+            (r#"{"n":123456789012345678901234567890}"#, "n"),
+            (r#"{"n":1e300}"#, "n"),
+            (r#"{"outer":{"list":[1,{"id":9007199254740993}]}}"#, "outer.list[1].id"),
+        ] {
+            let error = Fields::from_json(text.as_bytes()).expect_err("a refusal");
+            assert_eq!(error.code(), Code::InvalidParameter, "{text}");
+            assert_eq!(error.to_json()["details"]["field"], field, "{text}");
+        }
+        let exact = r#"{"n":9007199254740991,"m":-9007199254740991,"x":0.1,"y":1e15,"z":-2.5e-3}"#;
+        assert!(Fields::from_json(exact.as_bytes()).is_ok());
     }
 
     #[test]

@@ -151,10 +151,10 @@ impl Content {
 }
 
 impl Field for Content {
-    const ALLOWED: &'static str = "a text of at least 1 character";
+    const ALLOWED: &'static str = "a text that is not blank";
 
     fn read(value: &Value) -> Option<Self> {
-        value.as_str().filter(|text| !text.is_empty()).map(|text| Self(text.to_owned()))
+        value.as_str().filter(|text| !text.trim().is_empty()).map(|text| Self(text.to_owned()))
     }
 }
 
@@ -215,6 +215,8 @@ mod tests {
             ("{}", Code::MissingParameter),
             (r#"{"type":"message"}"#, Code::MissingParameter),
             (r#"{"content":""}"#, Code::InvalidParameter),
+            (r#"{"content":" \n\t\u3000"}"#, Code::InvalidParameter),
+            (r#"{"content":"x","content":"y"}"#, Code::InvalidJson),
             (r#"{"content":5}"#, Code::InvalidParameter),
             (r#"{"content":null}"#, Code::MissingParameter),
             (r#"{"content":"x","client_message_id":""}"#, Code::InvalidParameter),
@@ -240,7 +242,7 @@ mod tests {
         let frame = |content: &str| serde_json::json!({ "content": content }).to_string();
         assert!(read(&frame(&"x".repeat(Content::MAX_JSON_BYTES))).is_ok());
         assert_eq!(read(&frame(&"x".repeat(Content::MAX_JSON_BYTES + 1))), Err(Code::MessageTooLarge));
-        assert_eq!(read(&frame(&"\n".repeat(Content::MAX_JSON_BYTES / 2 + 1))), Err(Code::MessageTooLarge));
+        assert_eq!(read(&frame(&"\"".repeat(Content::MAX_JSON_BYTES / 2 + 1))), Err(Code::MessageTooLarge));
         assert_eq!(read(&frame(&"x".repeat(MAX_EVENT_BYTES))), Err(Code::MessageTooLarge));
     }
 }
