@@ -179,7 +179,7 @@ impl TableFixture {
             first_token_ms: None,
         };
         assert_eq!(lease.finish(&outcome, at).await.expect("DynamoDB responds"), FinishResult::Stored);
-        lease.clean_up().await.expect("DynamoDB responds");
+        lease.remove_record().await.expect("DynamoDB responds");
     }
 
     /// Stores a message and its complete answer.

@@ -317,7 +317,7 @@ impl Stack {
             first_token_ms: None,
         };
         assert_eq!(lease.finish(&outcome, now).await.expect("DynamoDB responds"), FinishResult::Stored);
-        lease.clean_up().await.expect("DynamoDB responds");
+        lease.remove_record().await.expect("DynamoDB responds");
     }
 
     /// The repository of connections.

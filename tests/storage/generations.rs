@@ -174,6 +174,6 @@ async fn generation_of_a_deleted_chat_stores_nothing() {
     chats.purge(&running.tenant.id, &running.chat).await.expect("DynamoDB responds");
     assert!(!running.save("two", 2).await);
     assert_eq!(running.finish("One two").await, FinishResult::Lost);
-    running.lease.clean_up().await.expect("no items are no error");
+    running.lease.remove_record().await.expect("no items are no error");
     assert_eq!(running.items().await, Vec::<String>::new());
 }

@@ -59,7 +59,7 @@ impl FanOut {
     }
 
     pub(super) fn has_writer(&self, socket: &ConnectionId) -> bool {
-        self.writers().contains_key(socket)
+        self.writers().get(socket).is_some_and(|writer| !writer.task.is_finished())
     }
 
     /// Waits until every writer is done.

@@ -28,15 +28,22 @@ pub(super) async fn release_slot(owned: &OwnedGeneration) {
     }
 }
 
-/// Removes what only a running generation needs. From then on other invocations handle commands themselves; a cancel that
-/// came in between is handled here.
-pub(super) async fn clean_up(owned: &OwnedGeneration) {
-    match owned.lease.clean_up().await {
+/// Removes the chat's record of the generation. From then on the chat takes the next message, and other invocations handle
+/// commands themselves; a cancel that came in between is handled here.
+pub(super) async fn remove_record(owned: &OwnedGeneration) {
+    match owned.lease.remove_record().await {
         Ok(record) => {
             if let Some(canceller) = record.as_ref().and_then(RunningGeneration::cancelled_by) {
                 ensure_writer_for(owned, canceller).await;
             }
         }
         Err(error) => owned.log(error),
+    }
+}
+
+/// Deletes the chunks, which no reader needs any more.
+pub(super) async fn delete_chunks(owned: &OwnedGeneration) {
+    if let Err(error) = owned.lease.delete_chunks().await {
+        owned.log(error);
     }
 }

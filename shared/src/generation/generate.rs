@@ -7,12 +7,13 @@ use std::{
 };
 
 use futures_util::future::{Either, select};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     end::{EndNotice, GenerationEnd},
     fan_out::FanOut,
-    finish::{clean_up, release_slot, store_outcome},
+    finish::{delete_chunks, release_slot, remove_record, store_outcome},
     forward_deltas::{AgentReport, forward_deltas},
     heartbeat::{keep_lease, poll_commands},
     message_stream::{MessageInfo, MessageStream},
@@ -122,7 +123,7 @@ async fn stream_message(owned: &OwnedGeneration, deltas: Deltas) -> GenerationSu
     let outcome = Outcome { content: buffer.text_from(0), status, finish_reason, usage, first_token_ms };
     let (stored, ()) = tokio::join!(store_outcome(owned, &outcome), release_slot(owned));
     match stored {
-        Ok(FinishResult::Stored) => clean_up(owned).await,
+        Ok(FinishResult::Stored) => remove_record(owned).await,
         // No other process tells the sockets of a deleted chat.
         Ok(FinishResult::Lost) if error.as_ref().is_some_and(|error| error.code() == Code::ChatNotFound) => {}
         Ok(FinishResult::Lost) => return lease_lost(),
@@ -136,6 +137,7 @@ async fn stream_message(owned: &OwnedGeneration, deltas: Deltas) -> GenerationSu
     let total_ms = streamed.total_ms.unwrap_or_default();
     let timing = Timing { first_token_ms: first_token_ms.unwrap_or(total_ms), total_ms };
     buffer.finish(EndNotice { error, finish_reason, usage, timing });
+    delete_chunks(owned).await;
     streamed
 }
 
@@ -155,7 +157,8 @@ async fn until_end(owned: &OwnedGeneration, deltas: Deltas, report: &mut AgentRe
     match select(streaming, polling).await {
         Either::Left((end, polling)) => {
             ended.cancel();
-            polling.await;
+            // Commands of a slower poll are left to their senders, who find that the generation has ended.
+            let _ = timeout(owned.stream().timings.last_poll, polling).await;
             end
         }
         Either::Right((Some(end), _)) => end,

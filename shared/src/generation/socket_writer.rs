@@ -16,7 +16,7 @@ use super::{
     text_buffer::{BufferEnd, Progress},
 };
 use crate::{
-    domain::{connection::Connection, error::ApiError, message::FinishReason},
+    domain::{connection::Connection, error::ApiError, message::FinishReason, time::Timestamp},
     runtime::telemetry,
     websocket::{Body, ErrorReport, Event, MAX_EVENT_BYTES, PostError, PostRetry, json_prefix},
 };
@@ -38,10 +38,13 @@ pub enum JoinAt {
 /// Posts a message stream to one socket until it ends or the socket is gone. A failing socket does not fail the
 /// generation: the message is stored, and the client reads it when it reconnects.
 pub(super) async fn write(stream: &MessageStream, connection: &Connection, join_at: JoinAt, stop: &CancellationToken) {
-    if !wait_until_established(stream, connection).await {
-        return;
-    }
-    let mut writer = SocketWriter { stream, connection, progress: stream.buffer.subscribe(), cursor: 0, stop };
+    let opens_until = match wait_until_established(stream, connection).await {
+        Established::Yes => None,
+        Established::Unknown => Some(connection.opened_at.plus(stream.timings.open)),
+        Established::Removed => return,
+    };
+    let progress = stream.buffer.subscribe();
+    let mut writer = SocketWriter { stream, connection, opens_until, progress, cursor: 0, stop };
     let request_id = &stream.request_id;
     match writer.run(join_at).await {
         Ok(()) => {}
@@ -56,22 +59,37 @@ pub(super) async fn write(stream: &MessageStream, connection: &Connection, join_
     }
 }
 
-/// Waits until a new socket has had its first event. False when the socket is gone.
-async fn wait_until_established(stream: &MessageStream, connection: &Connection) -> bool {
+/// Whether a socket has had its first event, and so was open.
+enum Established {
+    Yes,
+    /// Not within the time that it may take, or storage did not respond.
+    Unknown,
+    /// Its connection is not stored any more.
+    Removed,
+}
+
+/// Waits until a new socket has had its first event.
+async fn wait_until_established(stream: &MessageStream, connection: &Connection) -> Established {
+    if connection.established {
+        return Established::Yes;
+    }
     let deadline = connection.opened_at.plus(stream.timings.establish);
-    while !connection.established && stream.now() < deadline {
+    while stream.now() < deadline {
         match stream.sockets.is_established(connection).await {
-            Ok(None) => return false,
-            Ok(Some(true)) | Err(_) => break,
+            Ok(None) => return Established::Removed,
+            Ok(Some(true)) => return Established::Yes,
             Ok(Some(false)) => sleep(stream.timings.check_established).await,
+            Err(_) => break,
         }
     }
-    true
+    Established::Unknown
 }
 
 struct SocketWriter<'a> {
     stream: &'a MessageStream,
     connection: &'a Connection,
+    /// Until when the socket may still open: API Gateway knows it a moment after `$connect` has returned.
+    opens_until: Option<Timestamp>,
     progress: watch::Receiver<Progress>,
     /// How much of the text the socket has, in bytes.
     cursor: usize,
@@ -190,7 +208,7 @@ impl SocketWriter<'_> {
         let next_offset = self.cursor + token.len();
         let message_id = &self.stream.message.message_id;
         let event = self.event(Body::MessageStreamToken { message_id, offset: self.cursor, next_offset, token });
-        self.stream.sockets.post(&self.connection.connection_id, &event).await?;
+        self.post(&event).await?;
         self.cursor = next_offset;
         Ok(())
     }
@@ -222,7 +240,21 @@ impl SocketWriter<'_> {
 
     async fn deliver(&self, body: Body<'_>) -> Result<(), PostError> {
         let event = self.event(body);
-        self.new_retry().repeat(|| self.stream.sockets.post(&self.connection.connection_id, &event)).await
+        self.new_retry().repeat(|| self.post(&event)).await
+    }
+
+    /// Posts one event. A socket that is gone may not be open yet.
+    async fn post(&self, event: &Event<'_>) -> Result<(), PostError> {
+        loop {
+            match self.stream.sockets.post(&self.connection.connection_id, event).await {
+                Err(PostError::Gone) if self.may_still_open() => sleep(self.stream.timings.retry_opening).await,
+                result => return result,
+            }
+        }
+    }
+
+    fn may_still_open(&self) -> bool {
+        self.opens_until.is_some_and(|until| self.stream.now() < until) && !self.must_stop()
     }
 
     fn new_retry(&self) -> PostRetry {

@@ -34,8 +34,11 @@ pub(super) trait GenerationStore: Debug + Send + Sync {
     /// Releases the generation's slot of its tenant's budget.
     fn release_slot(&self) -> StorageFuture<'_, ()>;
 
-    /// Removes what only a running generation needs. Returns the chat's record of it.
-    fn clean_up(&self) -> StorageFuture<'_, Option<RunningGeneration>>;
+    /// Removes the chat's record of the generation and returns it.
+    fn remove_record(&self) -> StorageFuture<'_, Option<RunningGeneration>>;
+
+    /// Deletes the chunks.
+    fn delete_chunks(&self) -> StorageFuture<'_, ()>;
 }
 
 impl GenerationStore for GenerationLease {
@@ -67,7 +70,11 @@ impl GenerationStore for GenerationLease {
         self.release_slot().boxed()
     }
 
-    fn clean_up(&self) -> StorageFuture<'_, Option<RunningGeneration>> {
-        self.clean_up().boxed()
+    fn remove_record(&self) -> StorageFuture<'_, Option<RunningGeneration>> {
+        self.remove_record().boxed()
+    }
+
+    fn delete_chunks(&self) -> StorageFuture<'_, ()> {
+        self.delete_chunks().boxed()
     }
 }

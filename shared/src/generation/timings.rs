@@ -18,10 +18,17 @@ pub(super) struct Timings {
     pub(super) renew: Duration,
     /// How often stream commands are polled. Their senders wait for it, so it is below a second.
     pub(super) poll: Duration,
+    /// How long the end of a generation waits for a poll that is under way.
+    pub(super) last_poll: Duration,
     /// How often a writer checks whether an expired lease has been renewed.
     pub(super) check_lease: Duration,
     /// How long a new socket may take to get its first event, `connection_established`.
     pub(super) establish: Duration,
+    /// How long a socket that is not known to be open may still open: until then, a post that fails because it is gone is
+    /// repeated.
+    pub(super) open: Duration,
+    /// How often such a post is repeated.
+    pub(super) retry_opening: Duration,
     /// How often a writer checks whether it has.
     pub(super) check_established: Duration,
     /// How long the chat's connections are searched: without them the sockets see no events of this generation.
@@ -39,8 +46,11 @@ impl Default for Timings {
             save: Duration::from_secs(1),
             renew: Duration::from_secs(5),
             poll: Duration::from_millis(800),
+            last_poll: Duration::from_secs(1),
             check_lease: Duration::from_millis(200),
             establish: Duration::from_secs(5),
+            open: Duration::from_secs(12),
+            retry_opening: Duration::from_millis(250),
             check_established: Duration::from_millis(20),
             find_connections: Duration::from_secs(10),
             store_outcome: Backoff::exact(store_outcome, store_outcome),

@@ -4,20 +4,27 @@
 //! |---|---|---|
 //! | `{tenant_id}#{chat_id}` | `chunk#{message_id}#{number, five digits}` | `text` |
 //!
-//! Chunks are appended, and joined into the message when the generation ends: an update is billed by the whole item.
+//! Chunks are appended, and joined into the message when the generation ends: an update is billed by the whole item. Those
+//! that an owner leaves when it dies after the end are deleted by TTL.
 
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     error::StorageError,
-    item::{self, text, text_of},
+    item::{self, number, text, text_of},
     keys::{chat_key, chat_pk, chunk_prefix, chunk_sk},
     table::{Table, WRITE_BATCH, batch_delete},
     transaction::{TransactionPart, next_attempt},
 };
-use crate::domain::id::{ChatId, MessageId, TenantId};
+use crate::domain::{
+    id::{ChatId, MessageId, TenantId},
+    time::Timestamp,
+};
+
+/// How long a chunk is kept at most: far longer than a takeover may take, which needs it.
+const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The chunks of messages.
 #[derive(Clone, Debug)]
@@ -43,17 +50,19 @@ impl Chunks {
         Self { table: table.clone() }
     }
 
-    /// Puts a chunk, in the place of an earlier one with this number.
+    /// Puts a chunk, in the place of an earlier one with this number, which is its `place`.
     pub(super) fn put(
         &self,
         tenant: &TenantId,
         chat: &ChatId,
         message: &MessageId,
-        number: u32,
+        place: u32,
         text: &str,
+        now: Timestamp,
     ) -> Result<TransactionPart, StorageError> {
         let mut item = item::to_item(ChunkRecord { text: text.to_owned() })?;
-        chat_key(tenant, chat, &chunk_sk(message, number)).add_to(&mut item);
+        item.insert("ttl".to_owned(), number(now.plus(LIFETIME).as_seconds()));
+        chat_key(tenant, chat, &chunk_sk(message, place)).add_to(&mut item);
         Ok(self.table.transaction_put(item).into())
     }
 

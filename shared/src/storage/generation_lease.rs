@@ -130,7 +130,7 @@ impl GenerationLease {
             .condition_expression(OWNED)
             .set_expression_attribute_names(Some(lease_names()))
             .set_expression_attribute_values(Some(self.renewal_values(expires_at)));
-        let chunk = self.chunks.put(&self.tenant, &self.chat, &self.generation.message_id, number, text)?;
+        let chunk = self.chunks.put(&self.tenant, &self.chat, &self.generation.message_id, number, text, now)?;
         match Transaction::new().with(renewal.into()).with(chunk).commit(self.table.client()).await? {
             TransactionResult::Committed => {
                 self.saved.store(number + 1, Ordering::Relaxed);
@@ -187,17 +187,24 @@ impl GenerationLease {
         }
     }
 
-    /// Removes what only a running generation needs: its chunks, then its record in the state, which is returned. If the
-    /// process dies before, a takeover does it.
+    /// Removes the record of the generation, which has ended, from the state and returns it. If the process dies before, a
+    /// takeover does it.
     ///
     /// # Errors
     ///
     /// [`StorageError`] when DynamoDB fails.
-    pub async fn clean_up(&self) -> Result<Option<RunningGeneration>, StorageError> {
-        let message = &self.generation.message_id;
+    pub async fn remove_record(&self) -> Result<Option<RunningGeneration>, StorageError> {
+        self.states.remove_generation(&self.tenant, &self.chat, &self.generation.message_id).await
+    }
+
+    /// Deletes the chunks of the generation, which has ended. If the process dies before, TTL does it.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] when DynamoDB fails.
+    pub async fn delete_chunks(&self) -> Result<(), StorageError> {
         let chunks = 0..self.attempted.load(Ordering::Relaxed);
-        self.chunks.delete(&self.tenant, &self.chat, message, chunks).await?;
-        self.states.remove_generation(&self.tenant, &self.chat, message).await
+        self.chunks.delete(&self.tenant, &self.chat, &self.generation.message_id, chunks).await
     }
 
     /// Polls the stream commands of this generation, with an eventually consistent read, which costs half.

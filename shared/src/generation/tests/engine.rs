@@ -265,3 +265,71 @@ async fn gone_socket_is_forgotten_and_the_message_is_stored() {
     let (_, outcome) = fixture.store.stored().outcome.clone().expect("an outcome");
     assert_eq!(outcome.content, fixture.text("b"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn end_is_told_before_the_chunks_are_deleted() {
+    let fixture = Fixture::new(&["a"]);
+    fixture.store.stored().chunk_deletion_delay = millis(3_000);
+    fixture.generate(steady_agent(100, 2_500)).await;
+    let ended_at = fixture.end("a").expect("an end").at;
+    assert!((2_500..2_600).contains(&ended_at), "{ended_at}");
+    assert_eq!(fixture.store.stored().chunks_deleted_at, Some(5_500), "they are deleted all the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn end_waits_a_second_at_most_for_a_poll() {
+    let fixture = Fixture::new(&["a"]);
+    fixture.store.stored().poll_delay = millis(9_000);
+    fixture.generate(agent([(1_000, "text".to_owned())])).await;
+    let (stored_at, outcome) = fixture.store.stored().outcome.clone().expect("an outcome");
+    assert!((1_000..=2_000).contains(&stored_at), "{stored_at}");
+    assert_eq!(outcome.content, "text");
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelling_socket_whose_writer_gave_up_gets_the_end() {
+    let fixture = Fixture::new(&["a", "b"]);
+    let socket = ConnectionId::from_gateway("b");
+    let outage = async {
+        sleep(millis(1_000)).await;
+        fixture.sockets.failing.lock().expect("no panic").push(socket.clone());
+        sleep(millis(40_000)).await;
+        fixture.sockets.failing.lock().expect("no panic").clear();
+        fixture.store.stored().cancelled_by = Some(socket.clone());
+    };
+    tokio::join!(fixture.generate(steady_agent(100, 120_000)), outage);
+    let end = fixture.end("b").expect("an end");
+    assert_eq!(end.event["finish_reason"], "cancelled");
+    let ends = fixture.posts("a").iter().filter(|post| post.event["type"] == "message_stream_ended").count();
+    assert_eq!(ends, 1, "a socket with a live writer is told once");
+}
+
+/// A chat with a second connection that opened a moment ago and whose socket API Gateway does not know yet.
+fn with_an_opening_socket() -> Fixture {
+    let fixture = Fixture::new(&["a", "new"]);
+    fixture.sockets.connections.lock().expect("no panic")[1].established = false;
+    fixture.sockets.gone.lock().expect("no panic").push(ConnectionId::from_gateway("new"));
+    fixture
+}
+
+#[tokio::test(start_paused = true)]
+async fn socket_that_opens_late_is_waited_for() {
+    let fixture = with_an_opening_socket();
+    let opening = async {
+        sleep(millis(7_000)).await;
+        fixture.sockets.gone.lock().expect("no panic").clear();
+    };
+    tokio::join!(fixture.generate(steady_agent(100, 10_000)), opening);
+    assert!(fixture.sockets.forgotten.lock().expect("no panic").is_empty());
+    let (_, outcome) = fixture.store.stored().outcome.clone().expect("an outcome");
+    assert_eq!(fixture.text("new"), outcome.content);
+    assert!(fixture.end("new").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn socket_that_never_opens_is_forgotten() {
+    let fixture = with_an_opening_socket();
+    fixture.generate(steady_agent(100, 10_000)).await;
+    assert_eq!(*fixture.sockets.forgotten.lock().expect("no panic"), [ConnectionId::from_gateway("new")]);
+    assert!(fixture.posts("new").is_empty() && fixture.end("a").is_some());
+}

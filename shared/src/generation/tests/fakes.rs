@@ -61,6 +61,11 @@ pub(super) struct Stored {
     pub(super) generations: u32,
     /// When the slot of the tenant's budget was released.
     pub(super) slot_released_at: Option<u64>,
+    /// How long each poll takes, and the deletion of the chunks.
+    pub(super) poll_delay: Duration,
+    pub(super) chunk_deletion_delay: Duration,
+    /// When the chunks were deleted.
+    pub(super) chunks_deleted_at: Option<u64>,
     /// When the lease expires, once it has been renewed.
     pub(super) expires_at: Option<Timestamp>,
 }
@@ -130,7 +135,8 @@ impl GenerationStore for InMemoryStore {
     }
 
     fn poll_commands(&self) -> BoxFuture<'_, Result<PendingCommands, StorageError>> {
-        self.call(|stored, _| {
+        let delay = self.stored().poll_delay;
+        let poll = self.call(|stored, _| {
             if stored.is_deleted {
                 return PendingCommands::ChatDeleted;
             }
@@ -141,7 +147,8 @@ impl GenerationStore for InMemoryStore {
                 resumes,
                 generations: stored.generations.max(1),
             }
-        })
+        });
+        sleep(delay).then(|()| poll).boxed()
     }
 
     fn acknowledge<'a>(&'a self, resume: &'a ResumeCommand) -> BoxFuture<'a, Result<(), StorageError>> {
@@ -168,8 +175,17 @@ impl GenerationStore for InMemoryStore {
         self.call(|stored, elapsed| stored.slot_released_at = Some(elapsed))
     }
 
-    fn clean_up(&self) -> BoxFuture<'_, Result<Option<RunningGeneration>, StorageError>> {
+    fn remove_record(&self) -> BoxFuture<'_, Result<Option<RunningGeneration>, StorageError>> {
         self.call(|_, _| None)
+    }
+
+    fn delete_chunks(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+        async {
+            let delay = self.stored().chunk_deletion_delay;
+            sleep(delay).await;
+            self.call(|stored, elapsed| stored.chunks_deleted_at = Some(elapsed)).await
+        }
+        .boxed()
     }
 }
 
@@ -187,6 +203,8 @@ pub(super) struct InMemorySockets {
     pub(super) connections: Mutex<Vec<Connection>>,
     /// How long a post to a socket takes; nothing unless set.
     pub(super) delays: Mutex<HashMap<ConnectionId, Duration>>,
+    /// Sockets that accept nothing.
+    pub(super) failing: Mutex<Vec<ConnectionId>>,
     /// Sockets that are gone.
     pub(super) gone: Mutex<Vec<ConnectionId>>,
     pub(super) forgotten: Mutex<Vec<ConnectionId>>,
@@ -213,6 +231,9 @@ impl Sockets for InMemorySockets {
         async move {
             if self.gone.lock().expect("no panic").contains(socket) {
                 return Err(PostError::Gone);
+            }
+            if self.failing.lock().expect("no panic").contains(socket) {
+                return Err(PostError::Failed("throttled".into()));
             }
             let started = self.started.lock().expect("no panic").expect("the test has started");
             let at = u64::try_from(started.elapsed().as_millis()).expect("a short test");
