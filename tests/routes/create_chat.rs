@@ -82,7 +82,7 @@ mod black_box {
             &json!({
                 "user_id": "user123",
                 "title": "Invoice 7 – Grüße 👋",
-                "metadata": { "order": 7, "tags": ["a"], "price": 0.1, "big": 12345678901234567890_u64 },
+                "metadata": { "order": 7, "tags": ["a"], "price": 0.1, "big": 9007199254740991_u64 },
                 "config": { "model": "echo@100", "temperature": 0.5, "max_tokens": 20, "system_prompt": "Be brief." },
             }),
         )
@@ -101,7 +101,7 @@ mod black_box {
                 "chat_id": chat_id,
                 "user_id": "user123",
                 "title": "Invoice 7 – Grüße 👋",
-                "metadata": { "order": 7, "tags": ["a"], "price": 0.1, "big": 12345678901234567890_u64 },
+                "metadata": { "order": 7, "tags": ["a"], "price": 0.1, "big": 9007199254740991_u64 },
                 "config": {
                     "agent": "echo", "model": "echo@100", "system_prompt": "Be brief.", "temperature": 0.5, "max_tokens": 20,
                 },
