@@ -16,7 +16,7 @@ use shared::{
         message::{FinishReason, Status, Usage},
         time::Timestamp,
     },
-    storage::{AppendResult, BudgetAdmission, BudgetRepository, ChatPosition, NewMessage, Takeover},
+    storage::{AppendResult, BudgetAdmission, BudgetRepository, ChatPosition, NewMessage, StorageError, Takeover},
 };
 use tests::{Fault, FaultProxy, Stack};
 
@@ -90,6 +90,15 @@ async fn expired_slots_are_removed_before_a_tenant_is_refused() {
     assert_eq!(running(&tenant).await, 1);
 }
 
+/// Repeats a call until it succeeds: the SDK makes three attempts, and all may lose their responses.
+async fn until_done<T>(call: impl AsyncFn() -> Result<T, StorageError>) -> T {
+    loop {
+        if let Ok(done) = call().await {
+            return done;
+        }
+    }
+}
+
 /// Every response may be lost, and every release may run twice. The model: the set of slots that were admitted and not yet
 /// released.
 #[tokio::test(flavor = "multi_thread")]
@@ -114,16 +123,16 @@ async fn random_admissions_and_releases_never_pass_the_limit_and_leave_nothing()
                 && let Some(slot) = held.pop_first()
             {
                 for _ in 0..=(random >> 40) % 2 {
-                    budgets.release(&tenant, slot).await.expect("the SDK repeats");
+                    until_done(async || budgets.release(&tenant, slot).await).await;
                 }
                 continue;
             }
             let slot = GenerationSlot::new(now);
-            match budgets.admit(&tenant, slot, LIMITS, now).await.expect("the SDK repeats") {
+            match until_done(async || budgets.admit(&tenant, slot, LIMITS, now).await).await {
                 BudgetAdmission::Admitted => assert!(held.insert(slot)),
                 BudgetAdmission::GenerationLimit(7) => {
                     if let Some(slot) = held.pop_last() {
-                        budgets.release(&tenant, slot).await.expect("the SDK repeats");
+                        until_done(async || budgets.release(&tenant, slot).await).await;
                     }
                 }
                 other => panic!("{other:?}"),
@@ -136,7 +145,7 @@ async fn random_admissions_and_releases_never_pass_the_limit_and_leave_nothing()
     let held: BTreeSet<GenerationSlot> = join_all((1..=6).map(worker)).await.into_iter().flatten().collect();
     assert_eq!(running(&tenant).await, held.len(), "each slot that is held is counted once");
     for slot in held {
-        budgets.release(&tenant, slot).await.expect("the SDK repeats");
+        until_done(async || budgets.release(&tenant, slot).await).await;
     }
     assert_eq!(running(&tenant).await, 0);
 }
