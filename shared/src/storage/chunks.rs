@@ -50,7 +50,8 @@ impl Chunks {
         Self { table: table.clone() }
     }
 
-    /// Puts a chunk, in the place of an earlier one with this number, which is its `place`.
+    /// Puts a chunk, in the place of an earlier one with this number, which is its `place`, unless that one is longer: a
+    /// request that was delayed may arrive after its repetition with more text.
     pub(super) fn put(
         &self,
         tenant: &TenantId,
@@ -63,7 +64,13 @@ impl Chunks {
         let mut item = item::to_item(ChunkRecord { text: text.to_owned() })?;
         item.insert("ttl".to_owned(), number(now.plus(LIFETIME).as_seconds()));
         chat_key(tenant, chat, &chunk_sk(message, place)).add_to(&mut item);
-        Ok(self.table.transaction_put(item).into())
+        let put = self
+            .table
+            .transaction_put(item)
+            .condition_expression("attribute_not_exists(pk) OR size(#text) <= :bytes")
+            .expression_attribute_names("#text", "text")
+            .expression_attribute_values(":bytes", number(text.len()));
+        Ok(put.into())
     }
 
     /// Reads and joins the chunks of a message.
