@@ -9,7 +9,11 @@ use shared::{
 use crate::{app::App, grant, greeting};
 
 /// Opens the connection, or refuses the handshake. The socket exists only after the response, and is greeted then.
+/// A frame that a client sends to this route is ignored: it would open a second connection on the socket.
 pub(crate) async fn handle(app: App, event: SocketEvent) -> Result<(), ApiError> {
+    if !event.is_lifecycle() {
+        return Ok(());
+    }
     let connection = within_deadline(Box::pin(open(&app, &event))).await?;
     after_response::spawn(telemetry::background_task("connection_established", async move {
         greeting::greet_or_close(&app, &connection, &event.request_id).await

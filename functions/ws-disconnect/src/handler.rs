@@ -20,8 +20,12 @@ impl App {
 }
 
 /// Removes the connection and releases its slot. API Gateway does not promise `$disconnect` for every socket: a
-/// connection that was missed is found when its tenant needs the slot.
+/// connection that was missed is found when its tenant needs the slot. A frame that a client sends to this route is
+/// ignored.
 pub(crate) async fn handle(app: App, event: SocketEvent) -> Result<(), ApiError> {
+    if !event.is_lifecycle() {
+        return Ok(());
+    }
     within_deadline(Box::pin(async {
         let Some(connection) = app.connections.delete_by_id(&event.connection_id).await? else { return Ok(()) };
         telemetry::note_tenant(&connection.grant.tenant_id);

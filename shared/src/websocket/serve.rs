@@ -46,6 +46,13 @@ impl SocketEvent {
         Self { connection_id, request_id, trace, request: event.payload }
     }
 
+    /// Whether API Gateway made this event when the socket opened or closed. A client can send a frame whose `action` is
+    /// `$connect` or `$disconnect`, which API Gateway routes to that function.
+    #[must_use]
+    pub fn is_lifecycle(&self) -> bool {
+        matches!(self.request.request_context.event_type.as_deref(), Some("CONNECT" | "DISCONNECT"))
+    }
+
     /// When API Gateway received the event, by its clock; now, if the event does not say.
     #[must_use]
     pub fn received_at(&self) -> Timestamp {
