@@ -197,6 +197,25 @@ async fn clients_see_results_and_no_faults() {
     .await;
 }
 
+/// The proxy answers no deletion of messages, so the purge can only be cut off.
+#[tokio::test(flavor = "multi_thread")]
+async fn purge_is_left_to_maintenance_after_five_seconds() {
+    let stalls = |called: String| async move {
+        if called == "BatchWriteItem" {
+            std::future::pending::<()>().await;
+        }
+        None
+    };
+    let proxy = FaultProxy::start_with_hook(Stack::shared().dynamodb_endpoint(), stalls).await;
+    let stack = Stack::start_with(&["--dynamodb-endpoint", &proxy.url]).await;
+    let tenant = stack.tenant("long purge").await;
+    let chat = tenant.chat("u").await;
+    stack.exchange(&tenant, &ChatId::parse(&chat).expect("an id"), "something to purge").await;
+    assert_eq!(tenant.delete(&format!("/api/v1/chats/{chat}")).await.status, StatusCode::NO_CONTENT);
+    // Without the cut it comes after a minute, which is longer than this waits.
+    stack.line_that("after-response work ended", |line| line["task"] == "purge").await;
+}
+
 #[tokio::test]
 async fn user_is_created_once_if_the_response_is_lost() {
     let tenant = Stack::shared().tenant("new once").await;

@@ -14,9 +14,11 @@ use shared::{
     storage::{ChatRepository, ConnectionRepository},
     websocket::Publisher,
 };
+use tokio::time::timeout;
 
-/// How long the purge is retried while DynamoDB is unavailable. After that it is left to maintenance.
-const PURGE_RETRY: Duration = Duration::from_secs(60);
+/// How long this function works on a deleted chat after the response. Maintenance does the rest: twenty long chats that are
+/// deleted at once must not hold the functions that other requests need.
+const PURGE_TIME: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug)]
 pub(crate) struct App {
@@ -55,7 +57,8 @@ pub(crate) async fn handle(
     }
     let request_id = rest::request_id(&request);
     after_response::spawn(telemetry::background_task("purge", async move {
-        if let Err(error) = retry_for(PURGE_RETRY, || purge(&app, &tenant.id, &chat_id, &request_id)).await {
+        let purge = retry_for(PURGE_TIME, || purge(&app, &tenant.id, &chat_id, &request_id));
+        if let Ok(Err(error)) = timeout(PURGE_TIME, purge).await {
             telemetry::log_cause(&error, &request_id);
         }
     }));
@@ -64,6 +67,8 @@ pub(crate) async fn handle(
 
 async fn purge(app: &App, tenant: &TenantId, chat: &ChatId, request_id: &str) -> Result<(), ApiError> {
     let sockets = app.connections.list_by_chat(tenant, chat, Timestamp::now()).await?;
-    app.publisher.close_all(&sockets, &ApiError::chat_not_found(chat.as_str()), request_id).await;
+    if !app.publisher.close_all(&sockets, &ApiError::chat_not_found(chat.as_str()), request_id).await {
+        return Err(ApiError::unavailable("sockets of a deleted chat are not closed"));
+    }
     Ok(app.chats.purge(tenant, chat).await?)
 }

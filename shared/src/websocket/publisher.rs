@@ -123,28 +123,32 @@ impl Publisher {
         }
     }
 
-    /// Posts the reason to each socket, then closes it.
-    pub async fn close_all(&self, connections: &[Connection], reason: &ApiError, request_id: &str) {
+    /// Posts the reason to each socket, then closes it; retries each for a second. Returns whether API Gateway has closed
+    /// all of them.
+    pub async fn close_all(&self, connections: &[Connection], reason: &ApiError, request_id: &str) -> bool {
         let closes: Vec<_> =
             connections.iter().map(|connection| self.close_with(connection, reason, request_id).boxed()).collect();
-        stream::iter(closes).buffer_unordered(CONCURRENT_CLOSES).collect::<()>().await;
+        stream::iter(closes).buffer_unordered(CONCURRENT_CLOSES).all(async |is_closed| is_closed).await
     }
 
     /// API Gateway knows no close codes of our own, so an error event tells the reason.
-    async fn close_with(&self, connection: &Connection, reason: &ApiError, request_id: &str) {
+    async fn close_with(&self, connection: &Connection, reason: &ApiError, request_id: &str) -> bool {
         let event = Event {
             body: Body::Error(ErrorReport::new(reason, request_id, None)),
             chat_id: Some(&connection.grant.chat_id),
             timestamp: Timestamp::now(),
         };
-        let posted = self.post(&connection.connection_id, &event).await;
-        let closed = self.close(&connection.connection_id).await;
-        if let (Err(PostError::Failed(cause)), _) | (_, Err(PostError::Failed(cause))) = (posted, closed) {
-            tracing::warn!(
-                request_id,
-                error.cause = telemetry::causes(cause.as_ref()),
-                "connection closed without notice"
-            );
+        if let Err(PostError::Failed(cause)) = self.deliver_soon(&connection.connection_id, &event).await {
+            let cause = telemetry::causes(cause.as_ref());
+            tracing::warn!(request_id, error.cause = cause, "connection closed without notice");
+        }
+        match PostRetry::one_second().repeat(|| self.close(&connection.connection_id)).await {
+            Ok(()) | Err(PostError::Gone) => true,
+            Err(PostError::Failed(cause)) => {
+                let cause = telemetry::causes(cause.as_ref());
+                tracing::warn!(request_id, error.cause = cause, "connection close failed");
+                false
+            }
         }
     }
 
