@@ -9,6 +9,7 @@ mod functions;
 mod parameters;
 mod policies;
 mod routes;
+mod tables;
 
 use std::path::Path;
 
