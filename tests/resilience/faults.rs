@@ -53,8 +53,8 @@ async fn transaction_conflict_is_retried() {
     let (chats, messages) = (chats(&client), messages(&client));
     let now = Timestamp::now();
 
-    proxy.inject("TransactWriteItems", 4, Fault::TransactionConflict);
-    let created = chats.create(&tenant.id, new_chat(), None, now).await.expect("the fifth attempt succeeds");
+    proxy.inject("TransactWriteItems", 9, Fault::TransactionConflict);
+    let created = chats.create(&tenant.id, new_chat(), None, now).await.expect("the tenth attempt succeeds");
     let CreateResult::Created(chat) = created else { panic!("not created: {created:?}") };
     assert_eq!((proxy.faults_left(), chats_of(&tenant).await), (0, (1, 1)));
 
@@ -80,10 +80,12 @@ async fn fifth_transaction_conflict_is_an_error_and_writes_nothing() {
     let tenant = Stack::shared().tenant("five conflicts").await;
     let (proxy, client) = behind_a_proxy().await;
     let chats = chats(&client);
-    proxy.inject("TransactWriteItems", 5, Fault::TransactionConflict);
     let created = chats.create(&tenant.id, new_chat(), None, Timestamp::now()).await;
-    assert!(matches!(created, Err(shared::storage::StorageError::Contended { attempts: 5 })), "{created:?}");
-    assert_eq!((proxy.faults_left(), chats_of(&tenant).await), (0, (0, 0)));
+    let Ok(CreateResult::Created(chat)) = created else { panic!("not created: {created:?}") };
+    proxy.inject("TransactWriteItems", 5, Fault::TransactionConflict);
+    let deleted = chats.delete(&tenant.id, &chat.chat_id, Timestamp::now()).await;
+    assert!(matches!(deleted, Err(shared::storage::StorageError::Contended { attempts: 5 })), "{deleted:?}");
+    assert_eq!((proxy.faults_left(), chats_of(&tenant).await), (0, (1, 1)));
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use aws_sdk_dynamodb::{
         builders::{DeleteBuilder, PutBuilder, UpdateBuilder},
     },
 };
+use tokio::time::Instant;
 use ulid::Ulid;
 
 use super::{
@@ -104,13 +105,22 @@ impl Transaction {
     /// lost is not made a second time, nor does the next attempt fail on its own write.
     /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
     pub(super) async fn commit(self, client: &Client) -> Result<TransactionResult, StorageError> {
+        self.commit_with(client, Attempts::default()).await
+    }
+
+    /// As [`commit`](Self::commit), for an item that many requests of one user write at once: retries for as long as a
+    /// request has time.
+    pub(super) async fn commit_until_deadline(self, client: &Client) -> Result<TransactionResult, StorageError> {
+        self.commit_with(client, Attempts::for_time(CONTENTION_TIME)).await
+    }
+
+    async fn commit_with(self, client: &Client, mut attempts: Attempts) -> Result<TransactionResult, StorageError> {
         let request = client
             .transact_write_items()
             .set_transact_items(Some(self.0))
             .client_request_token(Ulid::generate().to_string());
-        let mut attempt = 0;
         loop {
-            attempt = next_attempt(attempt).await?;
+            attempts.next().await?;
             let error = match request.clone().send().await {
                 Ok(_) => return Ok(TransactionResult::Committed),
                 Err(error) => error,
@@ -174,6 +184,44 @@ pub(super) async fn next_attempt(made: u32) -> Result<u32, StorageError> {
     Ok(made + 1)
 }
 
+/// How long the item of a user is fought for: as long as a request may take, less the last attempt.
+/// [`RESPONSE_DEADLINE`](crate::runtime::deadline::RESPONSE_DEADLINE) cuts off what takes longer.
+const CONTENTION_TIME: Duration = Duration::from_secs(8);
+
+/// The attempts of one transaction.
+#[derive(Debug, Default)]
+struct Attempts {
+    made: u32,
+    /// Until when attempts are made; [`ATTEMPTS`] if there is no such time.
+    until: Option<Instant>,
+}
+
+impl Attempts {
+    fn for_time(time: Duration) -> Self {
+        Self { made: 0, until: Some(Instant::now() + time) }
+    }
+
+    /// Starts the next attempt, after a backoff.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Contended`] when no attempt is left.
+    async fn next(&mut self) -> Result<(), StorageError> {
+        let Some(until) = self.until else {
+            self.made = next_attempt(self.made).await?;
+            return Ok(());
+        };
+        if self.made > 0 {
+            back_off(self.made).await;
+        }
+        if Instant::now() >= until {
+            return Err(StorageError::Contended { attempts: self.made });
+        }
+        self.made += 1;
+        Ok(())
+    }
+}
+
 /// The pause between two attempts of a transaction.
 const CONFLICT_BACKOFF: Backoff = Backoff::full_jitter(Duration::from_millis(20), Duration::from_millis(640));
 
@@ -185,6 +233,18 @@ pub(super) async fn back_off(attempt: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_for_a_time_end_with_it() {
+        let started = Instant::now();
+        let mut attempts = Attempts::for_time(CONTENTION_TIME);
+        let mut made = 0;
+        while attempts.next().await.is_ok() {
+            made += 1;
+        }
+        assert!(made > 4 * ATTEMPTS, "{made}");
+        assert!((8..9).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn attempts_end_after_five() {

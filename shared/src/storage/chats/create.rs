@@ -35,7 +35,8 @@ pub enum CreateResult {
 }
 
 impl ChatRepository {
-    /// Creates a chat; with an idempotency key, once.
+    /// Creates a chat; with an idempotency key, once. All chats of a user change the user's item, so creates at the same time
+    /// conflict, and are retried until the deadline of the request.
     ///
     /// # Errors
     ///
@@ -69,7 +70,7 @@ impl ChatRepository {
         if let Some(request) = request {
             transaction = transaction.with(self.idempotency.put_record(tenant, request, &chat, now)?);
         }
-        match transaction.commit(self.table.client()).await? {
+        match transaction.commit_until_deadline(self.table.client()).await? {
             TransactionResult::Committed => Ok(CreateResult::Created(Box::new(chat))),
             TransactionResult::Refused { item: Some(item) } => Ok(replay(item::from_item(item)?, request)),
             // The new id is in use already, which no ULID should be.
