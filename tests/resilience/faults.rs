@@ -158,7 +158,7 @@ async fn clients_see_results_and_no_faults() {
         tenant.send(tenant.request(Method::POST, "/api/v1/chats/").header("Idempotency-Key", "k").json(&body)).await
     };
 
-    proxy.inject("TransactWriteItems", 5, Fault::TransactionConflict);
+    proxy.inject("TransactWriteItems", 3, Fault::ServerError);
     let refused = create().await;
     assert_eq!((refused.status, refused.code()), (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"));
     assert_eq!(chats_of(&tenant).await, (0, 0));

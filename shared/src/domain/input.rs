@@ -34,16 +34,12 @@ impl Fields {
     ///
     /// # Errors
     ///
-    /// `INVALID_JSON`, with the position of the syntax error or of a repeated key; `INVALID_PARAMETER` for a number that
-    /// clients may read as another one.
+    /// `INVALID_JSON`, with the position of the syntax error or of a repeated key.
     pub fn from_json(text: &[u8]) -> Result<Self, ApiError> {
         let invalid =
             |message: String| ApiError::new(Code::InvalidJson, message, "Send one JSON object, encoded in UTF-8.");
         match strict_json::parse(text) {
-            Ok(Value::Object(values)) => match strict_json::inexact_number(&values) {
-                None => Ok(Self::new(values, String::new())),
-                Some((path, number)) => Err(ApiError::invalid_parameter(&path, number, EXACT_NUMBERS)),
-            },
+            Ok(Value::Object(values)) => Ok(Self::new(values, String::new())),
             Ok(_) => Err(invalid("This is JSON, but not an object.".to_owned())),
             Err(error) => Err(invalid(format!("This is not JSON: {error}."))),
         }
@@ -81,13 +77,18 @@ impl Fields {
     ///
     /// # Errors
     ///
-    /// `INVALID_PARAMETER`.
+    /// `INVALID_PARAMETER`, also for a number in it that clients may read as another one.
     pub fn optional<T: Field>(&mut self, name: &'static str) -> Result<Option<T>, ApiError> {
         match self.take(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => T::read(&value)
-                .map(Some)
-                .ok_or_else(|| ApiError::invalid_parameter(&self.path(name), &value, T::ALLOWED)),
+            Some(value) => {
+                let path = self.path(name);
+                let field = T::read(&value).ok_or_else(|| ApiError::invalid_parameter(&path, &value, T::ALLOWED))?;
+                match strict_json::inexact_number(path, &value) {
+                    None => Ok(Some(field)),
+                    Some((path, number)) => Err(ApiError::invalid_parameter(&path, number, EXACT_NUMBERS)),
+                }
+            }
         }
     }
 
@@ -157,6 +158,7 @@ impl Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::chat::Metadata;
 
     struct Small;
 
@@ -209,20 +211,28 @@ mod tests {
 
     #[test]
     fn numbers_that_clients_may_read_as_others_are_refused() {
+        let read = |metadata: &str| {
+            let mut fields = Fields::from_json(format!(r#"{{"metadata":{metadata}}}"#).as_bytes())?;
+            fields.required::<Metadata>("metadata")
+        };
         for (text, field) in [
-            (r#"{"n":9007199254740992}"#, "n"),
-            (r#"{"n":-9007199254740992}"#, "n"),
-            (r#"{"n":12345678901234567890}"#, "n"),
-            (r#"{"n":123456789012345678901234567890}"#, "n"),
-            (r#"{"n":1e300}"#, "n"),
-            (r#"{"outer":{"list":[1,{"id":9007199254740993}]}}"#, "outer.list[1].id"),
+            (r#"{"n":9007199254740992}"#, "metadata.n"),
+            (r#"{"n":-9007199254740992}"#, "metadata.n"),
+            (r#"{"n":12345678901234567890}"#, "metadata.n"),
+            (r#"{"n":123456789012345678901234567890}"#, "metadata.n"),
+            (r#"{"n":1e300}"#, "metadata.n"),
+            (r#"{"outer":{"list":[1,{"id":9007199254740993}]}}"#, "metadata.outer.list[1].id"),
         ] {
-            let error = Fields::from_json(text.as_bytes()).expect_err("a refusal");
+            let error = read(text).expect_err("a refusal");
             assert_eq!(error.code(), Code::InvalidParameter, "{text}");
             assert_eq!(error.to_json()["details"]["field"], field, "{text}");
         }
-        let exact = r#"{"n":9007199254740991,"m":-9007199254740991,"x":0.1,"y":1e15,"z":-2.5e-3}"#;
-        assert!(Fields::from_json(exact.as_bytes()).is_ok());
+        assert!(read(r#"{"n":9007199254740991,"m":-9007199254740991,"x":0.1,"y":1e15,"z":-2.5e-3}"#).is_ok());
+    }
+
+    #[test]
+    fn unknown_field_is_named_whatever_its_number() {
+        assert_eq!(fields(r#"{"n":1e300}"#).finish().map_err(|error| error.code()), Err(Code::UnknownField));
     }
 
     #[test]

@@ -20,21 +20,19 @@ pub(super) fn parse(text: &[u8]) -> Result<Value, serde_json::Error> {
     serde_json::from_slice::<Strict>(text).map(|Strict(value)| value)
 }
 
-/// The path and the value of the first number below `values` that clients may read as another one.
-pub(super) fn inexact_number(values: &Map<String, Value>) -> Option<(String, &Value)> {
-    values.iter().find_map(|(name, value)| in_value(name.clone(), value))
-}
-
-fn in_value(path: String, value: &Value) -> Option<(String, &Value)> {
+/// The path and the value of the first number in the value at `path` that clients may read as another one.
+pub(super) fn inexact_number(path: String, value: &Value) -> Option<(String, &Value)> {
     match value {
         Value::Number(number) => {
             let is_exact = number.as_f64().is_some_and(|number| number.abs() <= MAX_EXACT);
             (!is_exact).then_some((path, value))
         }
         Value::Array(values) => {
-            values.iter().enumerate().find_map(|(place, value)| in_value(format!("{path}[{place}]"), value))
+            values.iter().enumerate().find_map(|(place, value)| inexact_number(format!("{path}[{place}]"), value))
         }
-        Value::Object(values) => values.iter().find_map(|(name, value)| in_value(format!("{path}.{name}"), value)),
+        Value::Object(values) => {
+            values.iter().find_map(|(name, value)| inexact_number(format!("{path}.{name}"), value))
+        }
         Value::Null | Value::Bool(_) | Value::String(_) => None,
     }
 }

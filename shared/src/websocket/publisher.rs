@@ -67,7 +67,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Whether API Gateway has refused a post of this process within the last [`BACK_OFF`].
+    /// Whether API Gateway has refused a post of this process within the last ten seconds.
     #[must_use]
     pub fn has_refused_posts(&self) -> bool {
         let refused_at = *self.refused_at.lock().unwrap_or_else(PoisonError::into_inner);
