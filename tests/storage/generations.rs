@@ -167,11 +167,12 @@ async fn takeover_removes_the_items_of_a_finished_generation() {
 #[tokio::test]
 async fn delayed_save_does_not_replace_a_longer_chunk() {
     let running = RunningChat::started_at("late", Timestamp::now()).await;
-    assert!(running.save("One two", 1).await);
+    // Ten characters of 20 bytes, then six of 12.
+    assert!(running.save("Добрыйдень", 1).await);
     // The same chunk as the process sent it before, with less text.
     let delayed = Stack::shared().generations().lease(&running.tenant.id, &running.chat, &running.exchange.generation);
-    delayed.save("One", running.after(1)).await.expect("DynamoDB responds");
-    assert_eq!(running.ended(Status::Interrupted, 60).await.content, "One two");
+    delayed.save("Добрый", running.after(1)).await.expect("DynamoDB responds");
+    assert_eq!(running.ended(Status::Interrupted, 60).await.content, "Добрыйдень");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //!
 //! | `pk` | `sk` | item |
 //! |---|---|---|
-//! | `{tenant_id}#{chat_id}` | `chunk#{message_id}#{number, five digits}` | `text` |
+//! | `{tenant_id}#{chat_id}` | `chunk#{message_id}#{number, five digits}` | `text`, and its length in `text_bytes` |
 //!
 //! Chunks are appended, and joined into the message when the generation ends: an update is billed by the whole item. Those
 //! that an owner leaves when it dies after the end are deleted by TTL.
@@ -43,6 +43,9 @@ pub(super) struct SavedText {
 #[derive(Serialize, Deserialize)]
 struct ChunkRecord {
     text: String,
+    /// The length of the text in bytes of UTF-8. AWS does not say what `size` counts in a string.
+    #[serde(default)]
+    text_bytes: usize,
 }
 
 impl Chunks {
@@ -61,14 +64,13 @@ impl Chunks {
         text: &str,
         now: Timestamp,
     ) -> Result<TransactionPart, StorageError> {
-        let mut item = item::to_item(ChunkRecord { text: text.to_owned() })?;
+        let mut item = item::to_item(ChunkRecord { text: text.to_owned(), text_bytes: text.len() })?;
         item.insert("ttl".to_owned(), number(now.plus(LIFETIME).as_seconds()));
         chat_key(tenant, chat, &chunk_sk(message, place)).add_to(&mut item);
         let put = self
             .table
             .transaction_put(item)
-            .condition_expression("attribute_not_exists(pk) OR size(#text) <= :bytes")
-            .expression_attribute_names("#text", "text")
+            .condition_expression("attribute_not_exists(text_bytes) OR text_bytes <= :bytes")
             .expression_attribute_values(":bytes", number(text.len()));
         Ok(put.into())
     }
