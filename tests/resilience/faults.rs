@@ -199,6 +199,20 @@ async fn clients_see_results_and_no_faults() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn socket_of_a_deleted_chat_is_closed_although_closes_fail() {
+    let faulty = FaultyStack::start(1).await;
+    let tenant = faulty.stack.tenant("failed closes").await;
+    let chat = tenant.chat("u").await;
+    let mut socket = tenant.connect(&chat, "u").await;
+    socket.next_of("user_created").await;
+    faulty.connections.inject("DELETE", 2, Fault::Throttled);
+    assert_eq!(tenant.delete(&format!("/api/v1/chats/{chat}")).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(socket.next_of("error").await["error"]["code"], "CHAT_NOT_FOUND");
+    socket.closed().await;
+    assert_eq!(faulty.connections.faults_left(), 0);
+}
+
 /// The proxy answers no deletion of messages, so the purge can only be cut off.
 #[tokio::test(flavor = "multi_thread")]
 async fn purge_is_left_to_maintenance_after_five_seconds() {

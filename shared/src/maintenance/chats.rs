@@ -45,12 +45,15 @@ async fn process_chat(sweep: &Sweep<'_>, entry: &QueueEntry<(TenantId, ChatId)>)
     }
 }
 
-/// Closes the connections of a deleted chat and purges its items, as far as there is time.
+/// Closes the connections of a deleted chat and purges its items, as far as there is time. If a socket may still be open,
+/// the chat stays in the queue.
 pub(super) async fn purge(sweep: &Sweep<'_>, tenant: &TenantId, chat: &ChatId) -> Result<SweepResult, StorageError> {
     let Sweep { maintenance, request_id, .. } = sweep;
     let connections = maintenance.sockets.connections.list_by_chat(tenant, chat, Timestamp::now()).await?;
     let reason = ApiError::chat_not_found(chat.as_str());
-    maintenance.sockets.publisher.close_all(&connections, &reason, request_id).await;
+    if !maintenance.sockets.publisher.close_all(&connections, &reason, request_id).await {
+        return Ok(SweepResult::Partial);
+    }
     while maintenance.chats.purge_batch(tenant, chat).await? {
         if sweep.must_stop() {
             return Ok(SweepResult::Partial);

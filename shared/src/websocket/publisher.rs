@@ -128,7 +128,8 @@ impl Publisher {
     pub async fn close_all(&self, connections: &[Connection], reason: &ApiError, request_id: &str) -> bool {
         let closes: Vec<_> =
             connections.iter().map(|connection| self.close_with(connection, reason, request_id).boxed()).collect();
-        stream::iter(closes).buffer_unordered(CONCURRENT_CLOSES).all(async |is_closed| is_closed).await
+        let closed: Vec<bool> = stream::iter(closes).buffer_unordered(CONCURRENT_CLOSES).collect().await;
+        closed.into_iter().all(|is_closed| is_closed)
     }
 
     /// API Gateway knows no close codes of our own, so an error event tells the reason.
