@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use lambda_runtime::Error;
 use shared::{
-    agents::{Agent, Bedrock, Deltas, Echo, OpenAi, OpenAiSettings, Pace},
+    agents::{Agent, Bedrock, Deltas, Echo, KeySource, OpenAi, OpenAiSettings, Pace},
     auth::Authenticator,
     domain::{
         agent_name::AgentName,
@@ -77,7 +77,7 @@ impl App {
             budgets: BudgetRepository::new(clients.dynamodb(), config.chats_table),
             sockets: ChatConnections { connections, publisher },
             echo: Echo::new(Pace::tokens_per_second(config.echo_tokens_per_second).ok_or("the pace is negative")?),
-            openai: OpenAi::new(openai_settings(config.openai, openai_model, &clients).await?),
+            openai: OpenAi::new(openai_settings(config.openai, openai_model, &clients)),
             bedrock: Bedrock::new(clients.bedrock(), bedrock_model),
             allowed: config.allowed,
             budget_limits: config.budget_limits,
@@ -184,15 +184,15 @@ fn must_be_changed(error: ApiError) -> ApiError {
     error.with_detail("suggestion", suggestion)
 }
 
-async fn openai_settings(
-    config: OpenAiConfig,
-    model: Option<ModelName>,
-    clients: &Clients,
-) -> Result<OpenAiSettings, Error> {
+fn openai_settings(config: OpenAiConfig, model: Option<ModelName>, clients: &Clients) -> OpenAiSettings {
     let OpenAiConfig { base_url, key, secret_name, headers } = config;
+    let clients = clients.clone();
     let key = match secret_name {
-        Some(name) => Some(clients.secret(&name).await?),
-        None => key,
+        Some(name) => Some(KeySource::Read(Arc::new(move || {
+            let (clients, name) = (clients.clone(), name.clone());
+            Box::pin(async move { Ok(clients.secret(&name).await?) })
+        }))),
+        None => key.map(KeySource::Given),
     };
-    Ok(OpenAiSettings { base_url, model, key, headers })
+    OpenAiSettings { base_url, model, key, headers }
 }

@@ -20,4 +20,4 @@ pub use bedrock::Bedrock;
 pub use conversation::{Conversation, Turn};
 pub use echo::{Echo, Pace};
 pub use error::{AgentError, Failure};
-pub use openai::{OpenAi, OpenAiSettings};
+pub use openai::{KeySource, OpenAi, OpenAiSettings};

@@ -1,10 +1,15 @@
 //! The OpenAI agent.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use futures_util::StreamExt;
 use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use shared::{
-    agents::{Agent, Conversation, Failure, OpenAi, OpenAiSettings, Turn},
+    agents::{Agent, Conversation, Failure, KeySource, OpenAi, OpenAiSettings, Turn},
     domain::{
         chat::ChatConfig,
         message::{FinishReason, Role, Usage},
@@ -22,7 +27,7 @@ fn agent(provider: &Provider) -> OpenAi {
     OpenAi::new(OpenAiSettings {
         base_url: Some(format!("{}v1/", provider.url).parse().expect("an address")),
         model: serde_json::from_value("small".into()).expect("a name"),
-        key: Some("sk-test".into()),
+        key: Some(KeySource::Given("sk-test".into())),
         headers: [(HeaderName::from_static("x-title"), HeaderValue::from_static("Chat"))].into_iter().collect(),
     })
 }
@@ -205,4 +210,39 @@ async fn dropping_the_stream_closes_the_connection() {
     assert!(first.is_some_and(|delta| delta.is_ok()));
     drop(deltas);
     assert_eq!(socket.read(&mut [0; 1]).await.expect("the client closes the connection"), 0);
+}
+
+#[tokio::test]
+async fn replaced_key_is_read_again_after_a_401() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/v1", listener.local_addr().expect("an address"));
+    let reads = Arc::new(AtomicUsize::new(0));
+    let counted = reads.clone();
+    let source = KeySource::Read(Arc::new(move || {
+        let key = if counted.fetch_add(1, Ordering::Relaxed) == 0 { "old" } else { "new" };
+        Box::pin(async move { Ok(key.into()) })
+    }));
+    let base_url = Some(url.parse().expect("an address"));
+    let model = serde_json::from_value("small".into()).expect("a name");
+    let agent = OpenAi::new(OpenAiSettings { base_url, model, key: Some(source), ..OpenAiSettings::default() });
+    assert_eq!(reads.load(Ordering::Relaxed), 0, "it is read for the first request");
+    let serving = async {
+        // The first request with both keys, the second one with the new key.
+        for key in ["old", "new", "new"] {
+            let (mut socket, _) = listener.accept().await.expect("a client");
+            let request = read_request(&mut socket).await.to_lowercase();
+            assert!(request.contains(&format!("authorization: bearer {key}\r\n")), "{request}");
+            let response = match key {
+                "old" => refusal("401 Unauthorized", "", &json!({ "error": { "message": "no" } })),
+                _ => streamed([token("Hi".into()), finish("stop")]),
+            };
+            for segment in response {
+                socket.write_all(&segment).await.expect("the client reads");
+            }
+        }
+    };
+    let responses = async { (provider::respond(&agent).await, provider::respond(&agent).await) };
+    let ((), responses) = tokio::join!(serving, responses);
+    assert_eq!(responses, (complete("Hi"), complete("Hi")));
+    assert_eq!(reads.load(Ordering::Relaxed), 2);
 }

@@ -3,18 +3,22 @@
 use std::{io, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
-use http::{HeaderName, HeaderValue, Request, Response, Uri, header};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use sse_stream::SseStream;
 use tokio::sync::OnceCell;
 
-use super::{event_stream, provider_error::ProviderError, request::ChatCompletion, settings::OpenAiSettings};
+use super::{
+    event_stream, provider_error::ProviderError, provider_key::ProviderKey, request::ChatCompletion,
+    settings::OpenAiSettings,
+};
 use crate::{
     agents::{
         agent::{Agent, Deltas},
@@ -42,6 +46,7 @@ pub struct OpenAi(Arc<Endpoint>);
 #[derive(Debug)]
 struct Endpoint {
     settings: OpenAiSettings,
+    key: Option<ProviderKey>,
     /// Made for the first request: a process whose chats all use other agents reads no root certificates.
     client: OnceCell<HttpClient>,
 }
@@ -52,7 +57,8 @@ impl OpenAi {
     /// An agent that calls the endpoint of `settings`.
     #[must_use]
     pub fn new(settings: OpenAiSettings) -> Self {
-        Self(Arc::new(Endpoint { settings, client: OnceCell::new() }))
+        let key = settings.key.clone().map(ProviderKey::new);
+        Self(Arc::new(Endpoint { settings, key, client: OnceCell::new() }))
     }
 }
 
@@ -74,19 +80,35 @@ impl Agent for OpenAi {
 
 impl Endpoint {
     async fn send(&self, body: String) -> Result<Deltas, AgentError> {
-        let unavailable = |error| AgentError::new(Failure::Unavailable, error);
+        let Some(key) = &self.key else { return self.read(self.post(body, None).await?).await };
+        let current = key.get().await?;
+        let response = self.post(body.clone(), Some(&current)).await?;
+        // The key may have been replaced since this process has read it.
+        if response.status() == StatusCode::UNAUTHORIZED
+            && let Some(replacement) = key.replacement(&current).await?
+        {
+            return self.read(self.post(body, Some(&replacement)).await?).await;
+        }
+        self.read(response).await
+    }
+
+    async fn post(&self, body: String, key: Option<&SecretString>) -> Result<Response<Incoming>, AgentError> {
         let client = self.client.get_or_try_init(async || http_client()).await;
         let client = client.map_err(|error| AgentError::new(Failure::Unavailable, error))?;
-        let response = client.request(self.request(body)?).await.map_err(unavailable)?;
+        let response = client.request(self.request(body, key)?).await;
+        response.map_err(|error| AgentError::new(Failure::Unavailable, error))
+    }
+
+    async fn read(&self, response: Response<Incoming>) -> Result<Deltas, AgentError> {
         if !response.status().is_success() {
             return Err(read_error(response).await);
         }
         Ok(event_stream::read(SseStream::new(response.into_body()).boxed()))
     }
 
-    fn request(&self, body: String) -> Result<Request<String>, AgentError> {
+    fn request(&self, body: String, key: Option<&SecretString>) -> Result<Request<String>, AgentError> {
         let denied = |error: http::Error| AgentError::new(Failure::Denied, error);
-        let OpenAiSettings { base_url, key, headers, .. } = &self.settings;
+        let OpenAiSettings { base_url, headers, .. } = &self.settings;
         let base_url = base_url.as_ref().map_or_else(|| OPENAI_URL.to_owned(), Uri::to_string);
         let mut request = Request::post(format!("{}/chat/completions", base_url.trim_end_matches('/')))
             .header(header::CONTENT_TYPE, "application/json")
@@ -117,7 +139,7 @@ fn http_client() -> io::Result<HttpClient> {
 }
 
 /// Reads an error response. If the body is missing or incomplete, the status decides alone.
-async fn read_error(response: Response<hyper::body::Incoming>) -> AgentError {
+async fn read_error(response: Response<Incoming>) -> AgentError {
     let status = response.status().as_u16();
     let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = retry_after.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);

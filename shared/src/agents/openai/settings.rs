@@ -1,9 +1,8 @@
 //! Where the endpoint is, and how to call it.
 
-use http::{HeaderMap, Uri};
-use secrecy::SecretString;
-
+use super::provider_key::KeySource;
 use crate::domain::chat::ModelName;
+use http::{HeaderMap, Uri};
 
 /// Where the endpoint is, and how to call it.
 #[derive(Clone, Debug, Default)]
@@ -12,8 +11,8 @@ pub struct OpenAiSettings {
     pub base_url: Option<Uri>,
     /// The model of chats that name none.
     pub model: Option<ModelName>,
-    /// The bearer token, if the endpoint needs one.
-    pub key: Option<SecretString>,
+    /// Where the bearer token comes from, if the endpoint needs one.
+    pub key: Option<KeySource>,
     /// Headers sent with every request.
     pub headers: HeaderMap,
 }
