@@ -137,7 +137,10 @@ async fn simultaneous_connection_slots_stop_at_the_limit() {
     let stack = Stack::shared();
     let tenant = stack.tenant("slot race").await;
     let (connections, now) = (stack.connections(), Timestamp::now());
-    let opening: Vec<Connection> = (0..200).map(|number| connection(&tenant, &number.to_string(), now)).collect();
+    // Slots are named by millisecond and six digits, which two of 200 may share within one millisecond.
+    let opened_at = |number: u64| now.plus(Duration::from_millis(number));
+    let opening: Vec<Connection> =
+        (0..200).map(|number| connection(&tenant, &number.to_string(), opened_at(number))).collect();
     let slots = join_all(opening.iter().map(|connection| connections.slots().take(connection, 50))).await;
     let taken: Vec<bool> = slots.into_iter().map(|taken| taken.expect("DynamoDB responds")).collect();
     assert_eq!(taken.iter().filter(|taken| **taken).count(), 50);
