@@ -12,7 +12,7 @@ use shared::{
     },
     storage::ConnectionRepository,
 };
-use tests::{LambdaRuntime, Stack, Tenant};
+use tests::{Fault, FaultProxy, LambdaRuntime, Stack, Tenant};
 
 /// Stores an open connection of a new tenant, and an answer of its chat that has ended. Returns also the answer's id.
 async fn connection_with_answer(name: &str) -> (Tenant, Connection, String) {
@@ -67,7 +67,7 @@ async fn ended_answer_is_refused_while_another_process_replays_to_the_socket() {
         assert_eq!(error["error"]["code"], "RATE_LIMIT_EXCEEDED");
         assert_eq!(error["error"]["details"]["message_id"], answer);
     }
-    stack.connections().end_replay(&connection.connection_id, other).await.expect("DynamoDB responds");
+    stack.connections().end_replay(&connection.connection_id, &other).await.expect("DynamoDB responds");
     // Each follows the end of the one before.
     for (number, command) in (3..).zip(&commands) {
         lambda.send(frame(&connection, command));
@@ -89,17 +89,30 @@ async fn socket_has_one_replay_at_a_time() {
     };
     let first = begin(&connections, 0).await.expect("no replay yet");
     assert_eq!(begin(&connections, 1).await, None);
-    connections.end_replay(id, first).await.expect("DynamoDB responds");
+    connections.end_replay(id, &first).await.expect("DynamoDB responds");
     let second = begin(&connections, 1).await.expect("the first has ended");
     // The process of the second one died.
-    let third = begin(&connections, 21).await.expect("its time is over");
-    connections.end_replay(id, second).await.expect("DynamoDB responds");
-    assert_eq!(begin(&connections, 22).await, None, "the end of the second does not end the third");
-    connections.end_replay(id, third).await.expect("DynamoDB responds");
+    let third = begin(&connections, 31).await.expect("its time is over");
+    connections.end_replay(id, &second).await.expect("DynamoDB responds");
+    assert_eq!(begin(&connections, 32).await, None, "the end of the second does not end the third");
+    connections.end_replay(id, &third).await.expect("DynamoDB responds");
 
     connections.end(&connection).await.expect("DynamoDB responds");
     assert_eq!(begin(&connections, 30).await, None, "a removed connection is not stored again");
     assert!(connections.delete_by_id(id).await.expect("DynamoDB responds").is_none());
+}
+
+#[tokio::test]
+async fn replay_whose_response_is_lost_is_begun() {
+    let stack = Stack::shared();
+    let (_tenant, connection, _) = connection_with_answer("lost replay").await;
+    let proxy = FaultProxy::start(stack.dynamodb_endpoint()).await;
+    let config = stack.dynamodb().config().to_builder().endpoint_url(&proxy.url).build();
+    let connections =
+        ConnectionRepository::new(aws_sdk_dynamodb::Client::from_conf(config), "ConnectionsTable".to_owned());
+    proxy.inject("UpdateItem", 1, Fault::LostResponse);
+    let begun = connections.begin_replay(&connection.connection_id, Timestamp::now()).await.expect("the SDK repeats");
+    assert_eq!((begun.is_some(), proxy.faults_left()), (true, 0));
 }
 
 mod black_box {

@@ -29,11 +29,11 @@ use crate::app::App;
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The pauses before a socket's replay is refused because it has another one. A client that has just received the end
-/// of one replay may ask for the next before the first process has noted it: 750 ms in all.
+/// of one replay may ask for the next before the first process has noted it: at most 750 ms in all.
 const TURN_BACKOFF: Backoff = Backoff::half_jitter(Duration::from_millis(50), Duration::from_millis(400));
 const TURN_RETRIES: u32 = 4;
 
-/// How long a replay lasts at most: less than the lease of its socket, with the wait of a `cancel`.
+/// How long a replay lasts at most. With the read of the answer and the wait of a `cancel` it is less than the lease.
 const REPLAY_TIME: Duration = Duration::from_secs(15);
 
 /// A command about one generation.
@@ -138,13 +138,13 @@ impl StreamCommand {
         match self.finished_generation().await {
             Ok(finished) => Ok((lease, finished)),
             Err(error) => {
-                self.end_replay(lease).await;
+                self.end_replay(&lease).await;
                 Err(error)
             }
         }
     }
 
-    async fn end_replay(&self, lease: ReplayLease) {
+    async fn end_replay(&self, lease: &ReplayLease) {
         let Self { app, connection, request_id, .. } = self;
         if let Err(error) = app.sockets.connections.end_replay(&connection.connection_id, lease).await {
             telemetry::log_attempt(&error.into(), request_id);
@@ -173,7 +173,7 @@ impl StreamCommand {
         if timeout(REPLAY_TIME, replay).await.is_err() {
             tracing::warn!(request_id = self.request_id, "replay took too long");
         }
-        self.end_replay(lease).await;
+        self.end_replay(&lease).await;
     }
 
     /// Posts the error of a command that cannot be carried out.

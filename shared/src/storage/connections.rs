@@ -36,13 +36,14 @@ use crate::domain::{
 
 const CONNECTION: &str = "~connection";
 
-/// How long a socket's replay may last. It ends sooner; this is for one whose process died.
-const REPLAY_LEASE: Duration = Duration::from_secs(20);
+/// How long a socket's replay may last, with the read of its answer and the wait of a `cancel`. It ends sooner; this is
+/// for one whose process died.
+const REPLAY_LEASE: Duration = Duration::from_secs(30);
 
 /// The right to replay an answer to a socket, which has one replay at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplayLease {
-    until: Timestamp,
+    token: String,
 }
 
 /// The connections of tenants.
@@ -125,7 +126,8 @@ impl ConnectionRepository {
         Ok(())
     }
 
-    /// Finds the connection that sends a message, and counts the message, in one write; in two if the message is refused.
+    /// Finds the connection that sends a message, and counts the message, in one write; in two if the message is refused, or
+    /// more if others are refused at the same time.
     ///
     /// # Errors
     ///
@@ -181,15 +183,18 @@ impl ConnectionRepository {
     ///
     /// [`StorageError`] when DynamoDB fails.
     pub async fn begin_replay(&self, id: &ConnectionId, now: Timestamp) -> Result<Option<ReplayLease>, StorageError> {
-        let lease = ReplayLease { until: now.plus(REPLAY_LEASE) };
+        let lease = ReplayLease { token: format!("{:016x}", rand::random::<u64>()) };
         let update = self
             .table
             .update(own_key(id))
-            .update_expression("SET replay_until = :until")
+            .update_expression("SET replay_until = :until, replay_token = :token")
+            // After a lost response the SDK writes again, and finds its own token.
             .condition_expression(
-                "attribute_exists(pk) AND (attribute_not_exists(replay_until) OR replay_until <= :now)",
+                "attribute_exists(pk) AND (attribute_not_exists(replay_until) OR replay_until <= :now \
+                 OR replay_token = :token)",
             )
-            .expression_attribute_values(":until", number(lease.until.as_millis()))
+            .expression_attribute_values(":token", text(&lease.token))
+            .expression_attribute_values(":until", number(now.plus(REPLAY_LEASE).as_millis()))
             .expression_attribute_values(":now", number(now.as_millis()));
         Ok(unless_refused(update.send().await)?.map(|_| lease))
     }
@@ -199,13 +204,13 @@ impl ConnectionRepository {
     /// # Errors
     ///
     /// [`StorageError`] when DynamoDB fails; the socket gets no further replay until the time is over.
-    pub async fn end_replay(&self, id: &ConnectionId, lease: ReplayLease) -> Result<(), StorageError> {
+    pub async fn end_replay(&self, id: &ConnectionId, lease: &ReplayLease) -> Result<(), StorageError> {
         let update = self
             .table
             .update(own_key(id))
-            .update_expression("REMOVE replay_until")
-            .condition_expression("replay_until = :until")
-            .expression_attribute_values(":until", number(lease.until.as_millis()));
+            .update_expression("REMOVE replay_until, replay_token")
+            .condition_expression("replay_token = :token")
+            .expression_attribute_values(":token", text(&lease.token));
         unless_refused(update.send().await).map(drop)
     }
 
