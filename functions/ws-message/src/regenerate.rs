@@ -32,9 +32,10 @@ pub(crate) async fn regenerate(
     let read = app.conversation(&connection.grant, None, received_at);
     let (chat, slot) = join!(read, app.take_slot(&connection.grant, event));
     let mut chat = chat?.ok_or_else(not_found)?;
-    let slot = slot?;
     let ended = generation::take_over_expired(&app.generations, (tenant_id, chat_id), &mut chat, received_at).await?;
     app.announce_takeovers(ended, &connection.grant, event);
+    // A takeover may have released the slot that was missing: the next attempt finds it.
+    let slot = slot?;
 
     let Some(old) = last_if(&chat.recent, &id) else {
         let exists = app.generations.find(tenant_id, chat_id, &id, received_at).await?.is_some();
