@@ -104,10 +104,13 @@ impl fmt::Display for GenerationSlot {
 #[must_use]
 pub fn generation_limit_exceeded(limit: u32) -> ApiError {
     const SECONDS: u32 = 5;
+    if limit == 0 {
+        return nothing_allowed(Code::GenerationLimitExceeded);
+    }
     ApiError::new(
         Code::GenerationLimitExceeded,
         format!("Your tenant has its {limit} answers streaming."),
-        "Wait for one of them to end, or cancel one; then send the message again.",
+        "Wait for one of them to end, or cancel one; then try again.",
     )
     .with_detail("limit", limit)
     .with_detail("retry_after_seconds", SECONDS)
@@ -116,14 +119,24 @@ pub fn generation_limit_exceeded(limit: u32) -> ApiError {
 /// The error for a message beyond the limit of a minute that ends at `ends_at`. The message is not stored.
 #[must_use]
 pub fn message_rate_exceeded(limit: u32, ends_at: Timestamp, now: Timestamp) -> ApiError {
+    if limit == 0 {
+        return nothing_allowed(Code::MessageRateExceeded);
+    }
     let seconds = ends_at.millis_since(now).div_ceil(1_000).max(1);
     ApiError::new(
         Code::MessageRateExceeded,
         format!("Your tenant has sent its {limit} messages of this minute."),
-        "Wait for the next minute, then send the message again.",
+        "Wait for the next minute, then try again.",
     )
     .with_detail("limit", limit)
     .with_detail("retry_after_seconds", seconds)
+}
+
+/// The error for a tenant whose limit is 0: waiting does not help.
+fn nothing_allowed(code: Code) -> ApiError {
+    ApiError::new(code, "Your tenant may not ask for answers.", "Ask the operator of this service for a higher limit.")
+        .with_detail("limit", 0)
+        .with_retryable(false)
 }
 
 #[cfg(test)]
@@ -155,6 +168,13 @@ mod tests {
         let tenant = BudgetOverrides { generations: Some(3), ..BudgetOverrides::default() };
         let limits = BudgetLimits::default().overridden_by(tenant);
         assert_eq!(limits, BudgetLimits { generations: 3, messages_per_minute: 600 });
+    }
+
+    #[test]
+    fn limit_of_zero_names_no_wait() {
+        for error in [generation_limit_exceeded(0), message_rate_exceeded(0, now(), now())] {
+            assert!(!error.retryable() && error.detail("retry_after_seconds").is_none(), "{error}");
+        }
     }
 
     #[test]
