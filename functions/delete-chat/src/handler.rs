@@ -58,8 +58,9 @@ pub(crate) async fn handle(
     let request_id = rest::request_id(&request);
     after_response::spawn(telemetry::background_task("purge", async move {
         let purge = retry_for(PURGE_TIME, || purge(&app, &tenant.id, &chat_id, &request_id));
-        if let Ok(Err(error)) = timeout(PURGE_TIME, purge).await {
-            telemetry::log_cause(&error, &request_id);
+        let is_late = |_| Err(ApiError::unavailable("the purge took too long and is left to maintenance"));
+        if let Err(error) = timeout(PURGE_TIME, purge).await.unwrap_or_else(is_late) {
+            telemetry::log_attempt(&error, &request_id);
         }
     }));
     Ok(rest::no_content())

@@ -33,6 +33,8 @@ pub struct PostRetry {
     time: Duration,
     failures: u32,
     failing_since: Option<Instant>,
+    /// The cause that is told if the last attempt is cut off.
+    last_failure: Option<PostError>,
 }
 
 impl Default for PostRetry {
@@ -45,7 +47,7 @@ impl PostRetry {
     /// Retries for this time. No attempt lasts longer.
     #[must_use]
     pub fn lasting(time: Duration) -> Self {
-        Self { time, failures: 0, failing_since: None }
+        Self { time, failures: 0, failing_since: None, last_failure: None }
     }
 
     /// Retries for one second: a client that reads slowly, or not at all, must not hold a process for longer.
@@ -57,11 +59,13 @@ impl PostRetry {
     ///
     /// # Errors
     ///
-    /// Its failure; [`PostError::Failed`] when it is cut off because the time has passed.
+    /// Its failure; when it is cut off because the time has passed, that of the attempt before it.
     pub async fn attempt(&mut self, post: impl Future<Output = Result<(), PostError>>) -> Result<(), PostError> {
         let started = Instant::now();
         let end = self.failing_since.unwrap_or(started) + self.time;
-        let result = timeout_at(end, post).await.unwrap_or_else(|elapsed| Err(PostError::Failed(elapsed.into())));
+        let result = timeout_at(end, post).await.unwrap_or_else(|elapsed| {
+            Err(self.last_failure.take().unwrap_or_else(|| PostError::Failed(elapsed.into())))
+        });
         if result.is_err() {
             self.failing_since.get_or_insert(started);
         }
@@ -82,6 +86,7 @@ impl PostRetry {
         let retry = self.failures;
         self.failures += 1;
         telemetry::count_retried_post();
+        self.last_failure = Some(failure);
         sleep(POST_BACKOFF.pause(retry).min(left)).await;
         Ok(())
     }
@@ -167,6 +172,21 @@ mod tests {
         let failure = retry.attempt(slow(700)).await.expect_err("it fails");
         assert!(retry.wait(failure).await.is_err(), "the pauses and all attempts count");
         assert_eq!(started.elapsed(), Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn cause_of_the_last_whole_attempt_is_kept() {
+        let mut made = 0;
+        let posts =
+            PostRetry::one_second().repeat(|| {
+                made += 1;
+                let is_first = made == 1;
+                async move {
+                    if is_first { Err(PostError::Failed("throttled".into())) } else { std::future::pending().await }
+                }
+            });
+        let Err(PostError::Failed(cause)) = posts.await else { panic!("no failure") };
+        assert_eq!(cause.to_string(), "throttled");
     }
 
     #[tokio::test(start_paused = true)]
