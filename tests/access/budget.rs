@@ -1,7 +1,7 @@
 //! The budget of a tenant over the API: generations at once, messages a minute.
 
 use serde_json::{Value, json};
-use shared::domain::{budget::BudgetOverrides, error::Code};
+use shared::domain::{budget::BudgetOverrides, error::Code, time::Timestamp};
 use tests::{Stack, Tenant, eventually};
 
 use crate::error_snapshots::assert_event;
@@ -23,7 +23,7 @@ fn long_message() -> Value {
 }
 
 async fn running(tenant: &Tenant) -> usize {
-    Stack::shared().budgets().status(&tenant.id).await.expect("DynamoDB responds").running
+    Stack::shared().budgets().status(&tenant.id, Timestamp::now()).await.expect("DynamoDB responds").running
 }
 
 async fn total(tenant: &Tenant, chat: &str) -> Value {

@@ -32,7 +32,7 @@ async fn new_tenant() -> TenantId {
 }
 
 async fn running(tenant: &TenantId) -> usize {
-    Stack::shared().budgets().status(tenant).await.expect("DynamoDB responds").running
+    Stack::shared().budgets().status(tenant, Timestamp::now()).await.expect("DynamoDB responds").running
 }
 
 #[tokio::test]

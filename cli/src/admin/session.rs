@@ -6,7 +6,7 @@ use anyhow::{Error, Result};
 use aws_sdk_apigatewaymanagement::Client as ManagementClient;
 use serde_json::json;
 use shared::{
-    domain::tenant::TenantRecord,
+    domain::{tenant::TenantRecord, time::Timestamp},
     runtime::aws,
     storage::{
         BudgetRepository, BudgetStatus, ChatRepository, ConnectionRepository, IdempotencyRepository, MessageRepository,
@@ -88,7 +88,8 @@ impl AdminSession {
     /// What a tenant uses now.
     pub(super) async fn current_use(&self, tenant: &TenantRecord) -> Result<CurrentUse> {
         let id = &tenant.tenant_id;
-        let (slots, budget) = tokio::join!(self.connections.slots().list(id), self.budgets.status(id));
+        let (slots, budget) =
+            tokio::join!(self.connections.slots().list(id), self.budgets.status(id, Timestamp::now()));
         Ok(CurrentUse { connections: slots?.len(), budget: budget? })
     }
 

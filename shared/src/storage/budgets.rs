@@ -245,9 +245,10 @@ impl BudgetRepository {
     /// # Errors
     ///
     /// [`StorageError`] when DynamoDB fails.
-    pub async fn status(&self, tenant: &TenantId) -> Result<BudgetStatus, StorageError> {
+    pub async fn status(&self, tenant: &TenantId, now: Timestamp) -> Result<BudgetStatus, StorageError> {
         let record: BudgetRecord = self.table.get_as(key(tenant)).await?.unwrap_or_default();
-        Ok(BudgetStatus { limits: record.overrides(), running: record.slots().count() })
+        let running = record.slots().filter(|slot| !slot.has_expired(now)).count();
+        Ok(BudgetStatus { limits: record.overrides(), running })
     }
 
     /// Changes a tenant's own limits, from its next message on. Only the named limits are written.
