@@ -59,7 +59,7 @@ fn chat_deleted(owned: &OwnedGeneration) -> GenerationEnd {
 }
 
 /// Polls stream commands until one ends the generation, or the generation has `ended` otherwise. Commands of a poll that is
-/// under way are still carried out: their senders have stopped waiting.
+/// under way are carried out if the caller waits for it.
 pub(super) async fn poll_commands(owned: &OwnedGeneration, ended: &CancellationToken) -> Option<GenerationEnd> {
     let ConnectionGrant { tenant_id, key, .. } = &owned.grant;
     let mut resumed = ResumedSockets::default();

@@ -50,7 +50,7 @@ pub(super) struct Sweep<'a> {
 pub(super) enum SweepResult {
     /// It is done.
     Complete,
-    /// Time was up; the next run continues.
+    /// Time was up, or a socket could not be closed; the next run continues.
     Partial,
 }
 

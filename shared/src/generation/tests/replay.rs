@@ -16,7 +16,8 @@ use crate::{
     },
 };
 
-/// Replays an answer of this text to a socket each of whose posts takes this time. Returns how long that took, and the types of the posts.
+/// Replays an answer of this text to a socket each of whose posts takes this time. Returns how long that took, and the
+/// types of the posts.
 async fn replay_to(delay: Duration, content: &str) -> (Duration, Vec<String>) {
     let fixture = Fixture::new(&["a"]);
     fixture.sockets.delays.lock().expect("no panic").insert(ConnectionId::from_gateway("a"), delay);

@@ -102,8 +102,8 @@ impl GenerationRepository {
     }
 
     /// Releases the slot of a generation that has ended, then removes its chunks, then its record in the state, without
-    /// which the slot would not be known. Of several callers one gets the record: that one posts the end to the chat's connections, except those with pending commands to resume, whose own
-    /// invocations do.
+    /// which the slot would not be known. Of several callers one gets the record: that one posts the end to the chat's
+    /// connections, except those with pending commands to resume, whose own invocations do.
     ///
     /// # Errors
     ///
