@@ -96,8 +96,7 @@ impl Requests {
     async fn with(key: &str) -> Self {
         let stack = Stack::shared();
         let proxy = FaultProxy::start(stack.dynamodb_endpoint()).await;
-        let config = stack.dynamodb().config().to_builder().endpoint_url(&proxy.url).build();
-        let tenants = TenantRepository::new(aws_sdk_dynamodb::Client::from_conf(config), "TenantsTable".to_owned());
+        let tenants = TenantRepository::new(stack.dynamodb_at(&proxy.url), "TenantsTable".to_owned());
         Self { proxy, authenticator: Authenticator::new(tenants), key: key.to_owned() }
     }
 

@@ -103,8 +103,7 @@ async fn message_that_starts_no_generation_releases_its_slot() {
     let chat = tenant.chat("u").await;
     let mut socket = tenant.connect(&chat, "u").await;
     let message = json!({ "content": "Hello", "client_message_id": "once" });
-    socket.send(&message).await;
-    socket.next_of("message_stream_ended").await;
+    socket.ask(&message).await;
     // A duplicate, an unknown message, a malformed id.
     socket.send(&message).await;
     socket.next_of("message_received").await;

@@ -99,8 +99,7 @@ async fn with_lost_response(operation: &'static str) -> (ConnectionRepository, A
         async move { lose.then_some(Fault::LostResponse) }
     })
     .await;
-    let config = stack.dynamodb().config().to_builder().endpoint_url(&proxy.url).build();
-    (ConnectionRepository::new(aws_sdk_dynamodb::Client::from_conf(config), "ConnectionsTable".to_owned()), lost)
+    (ConnectionRepository::new(stack.dynamodb_at(&proxy.url), "ConnectionsTable".to_owned()), lost)
 }
 
 #[tokio::test]

@@ -5,43 +5,27 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shared::{
     domain::{
-        api_key::ApiKey,
-        connection::{Connection, ConnectionGrant},
-        id::{ChatId, ConnectionId, UserId},
+        connection::Connection,
+        id::ChatId,
         limits::{FRAME_WINDOW, FRAMES, REFUSED_FRAMES},
         time::Timestamp,
     },
     storage::{FrameAdmission, Refusal},
 };
-use tests::{LambdaRuntime, ManagementStub, SocketBehavior, Stack, Tenant, eventually};
+use tests::{LambdaRuntime, ManagementStub, SocketBehavior, Stack, Tenant, eventually, frame_event};
 
 /// Stores an open connection of a new tenant.
 async fn connection(name: &str) -> (Tenant, Connection) {
     let stack = Stack::shared();
     let tenant = stack.tenant(name).await;
-    let grant = ConnectionGrant {
-        tenant_id: tenant.id.clone(),
-        key: ApiKey::new(&tenant.key).hash(),
-        user_id: UserId::parse("u").expect("a user"),
-        chat_id: ChatId::generate(),
-    };
-    let id = ConnectionId::from_gateway(format!("{}=", tenant.id));
-    let connection = Connection::open(id, grant, Timestamp::now());
-    stack.connections().put(&connection).await.expect("DynamoDB responds");
-    stack.connections().mark_established(&connection).await.expect("DynamoDB responds");
+    let id = format!("{}=", tenant.id);
+    let connection = stack.open_connection(&tenant, &id, ChatId::generate()).await;
     (tenant, connection)
 }
 
 /// A ping that API Gateway received at this time.
 fn ping(connection: &Connection, received_at: Timestamp) -> Value {
-    json!({
-        "requestContext": {
-            "routeKey": "$default", "eventType": "MESSAGE", "connectionId": connection.connection_id.as_str(),
-            "requestId": "r", "connectedAt": 0, "requestTimeEpoch": received_at.as_millis(), "messageId": "m",
-        },
-        "body": "{\"type\":\"ping\"}",
-        "isBase64Encoded": false,
-    })
+    frame_event(&connection.connection_id, received_at, &json!({ "type": "ping" }))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shared::domain::{
-    api_key::ApiKey,
-    connection::{Connection, ConnectionGrant},
-    id::{ChatId, ConnectionId, UserId},
+    id::{ChatId, ConnectionId},
     time::Timestamp,
 };
-use tests::{LambdaRuntime, Stack, Tenant, eventually};
+use tests::{LambdaRuntime, Stack, Tenant, eventually, frame_event};
 
 const LONG: Duration = Duration::from_secs(900);
 
@@ -23,16 +21,8 @@ async fn message(stack: &Stack, name: &str, content: &str) -> Value {
 
 /// Stores a connection; returns its id.
 async fn connection(stack: &Stack, tenant: &Tenant, chat: &str, name: &str) -> String {
-    let grant = ConnectionGrant {
-        tenant_id: tenant.id.clone(),
-        key: ApiKey::new(&tenant.key).hash(),
-        user_id: UserId::parse("u").expect("a user"),
-        chat_id: ChatId::parse(chat).expect("a chat"),
-    };
-    let id = ConnectionId::from_gateway(format!("{name}="));
-    let connection = Connection::open(id, grant, Timestamp::now());
-    stack.connections().put(&connection).await.expect("DynamoDB responds");
-    stack.connections().mark_established(&connection).await.expect("DynamoDB responds");
+    let chat = ChatId::parse(chat).expect("a chat");
+    stack.open_connection(tenant, &format!("{name}="), chat).await;
     name.to_owned()
 }
 
@@ -42,14 +32,7 @@ fn event(name: &str, content: &str) -> Value {
 }
 
 fn frame(name: &str, frame: &Value) -> Value {
-    json!({
-        "requestContext": {
-            "routeKey": "$default", "eventType": "MESSAGE", "connectionId": format!("{name}="), "requestId": "r",
-            "connectedAt": 0, "requestTimeEpoch": 0, "messageId": "m",
-        },
-        "body": frame.to_string(),
-        "isBase64Encoded": false,
-    })
+    frame_event(&ConnectionId::from_gateway(format!("{name}=")), Timestamp::now(), frame)
 }
 
 fn ends(posted: &[Value]) -> usize {

@@ -266,9 +266,14 @@ impl Socket {
         }
     }
 
-    /// Sends a message; returns all events from its `message_received` to its end.
+    /// Sends a text; returns all events from its `message_received` to its end.
     pub async fn say(&mut self, content: &str) -> Vec<Value> {
-        self.send(&json!({ "content": content })).await;
+        self.ask(&json!({ "content": content })).await
+    }
+
+    /// Sends a message; returns all events from its `message_received` to its end.
+    pub async fn ask(&mut self, message: &Value) -> Vec<Value> {
+        self.send(message).await;
         let received = self.next_of("message_received").await;
         let mut events = vec![received];
         events.extend(self.until_end().await);

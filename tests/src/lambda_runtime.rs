@@ -20,6 +20,7 @@ use axum::{
     routing::{get, post},
 };
 use serde_json::{Value, json};
+use shared::domain::{id::ConnectionId, time::Timestamp};
 use tokio::sync::{Notify, mpsc};
 
 use crate::{Options, Stack, documents};
@@ -47,6 +48,19 @@ struct Api {
     shared: Arc<Shared>,
     events: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Value>>>,
     deadline: Duration,
+}
+
+/// The event of a frame that API Gateway received at this time.
+#[must_use]
+pub fn frame_event(connection: &ConnectionId, received_at: Timestamp, frame: &Value) -> Value {
+    json!({
+        "requestContext": {
+            "routeKey": "$default", "eventType": "MESSAGE", "connectionId": connection.as_str(), "requestId": "r",
+            "connectedAt": 0, "requestTimeEpoch": received_at.as_millis(), "messageId": "m",
+        },
+        "body": frame.to_string(),
+        "isBase64Encoded": false,
+    })
 }
 
 impl LambdaRuntime {

@@ -20,8 +20,9 @@ use shared::{
         api_key::ApiKey,
         budget::BudgetOverrides,
         chat::ChatConfig,
+        connection::{Connection, ConnectionGrant},
         generation::Outcome,
-        id::ChatId,
+        id::{ChatId, ConnectionId, UserId},
         limits::Limits,
         message::{FinishReason, Status, Usage},
         tenant::NewTenant,
@@ -251,11 +252,17 @@ impl Stack {
     /// A DynamoDB client.
     #[must_use]
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        self.dynamodb_at(&self.ready.dynamodb_endpoint)
+    }
+
+    /// A DynamoDB client behind a proxy.
+    #[must_use]
+    pub fn dynamodb_at(&self, url: &str) -> aws_sdk_dynamodb::Client {
         let config = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
             .credentials_provider(Credentials::new("local", "local", None, None, "test"))
-            .endpoint_url(&self.ready.dynamodb_endpoint)
+            .endpoint_url(url)
             .build();
         aws_sdk_dynamodb::Client::from_conf(config)
     }
@@ -318,6 +325,20 @@ impl Stack {
         };
         assert_eq!(lease.finish(&outcome, now).await.expect("DynamoDB responds"), FinishResult::Stored);
         lease.remove_record().await.expect("DynamoDB responds");
+    }
+
+    /// Stores an open connection of a tenant's user `u`, without a socket.
+    pub async fn open_connection(&self, tenant: &Tenant, id: &str, chat_id: ChatId) -> Connection {
+        let grant = ConnectionGrant {
+            tenant_id: tenant.id.clone(),
+            key: ApiKey::new(&tenant.key).hash(),
+            user_id: UserId::parse("u").expect("a user"),
+            chat_id,
+        };
+        let connection = Connection::open(ConnectionId::from_gateway(id), grant, Timestamp::now());
+        self.connections().put(&connection).await.expect("DynamoDB responds");
+        self.connections().mark_established(&connection).await.expect("DynamoDB responds");
+        connection
     }
 
     /// The repository of connections.

@@ -238,8 +238,7 @@ async fn key_is_added_without_a_transaction() {
     let stack = Stack::shared();
     let tenant = stack.tenant("plain writes").await;
     let proxy = FaultProxy::start_delayed(stack.dynamodb_endpoint()).await;
-    let config = stack.dynamodb().config().to_builder().endpoint_url(&proxy.url).build();
-    let tenants = TenantRepository::new(aws_sdk_dynamodb::Client::from_conf(config), "TenantsTable".to_owned());
+    let tenants = TenantRepository::new(stack.dynamodb_at(&proxy.url), "TenantsTable".to_owned());
     let key = ApiKey::new(&format!("second-{}", tenant.key)).hash();
     let added = tenants.add_key(&tenant.id, NewKey { key: &key, expires_at: None }, Timestamp::now()).await;
     assert!(added.expect("DynamoDB responds").is_some());
@@ -332,8 +331,7 @@ async fn context_window_reads_few_long_and_many_short_messages() {
     let stack = Stack::shared();
     let (tenant, now) = (stack.tenant("context window").await, Timestamp::now());
     let proxy = FaultProxy::start(stack.dynamodb_endpoint()).await;
-    let config = stack.dynamodb().config().to_builder().endpoint_url(&proxy.url).build();
-    let messages = MessageRepository::new(aws_sdk_dynamodb::Client::from_conf(config), "ChatsTable".to_owned());
+    let messages = MessageRepository::new(stack.dynamodb_at(&proxy.url), "ChatsTable".to_owned());
     let (long, short) = ("x".repeat(20_000), "x".repeat(20));
     for (content, exchanges, read, queries) in [(&long, 10, 12, 1), (&short, 10, 20, 2), (&short, 6, 12, 1)] {
         let chat = ChatId::parse(&tenant.chat("u").await).expect("an id");

@@ -1,6 +1,6 @@
 //! Alarms: whom they notify, and those that must notice what does not happen.
 
-use super::{Resource, resource, resources, template, template_with};
+use super::{Resource, resource, resources, template, template_with, unresolved_template};
 
 const ALARM: &str = "AWS::CloudWatch::Alarm";
 
@@ -46,9 +46,8 @@ fn missing_maintenance_runs_are_noticed_at_every_allowed_schedule() {
 
 /// Whether the pattern of the parameter allows a schedule.
 fn allows_schedule(schedule: &str) -> bool {
-    let yaml = std::fs::read_to_string(format!("{}/template.yaml", super::ROOT)).expect("the template is readable");
-    let template = gateway::template::Template::json(&yaml).expect("it is a template");
-    let pattern = template["Parameters"]["MaintenanceSchedule"]["AllowedPattern"].as_str().expect("a pattern");
+    let parameters = &unresolved_template()["Parameters"];
+    let pattern = parameters["MaintenanceSchedule"]["AllowedPattern"].as_str().expect("a pattern").to_owned();
     let schema = serde_json::json!({ "pattern": format!("^(?:{pattern})$") });
     jsonschema::validator_for(&schema).expect("a pattern").is_valid(&schedule.into())
 }

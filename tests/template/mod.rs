@@ -35,6 +35,12 @@ const ALL_PARTS: [(&str, &str); 12] = [
     ("WebSocketDomainName", "ws.example.com"),
 ];
 
+/// The template as it is written, with its intrinsic functions.
+fn unresolved_template() -> Value {
+    let yaml = std::fs::read_to_string(Path::new(ROOT).join("template.yaml")).expect("the template is readable");
+    Template::json(&yaml).expect("it is a template")
+}
+
 /// The template with its default parameters.
 fn template() -> Template {
     template_with(&[])

@@ -1,14 +1,12 @@
 //! Parameters of the template.
 
-use gateway::template::Template;
 use serde_json::Value;
 
-use super::ROOT;
+use super::{ROOT, unresolved_template};
 
 #[test]
 fn every_parameter_has_a_default_and_is_documented() {
-    let yaml = std::fs::read_to_string(format!("{ROOT}/template.yaml")).expect("the template is readable");
-    let template = Template::json(&yaml).expect("it is a template");
+    let template = unresolved_template();
     let pages = std::fs::read_dir(format!("{ROOT}/docs")).expect("there are documents");
     let pages = pages.map(|page| page.expect("readable").path()).filter(|page| page.extension() == Some("md".as_ref()));
     let pages: String = pages.map(|page| std::fs::read_to_string(page).expect("text")).collect();

@@ -2,17 +2,12 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::{
-    domain::{
-        api_key::ApiKey,
-        connection::{Connection, ConnectionGrant},
-        id::{ChatId, ConnectionId, UserId},
-        time::Timestamp,
-    },
+    domain::{connection::Connection, id::ChatId, time::Timestamp},
     storage::ConnectionRepository,
 };
-use tests::{Fault, FaultProxy, LambdaRuntime, Stack, Tenant};
+use tests::{Fault, FaultProxy, LambdaRuntime, Stack, Tenant, frame_event};
 
 /// Stores an open connection of a new tenant, and an answer of its chat that has ended. Returns also the answer's id.
 async fn connection_with_answer(name: &str) -> (Tenant, Connection, String) {
@@ -22,28 +17,8 @@ async fn connection_with_answer(name: &str) -> (Tenant, Connection, String) {
     stack.exchange(&tenant, &chat_id, "Hello").await;
     let listed = tenant.get(&format!("/api/v1/chats/{chat_id}/messages")).await.body;
     let answer = listed["messages"][1]["message_id"].as_str().expect("an id").to_owned();
-    let grant = ConnectionGrant {
-        tenant_id: tenant.id.clone(),
-        key: ApiKey::new(&tenant.key).hash(),
-        user_id: UserId::parse("u").expect("a user"),
-        chat_id,
-    };
-    let id = ConnectionId::from_gateway(format!("{}=", tenant.id));
-    let connection = Connection::open(id, grant, Timestamp::now());
-    stack.connections().put(&connection).await.expect("DynamoDB responds");
-    stack.connections().mark_established(&connection).await.expect("DynamoDB responds");
+    let connection = stack.open_connection(&tenant, &format!("{}=", tenant.id), chat_id).await;
     (tenant, connection, answer)
-}
-
-fn frame(connection: &Connection, frame: &Value) -> Value {
-    json!({
-        "requestContext": {
-            "routeKey": "$default", "eventType": "MESSAGE", "connectionId": connection.connection_id.as_str(),
-            "requestId": "r", "connectedAt": 0, "requestTimeEpoch": 0, "messageId": "m",
-        },
-        "body": frame.to_string(),
-        "isBase64Encoded": false,
-    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,14 +26,17 @@ async fn ended_answer_is_refused_while_another_process_replays_to_the_socket() {
     let stack = Stack::shared();
     let (_tenant, connection, answer) = connection_with_answer("one replay").await;
     let lambda = LambdaRuntime::start(stack, "ws-message", Duration::from_secs(900), &[]).await;
-    let other = stack.connections().begin_replay(&connection.connection_id, Timestamp::now()).await;
+    let other = stack
+        .connections()
+        .begin_replay(&connection.connection_id, Timestamp::now().plus(Duration::from_secs(600)))
+        .await;
     let other = other.expect("DynamoDB responds").expect("the socket has no replay");
     let commands = [
         json!({ "type": "resume", "message_id": answer, "offset": 0 }),
         json!({ "type": "cancel", "message_id": answer }),
     ];
     for (number, command) in (1..).zip(&commands) {
-        lambda.send(frame(&connection, command));
+        lambda.send(frame_event(&connection.connection_id, Timestamp::now(), command));
         lambda.responses(number).await;
     }
     let refused = lambda.posted_so_far();
@@ -70,7 +48,7 @@ async fn ended_answer_is_refused_while_another_process_replays_to_the_socket() {
     stack.connections().end_replay(&connection.connection_id, &other).await.expect("DynamoDB responds");
     // Each follows the end of the one before.
     for (number, command) in (3..).zip(&commands) {
-        lambda.send(frame(&connection, command));
+        lambda.send(frame_event(&connection.connection_id, Timestamp::now(), command));
         lambda.responses(number).await;
     }
     tests::eventually("both are replayed", async || {
@@ -107,9 +85,7 @@ async fn replay_whose_response_is_lost_is_begun() {
     let stack = Stack::shared();
     let (_tenant, connection, _) = connection_with_answer("lost replay").await;
     let proxy = FaultProxy::start(stack.dynamodb_endpoint()).await;
-    let config = stack.dynamodb().config().to_builder().endpoint_url(&proxy.url).build();
-    let connections =
-        ConnectionRepository::new(aws_sdk_dynamodb::Client::from_conf(config), "ConnectionsTable".to_owned());
+    let connections = ConnectionRepository::new(stack.dynamodb_at(&proxy.url), "ConnectionsTable".to_owned());
     proxy.inject("UpdateItem", 1, Fault::LostResponse);
     let begun = connections.begin_replay(&connection.connection_id, Timestamp::now()).await.expect("the SDK repeats");
     assert_eq!((begun.is_some(), proxy.faults_left()), (true, 0));

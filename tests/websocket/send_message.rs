@@ -300,9 +300,7 @@ mod black_box {
         let chat = tenant.chat("u").await;
         let mut socket = tenant.connect(&chat, "u").await;
         let frame = json!({ "content": "Hello", "client_message_id": "c1" });
-        socket.send(&frame).await;
-        let first = socket.next_of("message_received").await;
-        socket.next_of("message_stream_ended").await;
+        let first = socket.ask(&frame).await[0].clone();
 
         // From the same socket and from a later one.
         let mut later = tenant.connect(&chat, "u").await;

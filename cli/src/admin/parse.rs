@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_agents_and_models_are_short() {
+    fn lists_of_agents_and_models_are_parsed_strictly_and_bounded() {
         assert_eq!((allowed_agents("all"), allowed_models("all")), (Ok(AllowedAgents(None)), Ok(AllowedModels(None))));
         let agents = vec![AgentName::Echo, AgentName::OpenAi];
         assert_eq!(allowed_agents("echo,openai"), Ok(AllowedAgents(Some(agents))));
