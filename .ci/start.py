@@ -39,6 +39,9 @@ def environment(dynamodb):
         "MAX_TOKENS": "4096",
         "ECHO_TOKENS_PER_SECOND": "0",
         "CONTEXT_TOKENS": "8000",
+        "FRAME_INTERVAL_MS": "100",
+        "GENERATIONS_PER_TENANT": "50",
+        "MESSAGES_PER_MINUTE": "600",
     }
 
 
