@@ -38,7 +38,7 @@ pub(super) struct AdminSession {
 }
 
 /// What a tenant uses now.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct CurrentUse {
     /// How many connections are open.
     pub(super) connections: usize,

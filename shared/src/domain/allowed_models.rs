@@ -166,11 +166,14 @@ impl AllowedModels {
         by_deployment && tenant.models.as_ref().is_none_or(|models| models.matches(model))
     }
 
-    /// The tenant's own list if there is one, since it is the shorter one.
+    /// The tenant's own list if there is one, since it is the shorter one, without names that the deployment does not allow.
     fn allowed_models(&self, agent: AgentName, tenant: &TenantModels) -> String {
         let default = self.default_model(agent).map(ModelName::as_str);
         match &tenant.models {
-            Some(models) => one_of(models.iter()),
+            Some(models) => one_of(models.iter().filter(|listed| {
+                let name = ModelName::read(&(*listed).into());
+                listed.ends_with('*') || name.is_some_and(|name| self.allows_model(agent, &name, tenant))
+            })),
             None => one_of(default.into_iter().chain(self.models.iter().filter(|listed| Some(*listed) != default))),
         }
     }
@@ -274,7 +277,7 @@ mod tests {
         {
             let error = allowed.check(&config(chat), &tenant).expect_err("the model is not on both lists");
             assert_eq!(error.detail("field"), Some(&"config.model".into()));
-            assert_eq!(error.detail("allowed"), Some(&"one of `gpt-n*`, `other`".into()));
+            assert_eq!(error.detail("allowed"), Some(&"`gpt-n*`".into()));
         }
         let error = allowed.check(&config(json!({ "agent": "echo" })), &tenant).expect_err("the agent is not listed");
         assert_eq!(error.detail("allowed"), Some(&"one of `openai`, `bedrock`".into()));

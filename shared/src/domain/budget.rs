@@ -41,13 +41,6 @@ pub struct BudgetOverrides {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GenerationSlot(u64);
 
-impl Default for BudgetLimits {
-    /// A generation for each connection that a tenant may have, and ten messages a second.
-    fn default() -> Self {
-        Self { generations: 50, messages_per_minute: 600 }
-    }
-}
-
 impl BudgetLimits {
     /// The highest limit of generations that can be set: an account has 1,000 Lambda environments unless AWS raised that.
     pub const MAX_GENERATIONS: u32 = 1_000;
@@ -166,7 +159,7 @@ mod tests {
     #[test]
     fn limits_of_a_tenant_replace_those_of_the_installation_one_by_one() {
         let tenant = BudgetOverrides { generations: Some(3), ..BudgetOverrides::default() };
-        let limits = BudgetLimits::default().overridden_by(tenant);
+        let limits = BudgetLimits { generations: 50, messages_per_minute: 600 }.overridden_by(tenant);
         assert_eq!(limits, BudgetLimits { generations: 3, messages_per_minute: 600 });
     }
 

@@ -1,7 +1,7 @@
 //! Backoff, and retries of work that runs after the response.
 //!
-//! The SDK makes three attempts within a second or two, because a caller waits. After the response no caller waits and no
-//! other process does the work, so [`retry_for`] takes longer.
+//! The SDK makes three attempts with pauses of up to 1 s and 2 s, because a caller waits. After the response no caller waits
+//! and no other process does the work, so [`retry_for`] goes on.
 
 use std::{future::Future, time::Duration};
 

@@ -65,7 +65,7 @@ pub enum BudgetAdmission {
 }
 
 /// A tenant's budget, as operators see it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetStatus {
     /// The tenant's own limits.
     pub limits: BudgetOverrides,

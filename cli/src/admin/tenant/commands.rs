@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, bail};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use shared::domain::{
@@ -60,20 +60,24 @@ impl Create {
         let mut event = json!({"tenant_id": tenant_id, "name": name, "api_key": key.reveal()});
         let settings = async {
             limits.apply_budget(admin, &tenant_id).await?;
-            retention.apply(admin, &tenant_id).await
+            retention.apply(admin, &tenant_id).await?;
+            let created = admin.tenant(tenant_id.as_str()).await?;
+            let current = admin.current_use(&created).await?;
+            Ok::<_, Error>((created, current))
         };
-        let applied = settings.await;
-        if let Ok(Some(created)) = admin.tenants.find(tenant_id.as_str()).await {
-            let current = admin.current_use(&created).await.unwrap_or_default();
-            merge(&mut event, view::tenant_json(&created, current, now));
-            event["key_id"] = event["keys"][0]["key_id"].clone();
-            admin.terminal.line(view::tenant_lines(&created, current, &admin.terminal));
-        }
-        if let Err(error) = applied {
-            let error =
-                admin.explain(error).context("the tenant was created, but its limits and retention may not be set");
-            return Err(PartialFailure { done: event, error }.into());
-        }
+        let (created, current) = match settings.await {
+            Ok(set) => set,
+            Err(error) => {
+                let error = admin.explain(error).context(format!(
+                    "the tenant was created, but its limits and retention may not be set: see cargo chat tenant show \
+                     {tenant_id}, and set them with cargo chat tenant set-limits {tenant_id}"
+                ));
+                return Err(PartialFailure { done: event, error }.into());
+            }
+        };
+        merge(&mut event, view::tenant_json(&created, current, now));
+        event["key_id"] = event["keys"][0]["key_id"].clone();
+        admin.terminal.line(view::tenant_lines(&created, current, &admin.terminal));
         admin.terminal.event(&event);
         Ok(())
     }
@@ -160,10 +164,11 @@ impl SetLimits {
         self.retention.apply(admin, &tenant.tenant_id).await?;
         let changed = admin.reload(&tenant).await?;
         let access = &changed.access;
-        let budget = admin.current_use(&changed).await?.budget.limits;
-        let (limits, retention) = (view::limits(&access.limits, budget), view::retention(access.retention_days));
+        let current = admin.current_use(&changed).await?;
+        let limits = view::limits(&access.limits, current.budget.limits);
+        let retention = view::retention(access.retention_days);
         admin.terminal.success(format_args!("Limits of {}: {limits}; chats are kept {retention}", access.name));
-        admin.terminal.event(&admin.tenant_json(&changed).await?);
+        admin.terminal.event(&view::tenant_json(&changed, current, Timestamp::now()));
         Ok(())
     }
 }
