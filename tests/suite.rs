@@ -74,6 +74,7 @@ mod storage {
     mod repositories;
     mod retention;
     mod storage_compatibility;
+    mod usage;
 }
 
 mod template;

@@ -23,7 +23,7 @@ pub use clients::{Received, Response, Socket, Tenant, eventually};
 pub use fault_profile::{FaultProfile, Random, RandomFaults, seeds};
 pub use fault_proxy::{Fault, FaultProxy};
 pub use faulty_stack::FaultyStack;
-pub use fixtures::{TableFixture, TenantFixture};
+pub use fixtures::{TableFixture, TenantFixture, new_message};
 pub use lambda_runtime::{LambdaRuntime, frame_event};
 pub use management_stub::{ManagementStub, Post, PostResult, SocketBehavior, management_client};
 pub use markdown::{Document, replace};

@@ -30,11 +30,11 @@ use shared::{
     },
     storage::{
         AppendResult, BudgetRepository, ChatPosition, ChatRepository, ConnectionRepository, FinishResult,
-        GenerationRepository, MessageRepository, NewMessage, TenantRepository, TicketRepository, UserRepository,
+        GenerationRepository, MessageRepository, TenantRepository, TicketRepository, UsageRepository, UserRepository,
     },
 };
 
-use crate::Tenant;
+use crate::{Tenant, new_message};
 
 /// Enough to download the tools and build the functions.
 const START_TIMEOUT: Duration = Duration::from_secs(15 * 60);
@@ -273,6 +273,12 @@ impl Stack {
         TenantRepository::new(self.dynamodb(), "TenantsTable".to_owned())
     }
 
+    /// The repository of usage.
+    #[must_use]
+    pub fn usage(&self) -> UsageRepository {
+        UsageRepository::new(self.dynamodb(), "ChatsTable".to_owned())
+    }
+
     /// The repository of budgets.
     #[must_use]
     pub fn budgets(&self) -> BudgetRepository {
@@ -311,7 +317,7 @@ impl Stack {
 
     /// Stores a user message and its complete answer, without a socket.
     pub async fn exchange(&self, tenant: &Tenant, chat: &ChatId, content: &str) {
-        let new = NewMessage { content, client_id: None, model: "echo", slot: None };
+        let new = new_message(content);
         let now = Timestamp::now();
         let appended = self.messages().append(&tenant.id, chat, ChatPosition::default(), new, now).await;
         let AppendResult::Stored(exchange) = appended.expect("DynamoDB responds") else { panic!("not stored") };
@@ -324,7 +330,8 @@ impl Stack {
             first_token_ms: None,
         };
         assert_eq!(lease.finish(&outcome, now).await.expect("DynamoDB responds"), FinishResult::Stored);
-        lease.remove_record().await.expect("DynamoDB responds");
+        let removed = lease.remove_record(outcome.usage, now).await.expect("DynamoDB responds");
+        lease.count_usage(&removed.expect("the generation runs")).await.expect("DynamoDB responds");
     }
 
     /// Stores an open connection of a tenant's user `u`, without a socket.

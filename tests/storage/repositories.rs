@@ -26,9 +26,9 @@ use shared::{
         TenantRepository,
     },
 };
-use tests::{FaultProxy, Stack, Tenant};
+use tests::{FaultProxy, Stack, Tenant, new_message};
 
-const MESSAGE: NewMessage<'static> = NewMessage { content: "x", client_id: None, model: "echo", slot: None };
+const MESSAGE: NewMessage<'static> = new_message("x");
 
 #[tokio::test]
 async fn simultaneous_messages_get_consecutive_seqs() {

@@ -14,9 +14,9 @@ use shared::{
         ticket::TicketText,
         time::Timestamp,
     },
-    storage::{AppendResult, ChatPosition, FrameAdmission, NewMessage, RegenerateResult, ResumeCommand},
+    storage::{AppendResult, ChatPosition, FrameAdmission, RegenerateResult, ResumeCommand},
 };
-use tests::{Socket, Stack, Tenant};
+use tests::{Socket, Stack, Tenant, new_message};
 
 const TABLES: [&str; 3] = ["TenantsTable", "ChatsTable", "ConnectionsTable"];
 
@@ -101,7 +101,7 @@ async fn store_everything(stack: &Stack, tenant: &Tenant) -> (Socket, Value) {
     let now = Timestamp::now();
     let running = tenant.chat("u").await;
     let running = ChatId::parse(&running).expect("a chat id");
-    let new = NewMessage { content: "Go on.", client_id: None, model: "echo", slot: None };
+    let new = new_message("Go on.");
     let appended =
         messages.append(&tenant.id, &running, ChatPosition::default(), new, now).await.expect("DynamoDB responds");
     let AppendResult::Stored(exchange) = appended else { panic!("not stored") };
@@ -119,7 +119,10 @@ async fn store_everything(stack: &Stack, tenant: &Tenant) -> (Socket, Value) {
     let drafted = ChatId::parse(&tenant.chat("u").await).expect("a chat id");
     stack.exchange(tenant, &drafted, "Again?").await;
     let old = answer_in(stack, tenant, &drafted).await;
-    let begun = generations.regenerate(&tenant.id, &drafted, &old, "echo", None, now).await.expect("DynamoDB responds");
+    let begun = generations
+        .regenerate(&tenant.id, &drafted, &old, new_message("").generation, now)
+        .await
+        .expect("DynamoDB responds");
     let RegenerateResult::Started(draft) = begun else { panic!("{begun:?}") };
 
     let deleted = ChatId::parse(&tenant.chat("u").await).expect("a chat id");

@@ -34,6 +34,7 @@ pub(super) fn places(code: Code) -> Places {
         | Code::GenerationInProgress
         | Code::GenerationLimitExceeded
         | Code::MessageRateExceeded
+        | Code::QuotaExceeded
         | Code::AgentError
         | Code::AgentTimeout
         | Code::ConnectionClosing

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 use shared::{
     agents::{AgentError, Failure},
     domain::{
-        budget::{generation_limit_exceeded, message_rate_exceeded},
+        budget::{QuotaExceeded, TokenQuota, generation_limit_exceeded, message_rate_exceeded, quota_exceeded},
         chat::NewChat,
+        day::Day,
         error::{ApiError, Code},
         id::{ChatId, MessageId, UserId},
         input::Fields,
@@ -231,6 +232,15 @@ fn error(code: Code) -> ApiError {
         Code::ConnectionLimitExceeded => connection_limit_exceeded(50),
         Code::GenerationLimitExceeded => generation_limit_exceeded(50),
         Code::MessageRateExceeded => message_rate_exceeded(600, Timestamp::from_millis(now.as_millis() + 42_000), now),
+        Code::QuotaExceeded => quota_exceeded(
+            QuotaExceeded {
+                period: "day",
+                quota: TokenQuota::tokens(1_000_000),
+                resets_at: Day::of(now).end(),
+                fits_later: true,
+            },
+            now,
+        ),
         Code::Internal => ApiError::internal("an example"),
         Code::Unavailable => ApiError::unavailable("an example"),
         Code::UnknownType => refused(Frame::read(r#"{"type":"shout"}"#)),

@@ -152,7 +152,7 @@ impl SetLimits {
         if !self.limits.is_some() && self.retention.retention_days.is_none() {
             bail!(
                 "there is nothing to change: pass --rest-per-minute, --tickets-per-minute, --connections, \
-                 --generations, --messages-per-minute or --retention-days"
+                 --generations, --messages-per-minute, --tokens-per-day, --tokens-per-month or --retention-days"
             );
         }
         let LimitOptions { rest_per_minute, tickets_per_minute, connections, .. } = self.limits;

@@ -2,7 +2,7 @@
 
 use shared::domain::{
     agent_name::AgentName,
-    budget::BudgetOverrides,
+    budget::{BudgetOverrides, TokenQuota},
     chat::{MaxTokens, ModelName, Temperature},
     limits::Limits,
 };
@@ -172,6 +172,16 @@ pub(super) struct LimitOptions {
     #[arg(long, value_name = "N", value_parser = parse::per_minute, allow_negative_numbers = true,
           help_heading = "Limits")]
     pub(super) messages_per_minute: Option<u32>,
+
+    /// Tokens a day (UTC), input and output together; or none [default: the deployment's]
+    #[arg(long, value_name = "N", value_parser = parse::quota, allow_negative_numbers = true,
+          help_heading = "Limits")]
+    pub(super) tokens_per_day: Option<TokenQuota>,
+
+    /// Tokens a month (UTC), input and output together; or none [default: the deployment's]
+    #[arg(long, value_name = "N", value_parser = parse::quota, allow_negative_numbers = true,
+          help_heading = "Limits")]
+    pub(super) tokens_per_month: Option<TokenQuota>,
 }
 
 impl LimitOptions {
@@ -182,7 +192,12 @@ impl LimitOptions {
 
     /// The limits of the budget.
     pub(super) fn budget(self) -> BudgetOverrides {
-        BudgetOverrides { generations: self.generations, messages_per_minute: self.messages_per_minute }
+        BudgetOverrides {
+            generations: self.generations,
+            messages_per_minute: self.messages_per_minute,
+            tokens_per_day: self.tokens_per_day,
+            tokens_per_month: self.tokens_per_month,
+        }
     }
 
     /// The limits of a new tenant.
