@@ -61,6 +61,7 @@ mod routes {
     mod errors;
     mod fallback;
     mod get_chat;
+    mod get_usage;
     mod list_messages;
     mod list_user_chats;
     mod update_chat;

@@ -173,6 +173,19 @@ impl Stack {
         let _ = update.send().await;
     }
 
+    /// Makes a chat due for the next run of maintenance.
+    pub async fn make_chat_due(&self, tenant: &Tenant, chat: &str) {
+        let update = self.dynamodb().update_item().table_name("ChatsTable");
+        let update = update.key("pk", AttributeValue::S(format!("{}#{chat}", tenant.id)));
+        let update = update.key("sk", AttributeValue::S("~state".to_owned()));
+        let update = update
+            .update_expression("SET maintenance_at = :now")
+            .condition_expression("attribute_exists(maintenance_at)");
+        let update = update.expression_attribute_values(":now", AttributeValue::S(Timestamp::now().to_string()));
+        // A chat without work is not queued.
+        let _ = update.send().await;
+    }
+
     /// The process ids of the stack and its functions.
     #[must_use]
     pub fn pids(&self) -> Vec<u32> {

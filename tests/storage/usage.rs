@@ -72,7 +72,7 @@ const ALWAYS: (&str, &str) = ("2000-01-01", "2100-01-01");
 
 async fn total(usage: &UsageRepository, tenant: &TenantId) -> UsageCounts {
     let (from, to) = (day(ALWAYS.0), day(ALWAYS.1));
-    let by_model = usage.by_model(tenant, from, to).await.expect("DynamoDB responds");
+    let by_model = usage.by_model(tenant, from, to, 100).await.expect("DynamoDB responds").expect("few models");
     let by_user = usage.by_user(tenant, from, to, 100).await.expect("DynamoDB responds").expect("few users");
     let total: UsageCounts = by_model.into_iter().map(|usage| usage.counts).sum();
     assert_eq!(total, by_user.into_iter().map(|usage| usage.counts).sum(), "models and users add up to the same");
@@ -105,7 +105,8 @@ async fn usage_is_counted_by_day_model_and_user() {
     }
     let usage = tables.usage();
     let by_model = async |from, to| {
-        let listed = usage.by_model(&tenant.id, day(from), day(to)).await.expect("DynamoDB responds");
+        let listed =
+            usage.by_model(&tenant.id, day(from), day(to), 100).await.expect("DynamoDB responds").expect("few models");
         assert!(listed.iter().all(|usage| usage.model == "test"));
         listed.into_iter().map(|usage| usage.counts).sum::<UsageCounts>()
     };

@@ -7,10 +7,10 @@
 //!
 //! A generation is counted exactly once, wherever a process dies. When it ends, one write moves its record in the chat's
 //! state from `generations` to the set `uncounted`; one transaction then removes it there and adds it to both items.
-//! Whoever reads the set later may repeat that. Counting happens after the end is posted, so no client waits for it.
+//! Maintenance does the same for what it finds in the set. Counting happens after the end is posted, so no client waits for it.
 
-use aws_sdk_dynamodb::{Client, operation::query::paginator::QueryPaginator, types::builders::UpdateBuilder};
-use serde::Deserialize;
+use aws_sdk_dynamodb::{Client, types::builders::UpdateBuilder};
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     batch::write_all,
@@ -125,21 +125,23 @@ impl UsageRepository {
             .expression_attribute_values(":output", number(output_tokens))
     }
 
-    /// Lists the usage of days, both included, by day and model.
+    /// Lists the usage of days, both included, by day and model; `None` when there are more than `limit` items. What was
+    /// counted in the last second may be missing.
     ///
     /// # Errors
     ///
     /// [`StorageError`] when DynamoDB fails.
-    pub async fn by_model(&self, tenant: &TenantId, from: Day, to: Day) -> Result<Vec<ModelUsage>, StorageError> {
-        let mut items = self.query(tenant, day_prefix(from), format!("day#{to}~")).items().send();
-        let mut usage = Vec::new();
-        while let Some(item) = items.try_next().await? {
-            usage.push(item::from_item(item)?);
-        }
-        Ok(usage)
+    pub async fn by_model(
+        &self,
+        tenant: &TenantId,
+        from: Day,
+        to: Day,
+        limit: usize,
+    ) -> Result<Option<Vec<ModelUsage>>, StorageError> {
+        self.list(tenant, (day_prefix(from), format!("day#{to}~")), limit).await
     }
 
-    /// Lists the usage of days, both included, by day and user; `None` when there are more than `limit` items.
+    /// Lists the usage of days, both included, by day and user; as [`by_model`](Self::by_model).
     ///
     /// # Errors
     ///
@@ -151,7 +153,24 @@ impl UsageRepository {
         to: Day,
         limit: usize,
     ) -> Result<Option<Vec<UserUsage>>, StorageError> {
-        let mut items = self.query(tenant, format!("user#{from}#"), format!("user#{to}~")).items().send();
+        self.list(tenant, (format!("user#{from}#"), format!("user#{to}~")), limit).await
+    }
+
+    async fn list<T: DeserializeOwned>(
+        &self,
+        tenant: &TenantId,
+        (first, last): (String, String),
+        limit: usize,
+    ) -> Result<Option<Vec<T>>, StorageError> {
+        let query = self
+            .table
+            .query()
+            .consistent_read(false)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
+            .expression_attribute_values(":pk", text(pk(tenant)))
+            .expression_attribute_values(":first", text(first))
+            .expression_attribute_values(":last", text(last));
+        let mut items = query.into_paginator().items().send();
         let mut usage = Vec::new();
         while let Some(item) = items.try_next().await? {
             if usage.len() == limit {
@@ -160,16 +179,6 @@ impl UsageRepository {
             usage.push(item::from_item(item)?);
         }
         Ok(Some(usage))
-    }
-
-    fn query(&self, tenant: &TenantId, first: String, last: String) -> QueryPaginator {
-        self.table
-            .query()
-            .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
-            .expression_attribute_values(":pk", text(pk(tenant)))
-            .expression_attribute_values(":first", text(first))
-            .expression_attribute_values(":last", text(last))
-            .into_paginator()
     }
 
     /// Deletes the usage of a user who is erased. The counts by model remain: they name no user.

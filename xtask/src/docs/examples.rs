@@ -108,6 +108,27 @@ pub(super) fn ticket() -> Value {
     })
 }
 
+pub(super) fn usage_report() -> Value {
+    let counts = |messages, generations, estimated, input, output| {
+        json!({
+            "messages": messages, "generations": generations, "estimated_generations": estimated,
+            "input_tokens": input, "output_tokens": output,
+        })
+    };
+    let of_day = |day: &str, mut counts: Value| {
+        counts["day"] = day.into();
+        counts
+    };
+    json!({
+        "from": "2026-11-01", "to": "2026-11-23", "group_by": "day",
+        "total": counts(49, 52, 1, 18_204, 9_377),
+        "usage": [
+            of_day("2026-11-22", counts(31, 33, 1, 12_140, 6_021)),
+            of_day("2026-11-23", counts(18, 19, 0, 6_064, 3_356)),
+        ],
+    })
+}
+
 /// The body of an error response.
 pub(super) fn error_response(code: Code) -> Value {
     json!({ "error": error(code).to_json(), "request_id": REQUEST_ID })
