@@ -172,6 +172,12 @@ impl Code {
         }
     }
 
+    /// Whether a message was refused because its tenant's budget is used up.
+    #[must_use]
+    pub fn is_of_budget(self) -> bool {
+        matches!(self, Self::GenerationLimitExceeded | Self::MessageRateExceeded | Self::QuotaExceeded)
+    }
+
     /// Whether a retry of the same request may succeed. An [`ApiError`] may override it.
     #[must_use]
     pub fn retryable(self) -> bool {

@@ -42,10 +42,11 @@ const fn metric_with(dimension: &'static str, name: &'static str, unit: Unit) ->
 }
 
 /// Every metric, grouped by dimension.
-pub const METRICS: [Metric; 20] = [
+pub const METRICS: [Metric; 21] = [
     metric("requests", Unit::Count),
     metric("faults", Unit::Count),
     metric("rate_limited", Unit::Count),
+    metric("budget_refused", Unit::Count),
     metric("connections_opened", Unit::Count),
     metric("connections_refused", Unit::Count),
     metric("dynamodb.retries", Unit::Count),
