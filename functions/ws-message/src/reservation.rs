@@ -70,7 +70,7 @@ impl App {
         event: &SocketEvent,
     ) -> Result<BudgetReservation, ApiError> {
         match reserved {
-            Err(error) if error.code() == Code::QuotaExceeded => self.reserve(grant, tokens, event).await,
+            Err(error) if error.code() == Code::QuotaExceeded => Box::pin(self.reserve(grant, tokens, event)).await,
             reserved => reserved,
         }
     }

@@ -158,17 +158,6 @@ impl FromStr for TokenQuota {
 }
 
 impl BudgetOverrides {
-    /// These limits, with those of a change in their place.
-    #[must_use]
-    pub fn changed_by(self, change: Self) -> Self {
-        Self {
-            generations: change.generations.or(self.generations),
-            messages_per_minute: change.messages_per_minute.or(self.messages_per_minute),
-            tokens_per_day: change.tokens_per_day.or(self.tokens_per_day),
-            tokens_per_month: change.tokens_per_month.or(self.tokens_per_month),
-        }
-    }
-
     /// Whether there is any.
     #[must_use]
     pub fn is_some(self) -> bool {
@@ -309,9 +298,6 @@ mod tests {
         let tenant =
             BudgetOverrides { generations: Some(3), tokens_per_day: Some(quota), ..BudgetOverrides::default() };
         assert_eq!(LIMITS.overridden_by(tenant), BudgetLimits { generations: 3, tokens_per_day: quota, ..LIMITS });
-        let unlimited = BudgetOverrides { tokens_per_day: Some(TokenQuota::NONE), ..BudgetOverrides::default() };
-        let changed = tenant.changed_by(unlimited);
-        assert_eq!((changed.generations, changed.tokens_per_day), (Some(3), Some(TokenQuota::NONE)));
     }
 
     #[test]

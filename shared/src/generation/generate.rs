@@ -113,7 +113,8 @@ async fn stream_message(owned: &OwnedGeneration, deltas: Deltas) -> GenerationSu
     };
     let lease_lost = || {
         buffer.lose_lease();
-        streamed(GenerationResult::LeaseLost, None)
+        // Another process logs the usage.
+        GenerationSummary { usage: Usage::default(), ..streamed(GenerationResult::LeaseLost, None) }
     };
     let (status, finish_reason, error) = match end {
         GenerationEnd::Completed(reason) => (Status::Complete, reason, None),

@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     domain::{
-        budget::{BudgetLimits, BudgetOverrides, GenerationSlot, QuotaExceeded, Reservation},
+        budget::{BudgetLimits, BudgetOverrides, GenerationSlot, QuotaExceeded, Reservation, TokenQuota},
         day::Day,
         id::TenantId,
         limits::WINDOW,
@@ -57,7 +57,15 @@ const FITS: &str = "size(running) < :max_generations AND attribute_not_exists(ru
 pub struct BudgetRepository {
     table: Table,
     /// The limits that tenants have of their own, as this process last saw them.
-    overrides: Cache<TenantId, BudgetOverrides>,
+    own_limits: Cache<TenantId, OwnLimits>,
+}
+
+/// A tenant's own limits.
+#[derive(Clone, Debug, Default)]
+struct OwnLimits {
+    read: BudgetOverrides,
+    /// As they are stored: a later release may have added some that this one does not know.
+    stored: Option<Item>,
 }
 
 /// Whether a tenant may start a generation.
@@ -106,11 +114,18 @@ struct BudgetRecord {
     tokens_of_day: u64,
     #[serde(default)]
     tokens_of_month: u64,
-    #[serde(default)]
-    limits: BudgetOverrides,
+    #[serde(skip)]
+    limits: OwnLimits,
 }
 
 impl BudgetRecord {
+    fn of(item: Option<Item>) -> Result<Self, StorageError> {
+        let Some(item) = item else { return Ok(Self::default()) };
+        let stored = item.get("limits").and_then(|limits| limits.as_m().ok()).cloned();
+        let read = stored.clone().map(item::from_item).transpose()?.unwrap_or_default();
+        Ok(Self { limits: OwnLimits { read, stored }, ..item::from_item(item)? })
+    }
+
     fn slots(&self) -> impl Iterator<Item = GenerationSlot> {
         self.running.iter().flat_map(BTreeMap::keys).filter_map(|name| GenerationSlot::parse(name))
     }
@@ -134,7 +149,7 @@ impl BudgetRepository {
     }
 
     pub(super) fn in_table(table: &Table) -> Self {
-        Self { table: table.clone(), overrides: Cache::default() }
+        Self { table: table.clone(), own_limits: Cache::default() }
     }
 
     /// Counts a message and reserves what its generation takes, if the tenant's own limits allow it, or else the
@@ -151,19 +166,19 @@ impl BudgetRepository {
         now: Timestamp,
     ) -> Result<BudgetAdmission, StorageError> {
         let today = Day::of(now);
-        let remembered = self.overrides.get(tenant).unwrap_or_default();
-        let mut write = self.count(tenant, reservation, (remembered, installation), now)?;
+        let remembered = self.own_limits.get(tenant).unwrap_or_default();
+        let mut write = self.count(tenant, reservation, (&remembered, installation), now);
         for attempt in 1..=ATTEMPTS {
-            let record: BudgetRecord = match ConditionalUpdate::of(write.send().await)? {
+            let record = match ConditionalUpdate::of(write.send().await)? {
                 ConditionalUpdate::Updated(_) => return Ok(BudgetAdmission::Admitted),
-                ConditionalUpdate::Refused(item) => item.map(item::from_item).transpose()?.unwrap_or_default(),
+                ConditionalUpdate::Refused(item) => BudgetRecord::of(item)?,
             };
             // After a lost response the SDK writes again, and the condition fails on the first write.
             if record.slots().any(|taken| taken == reservation.slot) {
                 return Ok(BudgetAdmission::Admitted);
             }
-            self.overrides.put(tenant.clone(), record.limits);
-            let limits = installation.overridden_by(record.limits);
+            self.own_limits.put(tenant.clone(), record.limits.clone());
+            let limits = installation.overridden_by(record.limits.read);
             let window = record.window_ends_at.filter(|ends_at| *ends_at > now);
             let sent = window.map_or(0, |_| record.message_count);
             if sent >= limits.messages_per_minute {
@@ -186,8 +201,8 @@ impl BudgetRepository {
                 self.start_day(tenant, &record, today).await?;
             }
             write = match window {
-                Some(_) => self.count(tenant, reservation, (record.limits, installation), now)?,
-                None => self.start_window(tenant, reservation, &record, installation, now)?,
+                Some(_) => self.count(tenant, reservation, (&record.limits, installation), now),
+                None => self.start_window(tenant, reservation, &record, installation, now),
             };
             if attempt > 1 {
                 back_off(attempt).await;
@@ -201,18 +216,17 @@ impl BudgetRepository {
         &self,
         tenant: &TenantId,
         reservation: Reservation,
-        limits: (BudgetOverrides, BudgetLimits),
+        (own, installation): (&OwnLimits, BudgetLimits),
         now: Timestamp,
-    ) -> Result<UpdateItemFluentBuilder, StorageError> {
-        let max_messages = limits.1.overridden_by(limits.0).messages_per_minute;
-        let update =
-            self.reserve(tenant, reservation, limits, now, "window_ends_at > :now AND message_count < :max_messages")?;
-        Ok(update
+    ) -> UpdateItemFluentBuilder {
+        const IN_WINDOW: &str = "window_ends_at > :now AND message_count < :max_messages";
+        let limits = installation.overridden_by(own.read);
+        self.reserve(tenant, reservation, (own, limits), now, IN_WINDOW)
             .update_expression(
                 "SET running.#slot = :tokens ADD message_count :one, tokens_of_day :tokens, tokens_of_month :tokens",
             )
             .expression_attribute_values(":now", text(now))
-            .expression_attribute_values(":max_messages", number(max_messages)))
+            .expression_attribute_values(":max_messages", number(limits.messages_per_minute))
     }
 
     /// Starts the window after the one in the `seen` record, if no other message has. Creates the item.
@@ -223,23 +237,22 @@ impl BudgetRepository {
         seen: &BudgetRecord,
         installation: BudgetLimits,
         now: Timestamp,
-    ) -> Result<UpdateItemFluentBuilder, StorageError> {
+    ) -> UpdateItemFluentBuilder {
         const START: &str = "message_count = :one, window_ends_at = :ends_at";
         if let (Some(_), Some(ended_at)) = (&seen.running, seen.window_ends_at) {
-            let update =
-                self.reserve(tenant, reservation, (seen.limits, installation), now, "window_ends_at = :ended_at")?;
-            return Ok(update
+            let limits = installation.overridden_by(seen.limits.read);
+            return self
+                .reserve(tenant, reservation, (&seen.limits, limits), now, "window_ends_at = :ended_at")
                 .update_expression(format!(
                     "SET running.#slot = :tokens, {START} ADD tokens_of_day :tokens, tokens_of_month :tokens"
                 ))
                 .expression_attribute_values(":ends_at", text(now.plus(WINDOW)))
-                .expression_attribute_values(":ended_at", text(ended_at)));
+                .expression_attribute_values(":ended_at", text(ended_at));
         }
         let running = Item::from([(reservation.slot.to_string(), number(reservation.tokens))]);
-        Ok(self
-            .update(tenant)
+        self.update(tenant)
             .update_expression(format!(
-                "{SET_VERSION}, running = :running, {START}, #day = :day, tokens_of_day = :tokens, \
+                "{SET_VERSION}, running = :running, {START}, #day = :today, tokens_of_day = :tokens, \
                  tokens_of_month = :tokens"
             ))
             .condition_expression("attribute_not_exists(running)")
@@ -248,22 +261,22 @@ impl BudgetRepository {
             .expression_attribute_values(":running", AttributeValue::M(running))
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":ends_at", text(now.plus(WINDOW)))
-            .expression_attribute_values(":day", text(Day::of(now)))
-            .expression_attribute_values(":tokens", number(reservation.tokens)))
+            .expression_attribute_values(":today", text(Day::of(now)))
+            .expression_attribute_values(":tokens", number(reservation.tokens))
     }
 
-    /// An update that makes a reservation, on the condition that it fits into the limits and that these have not changed.
+    /// An update that makes a reservation, on the condition that it fits into the limits, and that the tenant's `own` ones
+    /// have not changed.
     fn reserve(
         &self,
         tenant: &TenantId,
         reservation: Reservation,
-        (overrides, installation): (BudgetOverrides, BudgetLimits),
+        (own, limits): (&OwnLimits, BudgetLimits),
         now: Timestamp,
         condition: &str,
-    ) -> Result<UpdateItemFluentBuilder, StorageError> {
-        let limits = installation.overridden_by(overrides);
+    ) -> UpdateItemFluentBuilder {
         // No number of tokens is below zero.
-        let or_never = |max_used: Option<u64>| max_used.map_or_else(|| number(-1), number);
+        let max_used = |quota: TokenQuota| quota.max_used_before(reservation.tokens).map_or(number(-1), number);
         let mut update = self
             .update(tenant)
             .expression_attribute_names("#slot", reservation.slot.to_string())
@@ -272,21 +285,14 @@ impl BudgetRepository {
             .expression_attribute_values(":tokens", number(reservation.tokens))
             .expression_attribute_values(":today", text(Day::of(now)))
             .expression_attribute_values(":max_generations", number(limits.generations))
-            .expression_attribute_values(
-                ":max_used_of_day",
-                or_never(limits.tokens_per_day.max_used_before(reservation.tokens)),
-            )
-            .expression_attribute_values(
-                ":max_used_of_month",
-                or_never(limits.tokens_per_month.max_used_before(reservation.tokens)),
-            );
-        let unchanged = if overrides.is_some() {
-            update = update.expression_attribute_values(":limits", to_value(overrides)?);
-            "limits = :limits"
-        } else {
-            "attribute_not_exists(limits)"
-        };
-        Ok(update.condition_expression(format!("{condition} AND #day = :today AND {unchanged} AND {FITS}")))
+            .expression_attribute_values(":max_used_of_day", max_used(limits.tokens_per_day))
+            .expression_attribute_values(":max_used_of_month", max_used(limits.tokens_per_month));
+        let mut unchanged = "attribute_not_exists(limits)";
+        if let Some(stored) = &own.stored {
+            unchanged = "limits = :limits";
+            update = update.expression_attribute_values(":limits", AttributeValue::M(stored.clone()));
+        }
+        update.condition_expression(format!("{condition} AND #day = :today AND {unchanged} AND {FITS}"))
     }
 
     /// Starts a day after that of the `seen` record, if nothing has changed since. What running generations reserve is
@@ -363,7 +369,7 @@ impl BudgetRepository {
         let record = self.record(tenant).await?;
         let running = record.slots().filter(|slot| !slot.has_expired(now)).count();
         let (tokens_of_day, tokens_of_month) = record.tokens_on(Day::of(now));
-        Ok(BudgetStatus { limits: record.limits, running, tokens_of_day, tokens_of_month })
+        Ok(BudgetStatus { limits: record.limits.read, running, tokens_of_day, tokens_of_month })
     }
 
     /// Changes a tenant's own limits, from its next message on. Only the named limits are changed.
@@ -376,18 +382,21 @@ impl BudgetRepository {
             return Ok(());
         }
         for attempt in 1..=ATTEMPTS {
-            let seen = self.record(tenant).await?.limits;
-            let mut update = self
+            let seen = self.record(tenant).await?.limits.stored;
+            let mut limits = seen.clone().unwrap_or_default();
+            limits.extend(to_value(change)?.as_m().cloned().unwrap_or_default());
+            let update = self
                 .table
                 .update(key(tenant))
                 .update_expression(format!("{SET_VERSION}, limits = :limits"))
-                .condition_expression("attribute_not_exists(limits)")
                 .expression_attribute_values(":v", version())
-                .expression_attribute_values(":limits", to_value(seen.changed_by(change))?);
-            if seen.is_some() {
-                update =
-                    update.condition_expression("limits = :seen").expression_attribute_values(":seen", to_value(seen)?);
-            }
+                .expression_attribute_values(":limits", AttributeValue::M(limits));
+            let update = match seen {
+                Some(seen) => update
+                    .condition_expression("limits = :seen")
+                    .expression_attribute_values(":seen", AttributeValue::M(seen)),
+                None => update.condition_expression("attribute_not_exists(limits)"),
+            };
             if unless_refused(update.send().await)?.is_some() {
                 return Ok(());
             }
@@ -397,7 +406,7 @@ impl BudgetRepository {
     }
 
     async fn record(&self, tenant: &TenantId) -> Result<BudgetRecord, StorageError> {
-        Ok(self.table.get_as(key(tenant)).await?.unwrap_or_default())
+        BudgetRecord::of(self.table.get(key(tenant)).send().await?.item)
     }
 
     /// Deletes the item of a tenant that is erased.

@@ -38,7 +38,8 @@ pub struct RemovedGeneration {
     /// Its record, with the stream commands that were left.
     pub record: RunningGeneration,
     pub(super) user: UserId,
-    pub(super) uncounted: UncountedUsage,
+    /// Its element of the set `uncounted`.
+    pub(super) uncounted: String,
 }
 
 /// The state items of chats.
@@ -167,16 +168,16 @@ impl ChatStates {
         &self,
         tenant: &TenantId,
         chat: &ChatId,
-        uncounted: UncountedUsage,
+        usage: &UncountedUsage,
     ) -> Result<Option<RemovedGeneration>, StorageError> {
-        let message = uncounted.message_id.clone();
+        let (message, uncounted) = (&usage.message_id, usage.to_element()?);
         let update = self
             .table
             .update(state_key(tenant, chat))
             .update_expression("REMOVE generations.#message ADD uncounted :elements")
             .condition_expression("attribute_exists(generations.#message)")
             .expression_attribute_names("#message", message.as_str())
-            .expression_attribute_values(":elements", texts([&uncounted.to_element()?]))
+            .expression_attribute_values(":elements", texts([uncounted.as_str()]))
             .return_values(ReturnValue::AllOld);
         let Some(output) = unless_refused(update_with_retry(update).await)? else { return Ok(None) };
         let before: Option<StateRecord> = output.attributes.map(item::from_item).transpose()?;

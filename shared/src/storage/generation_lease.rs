@@ -203,7 +203,7 @@ impl GenerationLease {
         ended_at: Timestamp,
     ) -> Result<Option<RemovedGeneration>, StorageError> {
         let uncounted = UncountedUsage::of_ended(&self.generation, usage, ended_at);
-        self.states.end_generation(&self.tenant, &self.chat, uncounted).await
+        self.states.end_generation(&self.tenant, &self.chat, &uncounted).await
     }
 
     /// Counts the usage of the generation after its record was removed. If the process dies before, maintenance does it.

@@ -40,8 +40,8 @@ pub(super) fn number(value: impl ToString) -> AttributeValue {
 }
 
 /// A set of strings. DynamoDB has no empty sets.
-pub(super) fn texts<'a>(values: impl IntoIterator<Item = &'a String>) -> AttributeValue {
-    AttributeValue::Ss(values.into_iter().cloned().collect())
+pub(super) fn texts<'a>(values: impl IntoIterator<Item = &'a str>) -> AttributeValue {
+    AttributeValue::Ss(values.into_iter().map(str::to_owned).collect())
 }
 
 /// The string in an attribute; `None` when it is missing or of another type.

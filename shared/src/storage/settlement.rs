@@ -41,7 +41,7 @@ impl Settlement {
             self.budgets.settle(tenant, reservation, usage.tokens()).await?;
         }
         let uncounted = UncountedUsage::of(running, usage, ended_at);
-        let Some(removed) = self.states.end_generation(tenant, chat, uncounted).await? else { return Ok(None) };
+        let Some(removed) = self.states.end_generation(tenant, chat, &uncounted).await? else { return Ok(None) };
         self.usage.count(tenant, chat, &removed.user, &removed.uncounted).await?;
         Ok(Some(removed.record))
     }
@@ -53,7 +53,7 @@ impl Settlement {
         state: &StateRecord,
     ) -> Result<(), StorageError> {
         for element in &state.uncounted {
-            self.usage.count(tenant, chat, &state.user_id, &UncountedUsage::parse(element)?).await?;
+            self.usage.count(tenant, chat, &state.user_id, element).await?;
         }
         Ok(())
     }

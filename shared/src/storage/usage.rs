@@ -73,30 +73,29 @@ impl UsageRepository {
         Self { table: table.clone() }
     }
 
-    /// Counts the usage of a generation, unless it is counted.
+    /// Counts the usage in an element of the set `uncounted`, unless it is counted.
     pub(super) async fn count(
         &self,
         tenant: &TenantId,
         chat: &ChatId,
         user: &UserId,
-        uncounted: &UncountedUsage,
+        element: &str,
     ) -> Result<(), StorageError> {
-        let UncountedUsage { day, model, answers_message, usage, .. } = uncounted;
-        let element = uncounted.to_element()?;
+        let UncountedUsage { day, model, answers_message, usage, .. } = UncountedUsage::parse(element)?;
         let remove = self
             .table
             .transaction_update(state_key(tenant, chat))
             .update_expression("DELETE uncounted :elements")
             .condition_expression("contains(uncounted, :element)")
-            .expression_attribute_values(":elements", item::texts([&element]))
-            .expression_attribute_values(":element", text(&element));
-        let counts = UsageCounts::of_generation(*usage, *answers_message);
+            .expression_attribute_values(":elements", item::texts([element]))
+            .expression_attribute_values(":element", text(element));
+        let counts = UsageCounts::of_generation(usage, answers_message);
         let part = rand::random::<u8>() % PARTS;
         let of_model = self
-            .add(Key::new(pk(tenant), format!("{}{model}#{part}", day_prefix(*day))), *day, counts, "model")
+            .add(Key::new(pk(tenant), format!("{}{model}#{part}", day_prefix(day))), day, counts, "model")
             .expression_attribute_values(":named", text(model));
         let of_user = self
-            .add(Key::new(pk(tenant), user_sk(*day, user)), *day, counts, "user_id")
+            .add(Key::new(pk(tenant), user_sk(day, user)), day, counts, "user_id")
             .expression_attribute_values(":named", text(user));
         let transaction = Transaction::new().with(remove.into()).with(of_model.into()).with(of_user.into());
         // A refusal says that it is counted.
