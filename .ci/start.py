@@ -44,6 +44,8 @@ def environment(dynamodb):
         "MESSAGES_PER_MINUTE": "600",
         "TOKENS_PER_DAY": "none",
         "TOKENS_PER_MONTH": "none",
+        "CONNECTS_PER_MINUTE": "300",
+        "CONNECTIONS_PER_CHAT": "10",
     }
 
 

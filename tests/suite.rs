@@ -7,6 +7,7 @@
 mod access {
     mod api_keys;
     mod budget;
+    mod connect_limits;
     mod connection_slots;
     mod isolation;
     mod log_redaction;

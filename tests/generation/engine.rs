@@ -22,7 +22,7 @@ use shared::{
     storage::{AppendResult, ChatPosition},
     websocket::Publisher,
 };
-use tests::{ManagementStub, Post, PostResult, SocketBehavior, Stack, Tenant, new_message};
+use tests::{ManagementStub, Post, PostResult, SocketBehavior, Stack, Tenant, new_message, take_slot};
 
 /// A chat with stub sockets.
 pub(crate) struct ChatFixture {
@@ -49,7 +49,7 @@ impl ChatFixture {
                 chat_id: chat.clone(),
             };
             let mut connection = Connection::open(ConnectionId::from_gateway(id), grant, Timestamp::now());
-            assert!(stack.connections().slots().take(&connection, 50).await.expect("DynamoDB responds"));
+            assert!(take_slot(&stack.connections(), &connection, 50).await);
             stack.connections().put(&connection).await.expect("DynamoDB responds");
             stack.connections().mark_established(&connection).await.expect("DynamoDB responds");
             connection.established = true;

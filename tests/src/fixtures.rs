@@ -28,7 +28,7 @@ use shared::{
     websocket::Publisher,
 };
 
-use crate::{ManagementStub, SocketBehavior, Stack, management_client};
+use crate::{ManagementStub, SocketBehavior, Stack, management_client, take_slot};
 
 const TABLES: [&str; 3] = ["TenantsTable", "ChatsTable", "ConnectionsTable"];
 
@@ -212,7 +212,7 @@ impl TableFixture {
         };
         let mut connection = Connection::open(ConnectionId::from_gateway(id), grant, at);
         connection.established = true;
-        assert!(self.connections().slots().take(&connection, 50).await.expect("DynamoDB responds"));
+        assert!(take_slot(&self.connections(), &connection, 50).await);
         self.connections().put(&connection).await.expect("DynamoDB responds");
         connection
     }

@@ -105,6 +105,8 @@ impl LambdaRuntime {
                 ("MESSAGES_PER_MINUTE", "600"),
                 ("TOKENS_PER_DAY", "none"),
                 ("TOKENS_PER_MONTH", "none"),
+                ("CONNECTS_PER_MINUTE", "300"),
+                ("CONNECTIONS_PER_CHAT", "10"),
             ])
             .envs(environment.iter().copied())
             .stdout(Stdio::null())

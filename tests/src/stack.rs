@@ -34,7 +34,7 @@ use shared::{
     },
 };
 
-use crate::{Tenant, new_message};
+use crate::{Tenant, new_message, unreached_limits};
 
 /// Enough to download the tools and build the functions.
 const START_TIMEOUT: Duration = Duration::from_secs(15 * 60);
@@ -233,8 +233,7 @@ impl Stack {
 
     /// Creates a tenant with its own key and limits that no unrelated test reaches.
     pub async fn tenant(&self, name: &str) -> Tenant {
-        let limits = Limits { rest_per_minute: 100_000, ..Limits::default() };
-        let tenant = self.tenant_with(name, limits).await;
+        let tenant = self.tenant_with(name, unreached_limits()).await;
         let limits = BudgetOverrides { messages_per_minute: Some(100_000), ..BudgetOverrides::default() };
         self.budgets().set_limits(&tenant.id, limits).await.expect("DynamoDB responds");
         tenant

@@ -107,12 +107,18 @@ pub(super) fn tenant_lines(tenant: &TenantRecord, current: CurrentUse, terminal:
     render(["Tenant", tenant.tenant_id.as_str()], rows, terminal)
 }
 
-/// Limits as text. Of the budget, those that the tenant has of its own.
+/// Limits as text. Of those that the deployment sets, the ones that the tenant has of its own.
 pub(super) fn limits(limits: &Limits, budget: BudgetOverrides) -> String {
     let mut text = format!(
         "{} REST requests and {} tickets a minute, {} connections",
         limits.rest_per_minute, limits.tickets_per_minute, limits.connections
     );
+    if let Some(per_chat) = limits.connections_per_chat {
+        text += &format!(", {per_chat} of them in one chat");
+    }
+    if let Some(connects) = limits.connects_per_minute {
+        text += &format!(", {connects} connects a minute");
+    }
     if let Some(generations) = budget.generations {
         text += &format!(", {generations} generations");
     }
@@ -134,6 +140,8 @@ fn limits_json(limits: &Limits, budget: BudgetOverrides) -> Value {
         "rest_per_minute": limits.rest_per_minute,
         "tickets_per_minute": limits.tickets_per_minute,
         "connections": limits.connections,
+        "connects_per_minute": limits.connects_per_minute,
+        "connections_per_chat": limits.connections_per_chat,
         "generations": budget.generations,
         "messages_per_minute": budget.messages_per_minute,
         "tokens_per_day": budget.tokens_per_day.map(quota_json),

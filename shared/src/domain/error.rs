@@ -50,7 +50,7 @@ pub enum Code {
     IdempotencyMismatch,
     /// The tenant or the connection has reached a rate limit.
     RateLimitExceeded,
-    /// The tenant has reached its limit of open connections.
+    /// The tenant or the chat has reached its limit of open connections.
     ConnectionLimitExceeded,
     /// WebSocket only: the tenant has reached its limit of concurrent generations.
     GenerationLimitExceeded,

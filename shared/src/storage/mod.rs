@@ -61,7 +61,7 @@ pub use chats::{
     ChatIdPage, ChatList, ChatRepository, CreateResult, IdleCandidate, IdleCandidatePage, IdleChat, IdleCheck,
     PendingWork, PurgeStep,
 };
-pub use connection_slots::ConnectionSlotRepository;
+pub use connection_slots::{ConnectionSlotRepository, SlotAdmission};
 pub use connections::{ConnectionRepository, FrameAdmission, ReplayLease};
 pub use error::StorageError;
 pub use frame_refusals::Refusal;

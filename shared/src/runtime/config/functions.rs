@@ -83,6 +83,8 @@ mod tests {
                 ("DEFAULT_AGENT", "echo"),
                 ("CONFIGURED_AGENTS", "echo"),
                 ("MAX_TOKENS", "4096"),
+                ("CONNECTS_PER_MINUTE", "300"),
+                ("CONNECTIONS_PER_CHAT", "10"),
             ])
         };
         assert!(CreateChatConfig::from_environment(complete()).is_ok());

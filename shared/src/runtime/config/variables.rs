@@ -50,6 +50,12 @@ pub static CONFIGURED_AGENTS: Variable = set_by_template("CONFIGURED_AGENTS", "a
 /// The connections table.
 pub static CONNECTIONS_TABLE: Variable = set_by_template("CONNECTIONS_TABLE", "the name of the connections table");
 
+/// How many connections a chat has open, unless its tenant has a limit of its own.
+pub static CONNECTIONS_PER_CHAT: Variable = set_by_template("CONNECTIONS_PER_CHAT", "a whole number from 0");
+
+/// How many connections a tenant opens a minute, unless it has a limit of its own.
+pub static CONNECTS_PER_MINUTE: Variable = set_by_template("CONNECTS_PER_MINUTE", "a whole number from 0");
+
 /// The tokens of a chat that an agent is given.
 pub static CONTEXT_TOKENS: Variable = set_by_template("CONTEXT_TOKENS", "a whole number from 0");
 
