@@ -31,7 +31,8 @@ pub(crate) async fn regenerate(
     let not_found = || ApiError::chat_not_found(chat_id.as_str());
     // Both are awaited, so that the reservation is settled if the read fails.
     let read = app.conversation(&connection.grant, None, received_at);
-    let (chat, reserved) = join!(read, app.reserve(&connection.grant, app.most_tokens(0), event));
+    let reads = Box::pin(async { join!(read, app.reserve(&connection.grant, app.most_tokens(0), event)) });
+    let (chat, reserved) = reads.await;
     let mut chat = chat?.ok_or_else(not_found)?;
     let ended = generation::take_over_expired(&app.generations, (tenant_id, chat_id), &mut chat, received_at).await?;
     app.announce_takeovers(ended, &connection.grant, event);
