@@ -210,6 +210,51 @@ async fn tokens_of_an_expired_slot_count_as_used() {
     assert_eq!(tokens(&tenant, later).await, (67, 67));
 }
 
+/// Processes died between the budget and the message, month after month.
+#[tokio::test]
+async fn reservations_that_were_lost_do_not_count_on_later_days() {
+    let tenant = new_tenant().await;
+    let quotas = (100, 250);
+    for (lost_at, next_day) in [
+        ("2026-01-30T12:00:00.000Z", "2026-01-31T12:00:00.000Z"),
+        ("2026-01-31T13:00:00.000Z", "2026-02-01T12:00:00.000Z"),
+    ] {
+        reserve(&tenant, 90, quotas, at(lost_at)).await.expect("it fits");
+        let next_day = at(next_day);
+        assert_eq!(tokens(&tenant, next_day).await.0, 0, "the slot has expired");
+        let reserved = reserve(&tenant, 100, quotas, next_day).await.expect("the whole quota of the new day is there");
+        settle(&tenant, reserved, 0).await;
+        let running = Stack::shared().budgets().status(&tenant, next_day).await.expect("DynamoDB responds").running;
+        assert_eq!((running, tokens(&tenant, next_day).await.0), (0, 0));
+    }
+}
+
+/// Clocks differ by seconds, and messages arrive late.
+#[tokio::test]
+async fn day_does_not_go_back() {
+    let tenant = new_tenant().await;
+    let (before, after) = (at("2026-01-31T23:59:59.900Z"), at("2026-02-01T00:00:00.100Z"));
+    let first = reserve(&tenant, 60, (100, 100), after).await.expect("it fits");
+    settle(&tenant, first, 60).await;
+    assert_eq!(reserve(&tenant, 50, (100, 100), before).await, Err("month"), "the new month counts already");
+    reserve(&tenant, 40, (100, 100), before).await.expect("it fits");
+    assert_eq!(tokens(&tenant, after).await, (100, 100));
+}
+
+#[tokio::test]
+async fn refused_tenant_is_admitted_as_soon_as_its_limit_allows_it() {
+    let (budgets, tenant) = (Stack::shared().budgets(), new_tenant().await);
+    let now = Timestamp::now();
+    let limits = BudgetLimits { generations: 1, ..LIMITS };
+    let taken = reservation(10, now);
+    assert_eq!(budgets.admit(&tenant, taken, limits, now).await.expect("DynamoDB responds"), BudgetAdmission::Admitted);
+    for _ in 0..2 {
+        assert_eq!(admit(&budgets, &tenant, limits, now).await, BudgetAdmission::GenerationLimit(1));
+    }
+    budgets.settle(&tenant, taken, 10).await.expect("DynamoDB responds");
+    assert_eq!(admit(&budgets, &tenant, limits, now).await, BudgetAdmission::Admitted);
+}
+
 /// Repeats a call until it succeeds: the SDK makes three attempts, and all may lose their responses.
 async fn until_done<T>(call: impl AsyncFn() -> Result<T, StorageError>) -> T {
     loop {

@@ -14,8 +14,8 @@ use shared::{
     storage::{StorageError, UsageRepository},
 };
 
-/// How many items a request may read: ten pages of DynamoDB. As many groups of 110 bytes fit a function's response.
-const MAX_ITEMS: usize = 50_000;
+/// How many items a request may read: about five pages of DynamoDB.
+const MAX_ITEMS: usize = 15_000;
 
 #[derive(Clone, Debug)]
 pub(crate) struct App {
@@ -31,7 +31,8 @@ impl App {
 pub(crate) async fn handle(app: App, tenant: Tenant, request: Request) -> Result<Response, ApiError> {
     let asked = UsageRequest::read(rest::query(&request), Day::of(Timestamp::now()))?;
     let counts = read(&app.usage, &tenant.id, asked).await?.ok_or_else(|| asked.too_much())?;
-    rest::ok(&UsageReport::of(asked, counts))
+    let report = UsageReport::of(asked, counts);
+    if report.fits_a_response() { rest::ok(&report) } else { Err(asked.too_much()) }
 }
 
 /// The counts by what they are grouped by; `None` when there are too many.

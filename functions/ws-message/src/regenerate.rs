@@ -10,10 +10,11 @@ use shared::{
         id::MessageId,
         message::{Message, Status},
         time::Timestamp,
+        tokens::most_tokens_of,
     },
     generation::{self, context_window, input_tokens},
     storage::RegenerateResult,
-    websocket::{MessageReference, SocketEvent},
+    websocket::{MAX_EVENT_BYTES, MessageReference, SocketEvent},
 };
 use tokio::join;
 
@@ -29,17 +30,22 @@ pub(crate) async fn regenerate(
     let id = name.id()?;
     let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
     let not_found = || ApiError::chat_not_found(chat_id.as_str());
+    let worst_case = app.worst_case_tokens(most_tokens_of(MAX_EVENT_BYTES));
     // Both are awaited, so that the reservation is settled if the read fails.
     let read = app.conversation(&connection.grant, None, received_at);
-    let reads = Box::pin(async { join!(read, app.reserve(&connection.grant, app.most_tokens(0), event)) });
+    let reads = Box::pin(async { join!(read, app.reserve(&connection.grant, worst_case, event)) });
     let (chat, reserved) = reads.await;
     let mut chat = chat?.ok_or_else(not_found)?;
     let ended = generation::take_over_expired(&app.generations, (tenant_id, chat_id), &mut chat, received_at).await?;
     app.announce_takeovers(ended, &connection.grant, event);
 
     let Some(old) = last_if(&chat.recent, &id) else {
-        // A tenant that has reached a limit does not get another read.
-        reserved?;
+        // A tenant that has reached a limit does not get another read. Its quota may have been enough for this chat.
+        if let Err(error) = reserved
+            && error.code() != Code::QuotaExceeded
+        {
+            return Err(error);
+        }
         let exists = app.generations.find(tenant_id, chat_id, &id, received_at).await?.is_some();
         return Err(if exists { not_the_last(&id) } else { ApiError::message_not_found(id.as_str()) });
     };
@@ -52,7 +58,8 @@ pub(crate) async fn regenerate(
     let model = agent.model(&config);
     let turns = context_window(before(chat.recent, &old), None, &config, app.context_tokens);
     let input_tokens = input_tokens(&turns, &config);
-    let reserved = app.or_reserve_less(reserved, &connection.grant, app.tokens(input_tokens, &config), event).await?;
+    let exact = app.exact_tokens(input_tokens, &config);
+    let reserved = app.retry_with_fewer(reserved, &connection.grant, exact, event).await?;
     let request = GenerationRequest { model: &model, input_tokens, reservation: Some(reserved.reservation()) };
     let started = app.generations.regenerate(tenant_id, chat_id, &old, request, Timestamp::now()).await?;
     let generation = match started {
@@ -61,7 +68,7 @@ pub(crate) async fn regenerate(
         RegenerateResult::NoChat => return Err(not_found()),
     };
     let deltas = agent.respond(Conversation { turns, config });
-    reserved.keep();
+    reserved.hand_over();
     app.start(deltas, NewGeneration { connection, message: None, generation, received_at }, event);
     Ok(())
 }

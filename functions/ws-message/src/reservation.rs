@@ -3,11 +3,12 @@
 use shared::{
     domain::{
         budget::{self, GenerationSlot, Reservation},
-        chat::ChatConfig,
+        chat::{ChatConfig, SystemPrompt},
         connection::ConnectionGrant,
         error::{ApiError, Code},
         id::TenantId,
         time::Timestamp,
+        tokens::most_tokens_of,
     },
     runtime::{after_response, telemetry},
     storage::{BudgetAdmission, BudgetRepository},
@@ -16,14 +17,16 @@ use shared::{
 
 use crate::app::App;
 
-/// A reservation that this invocation has made. Dropping it settles it after the response, with no tokens used, unless a
-/// generation [keeps](Self::keep) it.
+/// A reservation that this invocation has made. Dropping it settles it after the response, unless a generation
+/// [takes it over](Self::hand_over).
 pub(crate) struct BudgetReservation {
     budgets: BudgetRepository,
     tenant: TenantId,
     reservation: Reservation,
     request_id: String,
-    is_kept: bool,
+    /// The tokens to settle it with when it is dropped.
+    used: u32,
+    is_handed_over: bool,
 }
 
 impl App {
@@ -45,7 +48,8 @@ impl App {
             tenant: grant.tenant_id.clone(),
             reservation: Reservation { slot: GenerationSlot::new(now), tokens },
             request_id: event.request_id.clone(),
-            is_kept: false,
+            used: 0,
+            is_handed_over: false,
         };
         let refusal = match self.budgets.admit(&reserved.tenant, reserved.reservation, self.budget_limits, now).await? {
             BudgetAdmission::Admitted => return Ok(reserved),
@@ -53,16 +57,17 @@ impl App {
             BudgetAdmission::MessageRate { limit, ends_at } => budget::message_rate_exceeded(limit, ends_at, now),
             BudgetAdmission::Quota(exceeded) => budget::quota_exceeded(exceeded, now),
         };
-        reserved.keep();
+        // There is nothing to settle.
+        reserved.hand_over();
         Err(refusal)
     }
 
-    /// A reservation that was refused for its tokens, made again with the fewer `tokens` that the chat shows to be enough.
+    /// Reserves again if the worst case was refused for its tokens: `tokens` are what this chat can use, which is less.
     ///
     /// # Errors
     ///
     /// As [`reserve`](Self::reserve).
-    pub(crate) async fn or_reserve_less(
+    pub(crate) async fn retry_with_fewer(
         &self,
         reserved: Result<BudgetReservation, ApiError>,
         grant: &ConnectionGrant,
@@ -75,14 +80,15 @@ impl App {
         }
     }
 
-    /// The most tokens that a generation can use, whatever its chat: a full context window, the new message and the longest
-    /// text.
-    pub(crate) fn most_tokens(&self, new: u32) -> u32 {
-        self.context_tokens.saturating_add(new).saturating_add(self.allowed.max_tokens.get())
+    /// The most tokens that a generation can use, whatever its chat: a full context window, or the longest system prompt with
+    /// the `newest` message, if that is more; and the longest text.
+    pub(crate) fn worst_case_tokens(&self, newest: u32) -> u32 {
+        let least_window = most_tokens_of(SystemPrompt::MAX_BYTES).saturating_add(newest);
+        self.context_tokens.max(least_window).saturating_add(self.allowed.max_tokens.get())
     }
 
     /// The most tokens that a generation can use with this input.
-    pub(crate) fn tokens(&self, input: u32, config: &ChatConfig) -> u32 {
+    pub(crate) fn exact_tokens(&self, input: u32, config: &ChatConfig) -> u32 {
         input.saturating_add(config.max_tokens.unwrap_or(self.allowed.max_tokens).get())
     }
 }
@@ -93,21 +99,26 @@ impl BudgetReservation {
         self.reservation
     }
 
+    /// Counts the request as used, even if no generation takes the reservation over: the model has been asked.
+    pub(crate) fn note_request(&mut self, input_tokens: u32) {
+        self.used = input_tokens;
+    }
+
     /// Leaves it to the end of the generation.
-    pub(crate) fn keep(mut self) {
-        self.is_kept = true;
+    pub(crate) fn hand_over(mut self) {
+        self.is_handed_over = true;
     }
 }
 
 impl Drop for BudgetReservation {
     fn drop(&mut self) {
-        if self.is_kept {
+        if self.is_handed_over {
             return;
         }
         let (budgets, tenant, reservation) = (self.budgets.clone(), self.tenant.clone(), self.reservation);
-        let request_id = self.request_id.clone();
+        let (request_id, used) = (self.request_id.clone(), self.used.into());
         after_response::spawn(telemetry::background_task("settle_budget", async move {
-            if let Err(error) = budgets.settle(&tenant, reservation, 0).await {
+            if let Err(error) = budgets.settle(&tenant, reservation, used).await {
                 telemetry::log_attempt(&error.into(), &request_id);
             }
         }));

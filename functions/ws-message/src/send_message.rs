@@ -20,7 +20,7 @@ use crate::app::{App, NewGeneration};
 
 /// Stores the message; the generation runs after the response. The agent is asked while the message is stored. If that
 /// fails, or the message is a duplicate that the chat's newest messages do not show, the agent's text is dropped before
-/// any of it is posted, and the reservation of the tenant's budget is settled.
+/// any of it is posted, and the tenant's budget is charged for the request.
 pub(crate) async fn send_message(
     app: &App,
     event: &SocketEvent,
@@ -33,10 +33,10 @@ pub(crate) async fn send_message(
     let not_found = || ApiError::chat_not_found(chat_id.as_str());
     let read =
         async { Ok::<_, ApiError>(app.conversation(&connection.grant, Some(content.as_str()), received_at).await?) };
-    let most_tokens = app.most_tokens(estimated_tokens(content.as_str()));
+    let worst_case = app.worst_case_tokens(estimated_tokens(content.as_str()));
     // All three are awaited, so that a reservation is settled if another one fails.
     let reads = Box::pin(async {
-        join!(read, app.recheck(&connection.grant), app.reserve(&connection.grant, most_tokens, event))
+        join!(read, app.recheck(&connection.grant), app.reserve(&connection.grant, worst_case, event))
     });
     let (chat, access, reserved) = reads.await;
     let tenant_models = access?;
@@ -53,10 +53,12 @@ pub(crate) async fn send_message(
     let model = agent.model(&config);
     let turns = context_window(chat.recent, Some(content.as_str()), &config, app.context_tokens);
     let input_tokens = input_tokens(&turns, &config);
-    let reserved = app.or_reserve_less(reserved, &connection.grant, app.tokens(input_tokens, &config), event).await?;
+    let exact = app.exact_tokens(input_tokens, &config);
+    let mut reserved = app.retry_with_fewer(reserved, &connection.grant, exact, event).await?;
     let mut deltas = agent.respond(Conversation { turns, config });
     if !chat.position.is_busy() {
         deltas = generation::prefetch(deltas);
+        reserved.note_request(input_tokens);
     }
     let request = GenerationRequest { model: &model, input_tokens, reservation: Some(reserved.reservation()) };
     let new = NewMessage { content: content.as_str(), client_id: client_id.as_ref(), generation: request };
@@ -73,7 +75,7 @@ pub(crate) async fn send_message(
             AppendResult::NoChat => return Err(not_found()),
             AppendResult::Busy => return Err(too_many_generations()),
         };
-    reserved.keep();
+    reserved.hand_over();
     app.start(deltas, NewGeneration { connection, message: Some(message), generation, received_at }, event);
     Ok(())
 }

@@ -94,6 +94,12 @@ impl Failure {
         }
     }
 
+    /// Whether the provider has not begun to work on the request, so that it charges nothing.
+    #[must_use]
+    pub fn is_free(self) -> bool {
+        matches!(self, Self::Unavailable | Self::Overloaded | Self::Denied | Self::Rejected)
+    }
+
     /// Whether another attempt a moment later may help.
     pub(super) fn is_transient(self) -> bool {
         matches!(self, Self::Unavailable | Self::Overloaded | Self::BrokenOff)

@@ -99,13 +99,19 @@ impl BudgetLimits {
     /// The quota that `tokens` more would exceed, of a tenant that has used or reserved this many today and this month.
     #[must_use]
     pub fn exceeded_by(self, tokens: u32, of_day: u64, of_month: u64, today: Day) -> Option<QuotaExceeded> {
-        let exceeded = |period, quota: TokenQuota, used, resets_at| match quota.max_used_before(tokens) {
-            Some(max_used) if used <= max_used => None,
-            max_used => Some(QuotaExceeded { period, quota, resets_at, fits_later: max_used.is_some() }),
+        // The month first: a new day does not help.
+        let periods = [
+            ("month", self.tokens_per_month, of_month, today.end_of_month()),
+            ("day", self.tokens_per_day, of_day, today.end()),
+        ];
+        let exceeded =
+            |(period, quota, _, resets_at), fits_later| QuotaExceeded { period, quota, resets_at, fits_later };
+        let never = periods.into_iter().find(|(_, quota, ..)| quota.max_used_before(tokens).is_none());
+        let not_now = || {
+            let is_exceeded = |quota: TokenQuota, used| quota.max_used_before(tokens).is_some_and(|max| used > max);
+            periods.into_iter().find(|(_, quota, used, _)| is_exceeded(*quota, *used))
         };
-        // The month is reported first: a new day does not help.
-        exceeded("month", self.tokens_per_month, of_month, today.end_of_month())
-            .or_else(|| exceeded("day", self.tokens_per_day, of_day, today.end()))
+        never.map(|period| exceeded(period, false)).or_else(|| not_now().map(|period| exceeded(period, true)))
     }
 }
 
@@ -313,7 +319,7 @@ mod tests {
             (exceeded(10, 90, 190), exceeded(10, 91, 190), exceeded(10, 90, 191)),
             (None, Some("day"), Some("month"))
         );
-        assert_eq!((exceeded(101, 0, 0), exceeded(100, 0, 0)), (Some("day"), None), "it never fits");
+        assert_eq!((exceeded(101, 0, 200), exceeded(100, 0, 0)), (Some("day"), None), "it never fits into a day");
         assert_eq!(LIMITS.exceeded_by(u32::MAX, u64::MAX / 2, u64::MAX / 2, today), None, "there is no quota");
         let resets = limits.exceeded_by(1, 0, 200, today).map(|it| it.resets_at.to_string());
         assert_eq!(resets.as_deref(), Some("2026-02-01T00:00:00.000Z"));

@@ -282,7 +282,8 @@ impl Field for ModelName {
 pub struct SystemPrompt(String);
 
 impl SystemPrompt {
-    const MAX_BYTES: usize = 16 * 1024;
+    /// The longest prompt, in bytes of UTF-8.
+    pub const MAX_BYTES: usize = 16 * 1024;
 
     /// The prompt as text.
     #[must_use]

@@ -94,7 +94,7 @@ pub struct Usage {
     pub input_tokens: u32,
     /// Tokens of the generated text.
     pub output_tokens: u32,
-    /// True if the model did not report the tokens, since the answer was cancelled or broke off. Left out otherwise.
+    /// True if the model did not report the tokens, usually since the answer was cancelled or broke off. Left out otherwise.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub estimated: bool,
 }

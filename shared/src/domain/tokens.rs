@@ -16,6 +16,13 @@ pub fn estimated_tokens(text: &str) -> u32 {
     u32::try_from(quarters.div_ceil(4)).unwrap_or(u32::MAX)
 }
 
+/// The most tokens that a text of this many bytes of UTF-8 is estimated to be: those of emoji.
+#[must_use]
+pub fn most_tokens_of(bytes: usize) -> u32 {
+    // Beside its text, a turn has a few tokens.
+    u32::try_from(bytes / 4 * 3 + 8).unwrap_or(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -26,5 +33,8 @@ mod tests {
         assert_eq!(estimated_tokens("東京都"), 3);
         assert_eq!(estimated_tokens("👩"), 3);
         assert_eq!(estimated_tokens(""), 0);
+        for text in ["word", "東京都", "👩👩", "é"] {
+            assert!(estimated_tokens(text) <= most_tokens_of(text.len()), "{text}");
+        }
     }
 }

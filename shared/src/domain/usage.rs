@@ -11,6 +11,7 @@ use crate::domain::{
     id::UserId,
     input::{Field, Fields},
     message::Usage,
+    pagination::{MAX_PAGE_BYTES, response_bytes},
 };
 
 /// Which usage a caller asks for.
@@ -164,6 +165,14 @@ impl UsageReport {
             usage.sort_by_key(|group| Reverse(group.counts.tokens()));
         }
         Self { from: request.from, to: request.to, group_by: request.group_by, total, usage }
+    }
+}
+
+impl UsageReport {
+    /// Whether a function can return it: the ids of users may be long.
+    #[must_use]
+    pub fn fits_a_response(&self) -> bool {
+        response_bytes(self) <= MAX_PAGE_BYTES
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct AgentReport {
     pub(super) first_token_ms: Option<u64>,
     /// `None` until the agent reports it.
     pub(super) usage: Option<Usage>,
+    /// The provider refused the request before it began to work.
+    pub(super) is_free: bool,
 }
 
 /// Appends the agent's text to the buffer until its end. Returns why it ended, also when the agent fails or panics.
@@ -38,7 +40,10 @@ pub(super) async fn forward_deltas(
         let delta = match AssertUnwindSafe(deltas.next()).catch_unwind().await {
             Ok(None) => return GenerationEnd::Completed(finish_reason),
             Ok(Some(Ok(delta))) => delta,
-            Ok(Some(Err(error))) => return GenerationEnd::Failed(error.into()),
+            Ok(Some(Err(error))) => {
+                report.is_free = error.failure().is_free();
+                return GenerationEnd::Failed(error.into());
+            }
             Err(_) => return GenerationEnd::Failed(AgentError::panicked().into()),
         };
         report.usage = delta.usage.or(report.usage);

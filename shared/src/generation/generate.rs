@@ -99,12 +99,10 @@ async fn stream_message(owned: &OwnedGeneration, deltas: Deltas) -> GenerationSu
     let buffer = &owned.stream().buffer;
     let mut report = AgentReport::default();
     let end = until_end(owned, deltas, &mut report).await;
-    let AgentReport { first_token_ms, usage: reported } = report;
+    let AgentReport { first_token_ms, usage: reported, is_free } = report;
     let content = buffer.text_from(0);
-    let usage = reported.unwrap_or_else(|| match &end {
-        // A model that sent nothing before it failed is not paid.
-        GenerationEnd::Failed(_) if content.is_empty() => Usage::default(),
-        _ => Usage::estimated(owned.input_tokens, &content),
+    let usage = reported.unwrap_or_else(|| {
+        if is_free && content.is_empty() { Usage::default() } else { Usage::estimated(owned.input_tokens, &content) }
     });
 
     let streamed = |end, code| {

@@ -12,7 +12,8 @@
 //!
 //! DynamoDB's conditions do not calculate, so a process sends the limits that it remembers for a tenant, on the condition
 //! that they are those of the item. A message is admitted by one conditional write; by one more if the limits were changed
-//! or are not remembered, at the turn of a minute, and at the turn of a day. The item lies apart from the tenant's access
+//! or are not remembered, at the turn of a minute, and at the turn of a day. A tenant that was refused in the last seconds is
+//! read first, since refused writes cost too. The item lies apart from the tenant's access
 //! item, whose writes must not queue behind messages, and is billed by its size, about 30 bytes a generation.
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use super::{
     conditional::{ConditionalUpdate, unless_refused},
     error::StorageError,
     item::{self, Item, SET_VERSION, number, text, to_value, version},
+    recent_refusals::RecentRefusals,
     table::{Key, Table},
     transaction::{ATTEMPTS, back_off},
 };
@@ -58,6 +60,7 @@ pub struct BudgetRepository {
     table: Table,
     /// The limits that tenants have of their own, as this process last saw them.
     own_limits: Cache<TenantId, OwnLimits>,
+    refusals: RecentRefusals,
 }
 
 /// A tenant's own limits.
@@ -111,9 +114,9 @@ struct BudgetRecord {
     #[serde(default)]
     day: Option<Day>,
     #[serde(default)]
-    tokens_of_day: u64,
+    tokens_of_day: i64,
     #[serde(default)]
-    tokens_of_month: u64,
+    tokens_of_month: i64,
     #[serde(skip)]
     limits: OwnLimits,
 }
@@ -130,14 +133,44 @@ impl BudgetRecord {
         self.running.iter().flat_map(BTreeMap::keys).filter_map(|name| GenerationSlot::parse(name))
     }
 
-    /// The tokens of a day and of its month. What the running generations reserve is carried over to a new day.
-    fn tokens_on(&self, today: Day) -> (u64, u64) {
-        let reserved = || self.running.iter().flat_map(BTreeMap::values).map(|tokens| u64::from(*tokens)).sum();
+    /// The day that counts: that of the item if this machine's clock is behind, since days do not go back.
+    fn day_at(&self, now: Timestamp) -> Day {
+        Day::of(now).max(self.day.unwrap_or(Day::of(now)))
+    }
+
+    /// The reservations that may still be settled.
+    fn live(&self, now: Timestamp) -> BTreeMap<String, u32> {
+        let is_live = |name: &str| GenerationSlot::parse(name).is_some_and(|slot| !slot.has_expired(now));
+        let running = self.running.iter().flatten().filter(|(name, _)| is_live(name));
+        running.map(|(name, tokens)| (name.clone(), *tokens)).collect()
+    }
+
+    /// The tokens of today and of this month. A new day starts with what generations reserve that run on.
+    fn tokens_at(&self, now: Timestamp) -> (u64, u64) {
+        let today = self.day_at(now);
+        let reserved = || self.live(now).into_values().map(u64::from).sum();
+        let counted = |tokens: i64| u64::try_from(tokens).unwrap_or(0);
         match self.day {
-            Some(day) if day == today => (self.tokens_of_day, self.tokens_of_month),
-            Some(day) if day.first_of_month() == today.first_of_month() => (reserved(), self.tokens_of_month),
+            Some(day) if day == today => (counted(self.tokens_of_day), counted(self.tokens_of_month)),
+            Some(day) if day.first_of_month() == today.first_of_month() => (reserved(), counted(self.tokens_of_month)),
             _ => (reserved(), reserved()),
         }
+    }
+
+    /// Why a message may not be admitted; `None` if nothing speaks against it, or expired slots have to be removed first.
+    fn refusal(&self, reservation: Reservation, limits: BudgetLimits, now: Timestamp) -> Option<BudgetAdmission> {
+        let window = self.window_ends_at.filter(|ends_at| *ends_at > now);
+        let sent = window.map_or(0, |_| self.message_count);
+        if sent >= limits.messages_per_minute {
+            let ends_at = window.unwrap_or(now.plus(WINDOW));
+            return Some(BudgetAdmission::MessageRate { limit: limits.messages_per_minute, ends_at });
+        }
+        if self.live(now).len() >= limits.generations as usize {
+            return Some(BudgetAdmission::GenerationLimit(limits.generations));
+        }
+        let (of_day, of_month) = self.tokens_at(now);
+        let exceeded = limits.exceeded_by(reservation.tokens, of_day, of_month, self.day_at(now));
+        exceeded.map(BudgetAdmission::Quota)
     }
 }
 
@@ -149,11 +182,12 @@ impl BudgetRepository {
     }
 
     pub(super) fn in_table(table: &Table) -> Self {
-        Self { table: table.clone(), own_limits: Cache::default() }
+        Self { table: table.clone(), own_limits: Cache::default(), refusals: RecentRefusals::default() }
     }
 
     /// Counts a message and reserves what its generation takes, if the tenant's own limits allow it, or else the
-    /// `installation`'s. Slots that have expired are removed before a tenant is refused; what they reserve counts as used.
+    /// `installation`'s. Slots that have expired are removed before a tenant is refused for its generations; what they
+    /// reserve counts as used until the day ends.
     ///
     /// # Errors
     ///
@@ -165,44 +199,40 @@ impl BudgetRepository {
         installation: BudgetLimits,
         now: Timestamp,
     ) -> Result<BudgetAdmission, StorageError> {
-        let today = Day::of(now);
-        let remembered = self.own_limits.get(tenant).unwrap_or_default();
-        let mut write = self.count(tenant, reservation, (&remembered, installation), now);
+        let mut seen = match self.refusals.contains(tenant, now) {
+            true => Some(self.record(tenant).await?),
+            false => None,
+        };
         for attempt in 1..=ATTEMPTS {
-            let record = match ConditionalUpdate::of(write.send().await)? {
-                ConditionalUpdate::Updated(_) => return Ok(BudgetAdmission::Admitted),
-                ConditionalUpdate::Refused(item) => BudgetRecord::of(item)?,
-            };
-            // After a lost response the SDK writes again, and the condition fails on the first write.
-            if record.slots().any(|taken| taken == reservation.slot) {
-                return Ok(BudgetAdmission::Admitted);
-            }
-            self.own_limits.put(tenant.clone(), record.limits.clone());
-            let limits = installation.overridden_by(record.limits.read);
-            let window = record.window_ends_at.filter(|ends_at| *ends_at > now);
-            let sent = window.map_or(0, |_| record.message_count);
-            if sent >= limits.messages_per_minute {
-                let ends_at = window.unwrap_or(now.plus(WINDOW));
-                return Ok(BudgetAdmission::MessageRate { limit: limits.messages_per_minute, ends_at });
-            }
-            if record.slots().count() >= limits.generations as usize {
-                let expired = record.slots().filter(|slot| slot.has_expired(now));
-                let expired: Vec<GenerationSlot> = expired.take(MAX_REMOVED).collect();
-                if expired.is_empty() {
-                    return Ok(BudgetAdmission::GenerationLimit(limits.generations));
+            let write = match &seen {
+                None => {
+                    let remembered = self.own_limits.get(tenant).unwrap_or_default();
+                    self.count(tenant, reservation, (&remembered, installation), Day::of(now), now)
                 }
-                self.remove(tenant, &expired).await?;
-            }
-            let (of_day, of_month) = record.tokens_on(today);
-            if let Some(exceeded) = limits.exceeded_by(reservation.tokens, of_day, of_month, today) {
-                return Ok(BudgetAdmission::Quota(exceeded));
-            }
-            if record.running.is_some() && record.day != Some(today) {
-                self.start_day(tenant, &record, today).await?;
-            }
-            write = match window {
-                Some(_) => self.count(tenant, reservation, (&record.limits, installation), now),
-                None => self.start_window(tenant, reservation, &record, installation, now),
+                Some(record) => {
+                    // After a lost response the SDK writes again, and the condition fails on the first write.
+                    if record.slots().any(|taken| taken == reservation.slot) {
+                        return Ok(BudgetAdmission::Admitted);
+                    }
+                    self.own_limits.put(tenant.clone(), record.limits.clone());
+                    let limits = installation.overridden_by(record.limits.read);
+                    if let Some(refusal) = record.refusal(reservation, limits, now) {
+                        self.refusals.note(tenant, now);
+                        return Ok(refusal);
+                    }
+                    self.prepare(tenant, record, limits, now).await?;
+                    let day = record.day_at(now);
+                    match record.window_ends_at {
+                        Some(ends_at) if ends_at > now => {
+                            self.count(tenant, reservation, (&record.limits, installation), day, now)
+                        }
+                        _ => self.start_window(tenant, reservation, record, installation, now),
+                    }
+                }
+            };
+            seen = match ConditionalUpdate::of(write.send().await)? {
+                ConditionalUpdate::Updated(_) => return Ok(BudgetAdmission::Admitted),
+                ConditionalUpdate::Refused(item) => Some(BudgetRecord::of(item)?),
             };
             if attempt > 1 {
                 back_off(attempt).await;
@@ -211,17 +241,39 @@ impl BudgetRepository {
         Err(StorageError::Contended { attempts: ATTEMPTS })
     }
 
+    /// Does what the next attempt needs: starts a new day, or removes expired slots at the limit of generations.
+    async fn prepare(
+        &self,
+        tenant: &TenantId,
+        seen: &BudgetRecord,
+        limits: BudgetLimits,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        if seen.running.is_none() {
+            return Ok(());
+        }
+        if seen.day != Some(seen.day_at(now)) {
+            return self.start_day(tenant, seen, now).await;
+        }
+        if seen.slots().count() >= limits.generations as usize {
+            let expired: Vec<_> = seen.slots().filter(|slot| slot.has_expired(now)).take(MAX_REMOVED).collect();
+            self.remove(tenant, &expired).await?;
+        }
+        Ok(())
+    }
+
     /// Counts a message into the current window.
     fn count(
         &self,
         tenant: &TenantId,
         reservation: Reservation,
         (own, installation): (&OwnLimits, BudgetLimits),
+        day: Day,
         now: Timestamp,
     ) -> UpdateItemFluentBuilder {
         const IN_WINDOW: &str = "window_ends_at > :now AND message_count < :max_messages";
         let limits = installation.overridden_by(own.read);
-        self.reserve(tenant, reservation, (own, limits), now, IN_WINDOW)
+        self.reserve(tenant, reservation, (own, limits), day, IN_WINDOW)
             .update_expression(
                 "SET running.#slot = :tokens ADD message_count :one, tokens_of_day :tokens, tokens_of_month :tokens",
             )
@@ -242,7 +294,7 @@ impl BudgetRepository {
         if let (Some(_), Some(ended_at)) = (&seen.running, seen.window_ends_at) {
             let limits = installation.overridden_by(seen.limits.read);
             return self
-                .reserve(tenant, reservation, (&seen.limits, limits), now, "window_ends_at = :ended_at")
+                .reserve(tenant, reservation, (&seen.limits, limits), seen.day_at(now), "window_ends_at = :ended_at")
                 .update_expression(format!(
                     "SET running.#slot = :tokens, {START} ADD tokens_of_day :tokens, tokens_of_month :tokens"
                 ))
@@ -272,7 +324,7 @@ impl BudgetRepository {
         tenant: &TenantId,
         reservation: Reservation,
         (own, limits): (&OwnLimits, BudgetLimits),
-        now: Timestamp,
+        day: Day,
         condition: &str,
     ) -> UpdateItemFluentBuilder {
         // No number of tokens is below zero.
@@ -283,7 +335,7 @@ impl BudgetRepository {
             .expression_attribute_names("#day", "day")
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":tokens", number(reservation.tokens))
-            .expression_attribute_values(":today", text(Day::of(now)))
+            .expression_attribute_values(":today", text(day))
             .expression_attribute_values(":max_generations", number(limits.generations))
             .expression_attribute_values(":max_used_of_day", max_used(limits.tokens_per_day))
             .expression_attribute_values(":max_used_of_month", max_used(limits.tokens_per_month));
@@ -295,23 +347,27 @@ impl BudgetRepository {
         update.condition_expression(format!("{condition} AND #day = :today AND {unchanged} AND {FITS}"))
     }
 
-    /// Starts a day after that of the `seen` record, if nothing has changed since. What running generations reserve is
-    /// carried over, so that settling them later never takes off more than was added.
-    async fn start_day(&self, tenant: &TenantId, seen: &BudgetRecord, today: Day) -> Result<(), StorageError> {
-        let (of_day, of_month) = seen.tokens_on(today);
+    /// Starts a day after that of the `seen` record, if nothing has changed since. What generations reserve that run on is
+    /// carried over, so that settling them later never takes off more than was added. Expired slots are removed: each new
+    /// day would start with what they reserve.
+    async fn start_day(&self, tenant: &TenantId, seen: &BudgetRecord, now: Timestamp) -> Result<(), StorageError> {
+        let (of_day, of_month) = seen.tokens_at(now);
         let mut update = self
             .table
             .update(key(tenant))
-            .update_expression("SET #day = :today, tokens_of_day = :of_day, tokens_of_month = :of_month")
+            .update_expression(
+                "SET #day = :today, tokens_of_day = :of_day, tokens_of_month = :of_month, running = :live",
+            )
             .expression_attribute_names("#day", "day")
-            .expression_attribute_values(":today", text(today))
+            .expression_attribute_values(":today", text(seen.day_at(now)))
             .expression_attribute_values(":running", to_value(&seen.running)?)
+            .expression_attribute_values(":live", to_value(seen.live(now))?)
             .expression_attribute_values(":of_day", number(of_day))
             .expression_attribute_values(":of_month", number(of_month));
         let mut condition = "running = :running AND ".to_owned();
         match seen.day {
             Some(day) => {
-                // An end that came in between has changed the tokens.
+                // A reservation that was made and settled in between has changed the tokens alone.
                 condition += "#day = :seen_day AND tokens_of_month = :seen_of_month";
                 update = update
                     .expression_attribute_values(":seen_day", text(day))
@@ -346,8 +402,11 @@ impl BudgetRepository {
         unless_refused(update.send().await).map(drop)
     }
 
-    /// Removes expired slots; the tokens that they reserve stay counted.
+    /// Removes expired slots; the tokens that they reserve stay counted until the day ends.
     async fn remove(&self, tenant: &TenantId, slots: &[GenerationSlot]) -> Result<(), StorageError> {
+        if slots.is_empty() {
+            return Ok(());
+        }
         let names: Vec<String> = (0..slots.len()).map(|place| format!("running.#slot{place}")).collect();
         let mut update = self
             .table
@@ -367,8 +426,8 @@ impl BudgetRepository {
     /// [`StorageError`] when DynamoDB fails.
     pub async fn status(&self, tenant: &TenantId, now: Timestamp) -> Result<BudgetStatus, StorageError> {
         let record = self.record(tenant).await?;
-        let running = record.slots().filter(|slot| !slot.has_expired(now)).count();
-        let (tokens_of_day, tokens_of_month) = record.tokens_on(Day::of(now));
+        let running = record.live(now).len();
+        let (tokens_of_day, tokens_of_month) = record.tokens_at(now);
         Ok(BudgetStatus { limits: record.limits.read, running, tokens_of_day, tokens_of_month })
     }
 

@@ -29,6 +29,7 @@ use super::{
     error::StorageError,
     item::{Item, SET_VERSION, number, text_of, version},
     maintenance_queue::{MaintenanceQueue, QUEUE_ONCE, QueueEntry, queue_values},
+    recent_refusals::RecentRefusals,
     table::{Key, Table},
     transaction::{ATTEMPTS, back_off},
 };
@@ -60,6 +61,7 @@ const IS_FREE: &str = "NOT contains(slots, :slot) \
 #[derive(Clone, Debug)]
 pub struct ConnectionSlotRepository {
     table: Table,
+    refusals: RecentRefusals,
 }
 
 /// Whether a connection got its slot. `probed_at` is when the tenant's connections were last probed.
@@ -86,7 +88,7 @@ pub enum SlotAdmission {
 
 /// What an item says about its limits.
 #[derive(Default)]
-struct Usage {
+struct Occupancy {
     is_taken: bool,
     slots: usize,
     slots_of_chat: usize,
@@ -96,7 +98,7 @@ struct Usage {
     probed_at: Option<Timestamp>,
 }
 
-impl Usage {
+impl Occupancy {
     fn of(item: &Item, connection: &Connection) -> Self {
         let names = |attribute: &str| item.get(attribute).and_then(|slots| slots.as_ns().ok());
         let time = |attribute| number_of(item, attribute).map(Timestamp::from_millis);
@@ -137,30 +139,40 @@ impl ConnectionSlotRepository {
     }
 
     pub(super) fn in_table(table: &Table) -> Self {
-        Self { table: table.clone() }
+        Self { table: table.clone(), refusals: RecentRefusals::default() }
     }
 
     /// Takes a connection's slot and counts the connect, unless a limit is reached: one write, two at the turn of a minute.
-    /// A refused connect is not counted. Queues the tenant for maintenance.
+    /// A refused connect is not counted. A tenant that was refused in the last seconds is read first: refused writes are
+    /// billed by the size of the item. Queues the tenant for maintenance.
     ///
     /// # Errors
     ///
     /// [`StorageError`] when DynamoDB fails; the slot may be taken then.
     pub async fn take(&self, connection: &Connection, limits: ConnectionLimits) -> Result<SlotAdmission, StorageError> {
         let now = connection.opened_at;
-        // An empty item reaches only limits of zero. The first write assumes that a minute has begun.
-        let mut usage = Usage { window: Some(now), ..Usage::default() };
+        let tenant = &connection.grant.tenant_id;
+        let mut occupancy = if self.refusals.contains(tenant, now) {
+            let output = self.table.get(key(tenant)).send().await?;
+            Occupancy::of(&output.item.unwrap_or_default(), connection)
+        } else {
+            // An empty item reaches only limits of zero. The first write assumes that a minute has begun.
+            Occupancy { window: Some(now), ..Occupancy::default() }
+        };
         for attempt in 1..=ATTEMPTS {
-            if let Some(outcome) = usage.outcome(limits, now) {
+            if let Some(outcome) = occupancy.outcome(limits, now) {
+                if outcome != SlotAdmission::Taken {
+                    self.refusals.note(tenant, now);
+                }
                 return Ok(outcome);
             }
-            let write = match usage.window {
+            let write = match occupancy.window {
                 Some(_) => self.count(connection, limits),
                 None => self.start_window(connection, limits),
             };
-            usage = match ConditionalUpdate::of(write.send().await)? {
+            occupancy = match ConditionalUpdate::of(write.send().await)? {
                 ConditionalUpdate::Updated(_) => return Ok(SlotAdmission::Taken),
-                ConditionalUpdate::Refused(item) => Usage::of(&item.unwrap_or_default(), connection),
+                ConditionalUpdate::Refused(item) => Occupancy::of(&item.unwrap_or_default(), connection),
             };
             if attempt > 1 {
                 back_off(attempt).await;

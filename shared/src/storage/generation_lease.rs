@@ -202,7 +202,7 @@ impl GenerationLease {
         usage: Usage,
         ended_at: Timestamp,
     ) -> Result<Option<RemovedGeneration>, StorageError> {
-        let uncounted = UncountedUsage::of_ended(&self.generation, usage, ended_at);
+        let uncounted = UncountedUsage::of_owner(&self.generation, usage, ended_at);
         self.states.end_generation(&self.tenant, &self.chat, &uncounted).await
     }
 

@@ -14,6 +14,7 @@
 //! | `keys` | keys of the chats table |
 //! | `tenant_index`, `maintenance_queue` | what several aggregates share: the indexes |
 //! | `message_rate_limit`, `frame_refusals`, `rate_limit` | windows, as expressions |
+//! | `recent_refusals` | what a process remembers of refusals |
 //! | `records` | how aggregates are stored |
 //! | `budgets`, `usage`, `chat_state`, `chunks`, `message_items`, `generation_end`, `settlement` | items that several repositories use |
 //! | `generation_lease`, `generations` | generations: the owner's handle, everyone else's |
@@ -45,6 +46,7 @@ mod message_items;
 mod message_rate_limit;
 mod messages;
 mod rate_limit;
+mod recent_refusals;
 mod records;
 mod settlement;
 mod table;

@@ -1,4 +1,4 @@
-//! Settlement: what is left to do for a generation that has ended and whose owner is gone.
+//! Settlement: what is left to do for generations that have ended, if their owners did not do it.
 
 use super::{
     budgets::BudgetRepository,
@@ -40,7 +40,7 @@ impl Settlement {
         if let Some(reservation) = running.reservation {
             self.budgets.settle(tenant, reservation, usage.tokens()).await?;
         }
-        let uncounted = UncountedUsage::of(running, usage, ended_at);
+        let uncounted = UncountedUsage::of_record(running, usage, ended_at);
         let Some(removed) = self.states.end_generation(tenant, chat, &uncounted).await? else { return Ok(None) };
         self.usage.count(tenant, chat, &removed.user, &removed.uncounted).await?;
         Ok(Some(removed.record))

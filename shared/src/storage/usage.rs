@@ -2,8 +2,8 @@
 //!
 //! | `pk` | `sk` | item |
 //! |---|---|---|
-//! | `{tenant_id}#usage` | `day#{day}#{model}#{part}` | a part of the counts of a model on a day; they add up |
-//! | `{tenant_id}#usage` | `user#{day}#{user_id}` | the counts of a user on a day |
+//! | `{tenant_id}#usage` | `day#{day}#{part}#{model}` | a part of the counts of a model on a day; they add up |
+//! | `{tenant_id}#usage` | `user#{day}#{part}#{user_id}` | a part of the counts of a user on a day |
 //!
 //! A generation is counted exactly once, wherever a process dies. When it ends, one write moves its record in the chat's
 //! state from `generations` to the set `uncounted`; one transaction then removes it there and adds it to both items.
@@ -30,7 +30,7 @@ use crate::domain::{
 /// How long usage is kept: a year, and a month to bill it.
 pub const RETENTION_DAYS: u32 = 400;
 
-/// In how many parts the counts of a model on a day are kept, since transactions on one item conflict. Ten generations of
+/// In how many parts the counts of a model or a user on a day are kept, since transactions on one item conflict. Ten generations of
 /// a tenant may end in a second.
 const PARTS: u8 = 8;
 
@@ -52,7 +52,7 @@ pub struct ModelUsage {
     pub counts: UsageCounts,
 }
 
-/// The counts of a user on a day.
+/// The counts of a user on a day. Of one day and user there may be several.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct UserUsage {
     /// The user.
@@ -92,10 +92,10 @@ impl UsageRepository {
         let counts = UsageCounts::of_generation(usage, answers_message);
         let part = rand::random::<u8>() % PARTS;
         let of_model = self
-            .add(Key::new(pk(tenant), format!("{}{model}#{part}", day_prefix(day))), day, counts, "model")
+            .add(Key::new(pk(tenant), format!("{}{part}#{model}", day_prefix(day))), day, counts, "model")
             .expression_attribute_values(":named", text(model));
         let of_user = self
-            .add(Key::new(pk(tenant), user_sk(day, user)), day, counts, "user_id")
+            .add(Key::new(pk(tenant), user_sk(day, part, user)), day, counts, "user_id")
             .expression_attribute_values(":named", text(user));
         let transaction = Transaction::new().with(remove.into()).with(of_model.into()).with(of_user.into());
         // A refusal says that it is counted.
@@ -124,8 +124,8 @@ impl UsageRepository {
             .expression_attribute_values(":output", number(output_tokens))
     }
 
-    /// Lists the usage of days, both included, by day and model; `None` when there are more than `limit` items. What was
-    /// counted in the last second may be missing.
+    /// Lists the usage of days, both included, by day and model; `None` when there are more than `limit` items. The read
+    /// is eventually consistent.
     ///
     /// # Errors
     ///
@@ -187,7 +187,8 @@ impl UsageRepository {
     /// [`StorageError`] when DynamoDB fails.
     pub async fn delete_user(&self, tenant: &TenantId, user: &UserId, today: Day) -> Result<(), StorageError> {
         let days = (0..=RETENTION_DAYS).map(|days| today.minus(days));
-        let deletes: Vec<_> = days.map(|day| batch_delete(Key::new(pk(tenant), user_sk(day, user)))).collect();
+        let keys = days.flat_map(|day| (0..PARTS).map(move |part| user_sk(day, part, user)));
+        let deletes: Vec<_> = keys.map(|sk| batch_delete(Key::new(pk(tenant), sk))).collect();
         write_all(&self.table, &deletes).await
     }
 
@@ -220,6 +221,6 @@ fn day_prefix(day: Day) -> String {
     format!("day#{day}#")
 }
 
-fn user_sk(day: Day, user: &UserId) -> String {
-    format!("user#{day}#{user}")
+fn user_sk(day: Day, part: u8, user: &UserId) -> String {
+    format!("user#{day}#{part}#{user}")
 }

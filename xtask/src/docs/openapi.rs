@@ -300,9 +300,9 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             route: GET_USAGE,
             tag: "Usage",
             summary: "Get the usage",
-            description: "What the tenant's generations have used, counted when they end, a second late at most. A day has \
-                          the generations that ended on it. Counts are kept for 400 days. Days with too many users for one \
-                          response are refused: ask for fewer days.",
+            description: "What the tenant's generations have used, counted when they end. A day has the generations that \
+                          ended on it. Counts are kept for 400 days. What is too much for one response is refused: ask for \
+                          fewer days.",
             parameters: usage_parameters,
             body: None,
             success: Success {

@@ -111,7 +111,9 @@ impl GenerationRepository {
         ended: &EndedGeneration,
     ) -> Result<Option<RunningGeneration>, StorageError> {
         let message = &ended.generation.message;
-        let Some(running) = self.running(tenant, chat, &message.message_id).await? else { return Ok(None) };
+        let state = self.states.get_deleted_too(tenant, chat).await?;
+        let running = state.and_then(|mut state| state.generations.remove(message.message_id.as_str()));
+        let Some(running) = running else { return Ok(None) };
         self.chunks.delete(tenant, chat, &message.message_id, 0..ended.chunk_count).await?;
         let ended_at = message.completed_at.unwrap_or(message.created_at);
         self.settlement.settle((tenant, chat), &running, message.usage.unwrap_or_default(), ended_at).await
@@ -126,23 +128,18 @@ impl GenerationRepository {
         message: &MessageId,
         now: Timestamp,
     ) -> Result<Takeover, StorageError> {
-        if let Some(running) = self.running(tenant, chat, message).await? {
+        let state = self.states.get_deleted_too(tenant, chat).await?;
+        let deleted_at = state.as_ref().and_then(|state| state.deleted_at);
+        if deleted_at.is_some_and(|deleted_at| deleted_at.plus(LEASE_DURATION + CLOCK_SKEW) > now) {
+            // Its owner may not have noticed the deletion, and knows the text.
+            return Ok(Takeover::StillOwned);
+        }
+        if let Some(running) = state.and_then(|mut state| state.generations.remove(message.as_str())) {
             let saved = self.chunks.read(tenant, chat, message).await?;
             let usage = Usage::estimated(running.input_tokens, &saved.text);
             self.chunks.delete(tenant, chat, message, 0..saved.next_number).await?;
             self.settlement.settle((tenant, chat), &running, usage, now).await?;
         }
         Ok(Takeover::Unknown)
-    }
-
-    /// Reads the record of a generation in the state, also of a deleted chat.
-    async fn running(
-        &self,
-        tenant: &TenantId,
-        chat: &ChatId,
-        message: &MessageId,
-    ) -> Result<Option<RunningGeneration>, StorageError> {
-        let state = self.states.get_deleted_too(tenant, chat).await?;
-        Ok(state.and_then(|mut state| state.generations.remove(message.as_str())))
     }
 }

@@ -20,8 +20,8 @@ pub(in crate::storage) struct UncountedUsage {
 }
 
 impl UncountedUsage {
-    /// The usage of a generation of this process.
-    pub(in crate::storage) fn of_ended(generation: &Generation, usage: Usage, ended_at: Timestamp) -> Self {
+    /// The usage of a generation, for its owner.
+    pub(in crate::storage) fn of_owner(generation: &Generation, usage: Usage, ended_at: Timestamp) -> Self {
         Self {
             message_id: generation.message_id.clone(),
             day: Day::of(ended_at),
@@ -31,8 +31,8 @@ impl UncountedUsage {
         }
     }
 
-    /// The usage of a generation whose owner is gone.
-    pub(in crate::storage) fn of(generation: &RunningGeneration, usage: Usage, ended_at: Timestamp) -> Self {
+    /// The usage of a generation, by its record in the state, for a takeover.
+    pub(in crate::storage) fn of_record(generation: &RunningGeneration, usage: Usage, ended_at: Timestamp) -> Self {
         Self {
             message_id: generation.message_id.clone(),
             day: Day::of(ended_at),
