@@ -32,7 +32,6 @@ async fn attack(length: Length) {
         (sent, Vec::new())
     };
     let (sent, usage) = experiment.run(repeat).await;
-    assert!(sent > FRAMES, "{sent} duplicates are no attack");
     assert_eq!(model::take_requests().len(), 1, "the model was asked again");
     assert_eq!(usage.invocations("ws-message").filter(|invocation| invocation.generates).count(), 1);
     assert!(usage.posts <= sent as f64 + 10.0, "a duplicate is acknowledged once");

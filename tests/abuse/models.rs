@@ -14,8 +14,8 @@ use super::{
     model,
 };
 
-/// The attacker's limit, a tenth of production's.
-const MESSAGES_PER_MINUTE: usize = 60;
+/// The attacker's limit, a twentieth of production's.
+const MESSAGES_PER_MINUTE: usize = 30;
 
 /// The most tokens of an answer, as in the template.
 const MAX_TOKENS: u64 = 4_096;
