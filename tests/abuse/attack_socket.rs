@@ -24,7 +24,7 @@ pub(super) struct AttackSocket {
     events: Arc<Mutex<Vec<(Instant, Value)>>>,
     /// `None` for a socket that does not read.
     reader: Option<JoinHandle<()>>,
-    /// The end that nobody reads.
+    /// The half that is never read.
     _unread: Option<futures_util::stream::SplitStream<WebSocketStream<TcpStream>>>,
 }
 

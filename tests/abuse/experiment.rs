@@ -1,4 +1,4 @@
-//! One tenant that behaves beside one that attacks, on a stack that runs functions as Lambda does.
+//! A tenant that behaves beside a tenant that attacks, on a stack that runs functions as Lambda does.
 //!
 //! A process takes its next event only when its work after the response is done, so a process is an environment. Each
 //! function has [`ENVIRONMENTS`] instead of the thousand of an account, and a tenant [`GENERATIONS`] instead of 50. All other

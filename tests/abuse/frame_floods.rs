@@ -1,4 +1,4 @@
-//! Attack: far more than ten frames a second, on a socket that reads and on one that does not. A closed one is opened again.
+//! Attack: far more than ten frames a second, on a socket that reads and on a socket that does not. A closed one is opened again.
 
 use std::time::Duration;
 

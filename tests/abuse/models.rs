@@ -1,4 +1,5 @@
 //! Attack: models that the operator did not allow, endless answers, and as many calls of a model as the sockets can ask for.
+#![expect(clippy::print_stdout, reason = "the figures are printed")]
 
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ async fn attack(length: Length) {
     // A minute begins with its first message.
     let minutes = (seconds / 60.0).floor() as usize + 1;
     assert!(sent > MESSAGES_PER_MINUTE, "{sent} messages are no attack");
+    println!("{} of {sent} messages were answered", requests.len());
     assert!(requests.len() <= MESSAGES_PER_MINUTE * minutes, "{} of {sent} messages were answered", requests.len());
     for request in &requests {
         assert_eq!(request["model"], model::NAME);

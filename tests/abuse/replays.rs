@@ -1,5 +1,5 @@
-//! Attack: `resume` from offset 0 ten times a second: of an ended answer, on a socket that reads or does not, and of one that
-//! is being generated.
+//! Attack: `resume` from offset 0 ten times a second: of an ended answer, on a socket that reads or does not, and of an answer
+//! that is being generated.
 
 use std::time::Duration;
 
