@@ -13,8 +13,9 @@ use super::{
 };
 
 /// Chats with ten sockets each. A tenant may have 50 sockets, but a machine of two cores cannot serve the first frames of
-/// all their answers.
+/// all their answers; beside other tests, only those of one chat.
 const CHATS: usize = 3;
+const CHATS_BESIDE_OTHER_TESTS: usize = 1;
 const SOCKETS_OF_A_CHAT: usize = 10;
 
 /// Generations at once in a chat. All chats together have more than [`GENERATIONS`](super::experiment::GENERATIONS), but
@@ -38,14 +39,14 @@ struct Sockets {
 }
 
 impl Sockets {
-    async fn open(experiment: &Experiment, tokens_per_second: u32) -> Self {
+    async fn open(experiment: &Experiment, count: usize, tokens_per_second: u32) -> Self {
         let limits =
-            BudgetOverrides { generations: Some((CHATS * GENERATIONS_OF_A_CHAT) as u32), ..BudgetOverrides::default() };
+            BudgetOverrides { generations: Some((count * GENERATIONS_OF_A_CHAT) as u32), ..BudgetOverrides::default() };
         experiment.set_limits(limits).await;
         let Experiment { stack, attacker, .. } = experiment;
         let (mut sockets, mut chats) = (Vec::new(), Vec::new());
         let chat = json!({ "user_id": "u", "config": { "model": format!("echo@{tokens_per_second}") } });
-        for _ in 0..CHATS {
+        for _ in 0..count {
             let chat = attacker.chat_with(&chat).await;
             for _ in 0..SOCKETS_OF_A_CHAT {
                 sockets.push(AttackSocket::open(stack, attacker, &chat).await.expect("it opens"));
@@ -90,7 +91,8 @@ fn is_token(event: &Value) -> bool {
 /// Answers that stream all the time.
 async fn long_answers(length: Length) {
     let experiment = Experiment::new("posts of long answers", length).await;
-    let mut sockets = Sockets::open(&experiment, 100).await;
+    let chats = if length.is_long() { CHATS } else { CHATS_BESIDE_OTHER_TESTS };
+    let mut sockets = Sockets::open(&experiment, chats, 100).await;
     let stream = async |_: &Experiment, end| {
         let began = Instant::now();
         for _ in 0..GENERATIONS_OF_A_CHAT {
@@ -105,14 +107,14 @@ async fn long_answers(length: Length) {
     let Some(steady) = (end - began).checked_sub(STEADY_AFTER).map(|_| began + STEADY_AFTER) else { return };
     let per_second = posts.iter().filter(|at| **at > steady).count() as f64 / (end - steady).as_secs_f64();
     println!("{per_second:.0} posts a second once all answers are past their first frames");
-    let allowed = (CHATS * SOCKETS_OF_A_CHAT) as f64 * LATER;
+    let allowed = (chats * SOCKETS_OF_A_CHAT) as f64 * LATER;
     assert!(per_second <= 1.05 * allowed, "{per_second} posts a second");
 }
 
 /// Answers that end with their first ten frames, as many as a tenant may ask for in a minute.
 async fn short_answers(length: Length) {
     let experiment = Experiment::new("posts of short answers", length).await;
-    let mut sockets = Sockets::open(&experiment, FIRST as u32).await;
+    let mut sockets = Sockets::open(&experiment, CHATS, FIRST as u32).await;
     let seconds = experiment.seconds();
     let stream = async |_: &Experiment, end| {
         let mut next = Instant::now();
