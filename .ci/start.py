@@ -42,6 +42,10 @@ def environment(dynamodb):
         "FRAME_INTERVAL_MS": "100",
         "GENERATIONS_PER_TENANT": "50",
         "MESSAGES_PER_MINUTE": "600",
+        "TOKENS_PER_DAY": "none",
+        "TOKENS_PER_MONTH": "none",
+        "CONNECTS_PER_MINUTE": "300",
+        "CONNECTIONS_PER_CHAT": "10",
     }
 
 

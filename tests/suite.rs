@@ -25,6 +25,7 @@ mod abuse {
 mod access {
     mod api_keys;
     mod budget;
+    mod connect_limits;
     mod connection_slots;
     mod isolation;
     mod log_redaction;
@@ -79,6 +80,7 @@ mod routes {
     mod errors;
     mod fallback;
     mod get_chat;
+    mod get_usage;
     mod list_messages;
     mod list_user_chats;
     mod update_chat;
@@ -92,6 +94,7 @@ mod storage {
     mod repositories;
     mod retention;
     mod storage_compatibility;
+    mod usage;
 }
 
 mod template;

@@ -1,7 +1,11 @@
 //! The budget of a tenant over the API: generations at once, messages a minute.
 
 use serde_json::{Value, json};
-use shared::domain::{budget::BudgetOverrides, error::Code, time::Timestamp};
+use shared::domain::{
+    budget::{BudgetOverrides, TokenQuota},
+    error::Code,
+    time::Timestamp,
+};
 use tests::{Stack, Tenant, eventually};
 
 use crate::error_snapshots::assert_event;
@@ -62,7 +66,7 @@ async fn generation_beyond_the_limit_is_refused_even_if_the_sockets_of_the_other
 
 #[tokio::test]
 async fn regeneration_counts_as_a_generation_and_as_a_message() {
-    let limits = BudgetOverrides { generations: Some(1), messages_per_minute: Some(3) };
+    let limits = BudgetOverrides { generations: Some(1), messages_per_minute: Some(3), ..BudgetOverrides::default() };
     let tenant = tenant("regenerations", limits).await;
     let (chat, other) = (tenant.chat("u").await, slow_chat(&tenant).await);
     let mut socket = tenant.connect(&chat, "u").await;
@@ -112,4 +116,41 @@ async fn message_that_starts_no_generation_releases_its_slot() {
         socket.next_of("error").await;
     }
     eventually("all slots are released", async || running(&tenant).await == 0).await;
+}
+
+#[tokio::test]
+async fn message_beyond_the_quota_of_tokens_is_refused_until_the_quota_is_raised() {
+    let quota = |tokens| BudgetOverrides { tokens_per_day: Some(tokens), ..BudgetOverrides::default() };
+    let tenant = tenant("token quota", quota(TokenQuota::tokens(100))).await;
+    let chat = tenant.chat_with(&json!({ "user_id": "u", "config": { "max_tokens": 20 } })).await;
+    let mut socket = tenant.connect(&chat, "u").await;
+    // The echo counts words: two of the message, and those of "You said: Hello there".
+    let usage = socket.say("Hello there").await.last().expect("an end")["usage"].clone();
+    let used = || async {
+        Stack::shared().budgets().status(&tenant.id, Timestamp::now()).await.expect("DynamoDB responds").tokens_of_day
+    };
+    let expected =
+        usage["input_tokens"].as_u64().expect("a number") + usage["output_tokens"].as_u64().expect("a number");
+    assert_eq!(used().await, expected);
+
+    socket.send(&json!({ "content": "word ".repeat(100) })).await;
+    let never = socket.next_of("error").await["error"]["details"].clone();
+    assert_eq!((&never["limit"], &never["period"], &never["retryable"]), (&json!(100), &json!("day"), &json!(false)));
+
+    let slow = tenant.chat_with(&json!({ "user_id": "u", "config": { "max_tokens": 60, "model": "echo@2" } })).await;
+    let mut slow_socket = tenant.connect(&slow, "u").await;
+    slow_socket.send(&json!({ "content": "word ".repeat(12) })).await;
+    let started = slow_socket.next_of("message_stream_started").await;
+    socket.send(&json!({ "content": "one too many" })).await;
+    assert_event(Code::QuotaExceeded, &socket.next_of("error").await);
+    assert_eq!(total(&tenant, &chat).await, 2, "the refused messages are not stored");
+
+    slow_socket.send(&json!({ "type": "cancel", "message_id": started["message_id"] })).await;
+    let ended = slow_socket.next_of("message_stream_ended").await;
+    assert_eq!(ended["usage"]["estimated"], true, "the agent reports tokens only at its end: {ended}");
+    socket.say("What is reserved is free again").await;
+
+    Stack::shared().budgets().set_limits(&tenant.id, quota(TokenQuota::NONE)).await.expect("DynamoDB responds");
+    socket.send(&json!({ "content": "word ".repeat(100) })).await;
+    socket.next_of("message_stream_ended").await;
 }

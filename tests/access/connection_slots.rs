@@ -15,12 +15,13 @@ use shared::{
         api_key::ApiKey,
         connection::{Connection, ConnectionGrant},
         id::{ChatId, ConnectionId, UserId},
+        limits::{ConnectionLimits, Limits},
         time::Timestamp,
     },
     storage::ConnectionRepository,
     websocket::{Publisher, connection_slots::ConnectionSlots},
 };
-use tests::{Fault, FaultProxy, ManagementStub, Options, Stack, Tenant, eventually, management_client};
+use tests::{Fault, FaultProxy, ManagementStub, Options, Stack, Tenant, eventually, management_client, take_slot};
 
 /// Older than the age at which a slot may be reclaimed, in milliseconds.
 const LONG_AGO: i64 = 12_001;
@@ -41,8 +42,8 @@ fn connection(tenant: &Tenant, number: usize, ago: i64) -> Connection {
 async fn take_all_but_one(tenant: &Tenant, ago: i64) {
     let connections = Stack::shared().connections();
     let opening: Vec<Connection> = (1..50).map(|number| connection(tenant, number, ago)).collect();
-    let slots = join_all(opening.iter().map(|connection| connections.slots().take(connection, 50))).await;
-    assert!(slots.into_iter().all(|taken| taken.expect("DynamoDB responds")));
+    let taken = join_all(opening.iter().map(|connection| take_slot(&connections, connection, 50))).await;
+    assert!(taken.into_iter().all(|taken| taken));
 }
 
 async fn taken_slots(tenant: &Tenant) -> usize {
@@ -79,13 +80,14 @@ async fn slot_of_a_connection_older_than_two_hours_is_reclaimed() {
     let (tenant, connections) = (stack.tenant("two hours").await, stack.connections());
     // API Gateway ended it after two hours, and `$disconnect` never came.
     let old = connection(&tenant, 0, 2 * 60 * 60 * 1_000);
-    assert!(connections.slots().take(&old, 1).await.expect("DynamoDB responds"));
+    assert!(take_slot(&connections, &old, 1).await);
     connections.put(&old).await.expect("DynamoDB responds");
     // It does not know the socket, so it does not report it as gone.
     let management = ManagementStub::start(&[]).await;
     let slots = ConnectionSlots::new(connections.clone(), Publisher::new(management_client(&management.url)));
     let now = Timestamp::now();
-    slots.take(&connection(&tenant, 1, 0), 1, now).await.expect("a slot is reclaimed");
+    let limits = ConnectionLimits { connections: 1, connections_per_chat: 10, connects_per_minute: 300 };
+    slots.take(&connection(&tenant, 1, 0), limits, now).await.expect("a slot is reclaimed");
     assert!(connections.is_established(&old).await.expect("DynamoDB responds").is_none(), "the connection is removed");
 }
 
@@ -106,15 +108,12 @@ async fn with_lost_response(operation: &'static str) -> (ConnectionRepository, A
 async fn slot_is_taken_once_if_the_response_is_lost() {
     let tenant = Stack::shared().tenant("repeated lease").await;
     let (connections, lost) = with_lost_response("UpdateItem").await;
-    assert!(connections.slots().take(&connection(&tenant, 1, 0), 2).await.expect("the second attempt"));
+    assert!(take_slot(&connections, &connection(&tenant, 1, 0), 2).await, "by the second attempt");
     assert!(lost.load(Ordering::SeqCst));
     assert_eq!(taken_slots(&tenant).await, 1);
 
     let (connections, _) = with_lost_response("UpdateItem").await;
-    assert!(
-        connections.slots().take(&connection(&tenant, 2, 0), 2).await.expect("the second attempt"),
-        "it has the last slot"
-    );
+    assert!(take_slot(&connections, &connection(&tenant, 2, 0), 2).await, "it has the last slot");
 }
 
 #[tokio::test]
@@ -123,7 +122,7 @@ async fn slot_is_freed_once_if_the_response_is_lost() {
     let [one, two] = [1, 2].map(|number| connection(&tenant, number, 0));
     let (connections, lost) = with_lost_response("UpdateItem").await;
     for connection in [&one, &two] {
-        assert!(Stack::shared().connections().slots().take(connection, 2).await.expect("DynamoDB responds"));
+        assert!(take_slot(&Stack::shared().connections(), connection, 2).await);
     }
     connections.end(&one).await.expect("the second attempt");
     assert!(lost.load(Ordering::SeqCst));
@@ -131,7 +130,7 @@ async fn slot_is_freed_once_if_the_response_is_lost() {
 }
 
 #[tokio::test]
-async fn gateway_killed_with_all_sockets_open_does_not_lock_the_tenant_out() {
+async fn gateway_killed_with_all_sockets_open_locks_out_neither_tenant_nor_chat() {
     let database = ["--no-reload", "--dynamodb-endpoint", Stack::shared().dynamodb_endpoint()].map(str::to_owned);
     let options = Options { arguments: database.to_vec(), ..Options::binaries() };
     let stack = Stack::start(&options);
@@ -140,16 +139,23 @@ async fn gateway_killed_with_all_sockets_open_does_not_lock_the_tenant_out() {
     let query = format!("api_key={}&user_id=u&chat_id={chat}", tenant.key);
     let open = join_all((0..50).map(|_| tenant.connect(&chat, "u"))).await;
     assert_eq!(tenant.connect_with(&query, &[]).await.err(), Some(StatusCode::TOO_MANY_REQUESTS));
+    let limits = Limits { connections_per_chat: Some(3), ..Limits::default() };
+    let other = stack.tenant_with("lost sockets of a chat", limits).await;
+    let other_chat = other.chat("u").await;
+    let other_query = format!("api_key={}&user_id=u&chat_id={other_chat}", other.key);
+    let other_open = join_all((0..3).map(|_| other.connect(&other_chat, "u"))).await;
+    assert_eq!(other.connect_with(&other_query, &[]).await.err(), Some(StatusCode::TOO_MANY_REQUESTS));
     let pid = stack.pid().to_string();
     assert!(Command::new("kill").args(["-9", &pid]).status().expect("kill runs").success());
-    drop((stack, open));
+    drop((stack, open, other_open));
 
     let stack = Stack::start(&options);
-    let tenant = stack.again(&tenant);
+    let (tenant, other) = (stack.again(&tenant), stack.again(&other));
     // Slots younger than 12 s are not reclaimed.
     eventually("a socket opens again", async || tenant.connect_with(&query, &[]).await.is_ok()).await;
     let leases = stack.connections().slots().list(&tenant.id).await.expect("DynamoDB responds").len();
     assert!(leases <= 2, "{leases} slots after 50 lost sockets and one open one");
+    eventually("a socket of the chat opens again", async || other.connect_with(&other_query, &[]).await.is_ok()).await;
 }
 
 #[tokio::test]

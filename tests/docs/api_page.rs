@@ -36,7 +36,7 @@ mod black_box {
         let api = Api::shared();
         let tenant = api.tenant("api page").await;
         let blocks = blocks("sh", api, &tenant);
-        assert_eq!(blocks.len(), 8, "the variables, and one block for each operation");
+        assert_eq!(blocks.len(), 9, "the variables, and one block for each operation");
         let script = format!("set -eu\ncurl() {{ command curl --fail-with-body \"$@\"; }}\n{}", blocks.join("\n"));
         let printed = output("sh", &["-c"], &script, &[]).await;
         assert!(printed.trim_end().ends_with("204"), "the last one deletes the chat: {printed}");

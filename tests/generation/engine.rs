@@ -19,10 +19,10 @@ use shared::{
         time::Timestamp,
     },
     generation::{ChatConnections, GenerationContext, generate},
-    storage::{AppendResult, ChatPosition, NewMessage},
+    storage::{AppendResult, ChatPosition},
     websocket::Publisher,
 };
-use tests::{ManagementStub, Post, PostResult, SocketBehavior, Stack, Tenant};
+use tests::{ManagementStub, Post, PostResult, SocketBehavior, Stack, Tenant, new_message, take_slot};
 
 /// A chat with stub sockets.
 pub(crate) struct ChatFixture {
@@ -49,7 +49,7 @@ impl ChatFixture {
                 chat_id: chat.clone(),
             };
             let mut connection = Connection::open(ConnectionId::from_gateway(id), grant, Timestamp::now());
-            assert!(stack.connections().slots().take(&connection, 50).await.expect("DynamoDB responds"));
+            assert!(take_slot(&stack.connections(), &connection, 50).await);
             stack.connections().put(&connection).await.expect("DynamoDB responds");
             stack.connections().mark_established(&connection).await.expect("DynamoDB responds");
             connection.established = true;
@@ -62,7 +62,7 @@ impl ChatFixture {
     pub(crate) async fn generate(&self, deltas: Deltas) {
         let stack = Stack::shared();
         let now = Timestamp::now();
-        let new = NewMessage { content: "Hello", client_id: None, model: "test", slot: None };
+        let new = new_message("Hello");
         let appended = stack.messages().append(&self.tenant.id, &self.chat, ChatPosition::default(), new, now).await;
         let AppendResult::Stored(exchange) = appended.expect("DynamoDB responds") else { panic!("not stored") };
         let publisher = Publisher::new(tests::management_client(&self.management.url));
@@ -73,7 +73,6 @@ impl ChatFixture {
             connection: self.connections[0].clone(),
             message: Some(exchange.message),
             generation: exchange.generation,
-            model: "test".to_owned(),
             received_at: now,
             frame_interval: Duration::from_millis(100),
             request_id: "r".to_owned(),

@@ -65,6 +65,23 @@ async fn provider() -> (String, mpsc::UnboundedReceiver<()>) {
     (url, requests)
 }
 
+/// The first refusal of a full chat probes its connections; a process remembers the first refusal of a minute.
+async fn refused_connects_are_cheap(counter: &mut Counter, stack: &Stack) {
+    let full_chat = Limits { connections_per_chat: Some(1), ..Limits::default() };
+    let full_minute = Limits { connects_per_minute: Some(1), ..Limits::default() };
+    let trips: [&[&[&str]]; 2] = [&[&["GetItem"], &["UpdateItem"]], &[&["GetItem"]]];
+    let operations = ["$connect to a full chat", "$connect in a full minute"];
+    for ((operation, limits), trips) in operations.into_iter().zip([full_chat, full_minute]).zip(trips) {
+        let tenant = stack.tenant_with(operation, limits).await;
+        let chat = tenant.chat("u").await;
+        let query = format!("api_key={}&user_id=u&chat_id={chat}", tenant.key);
+        let open = tenant.connect(&chat, "u").await;
+        assert!(tenant.connect_with(&query, &[]).await.is_err());
+        assert!(counter.expect(operation, trips, tenant.connect_with(&query, &[])).await.is_err());
+        drop(open);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn operations_make_the_documented_round_trips() {
     let proxy = FaultProxy::start_delayed(Stack::shared().dynamodb_endpoint()).await;
@@ -132,6 +149,7 @@ async fn operations_make_the_documented_round_trips() {
     let mistyped = format!("{ticket}x");
     let refused = tenant.connect_with(&mistyped, &[]);
     assert!(counter.expect("malformed ticket", &[], refused).await.is_err());
+    refused_connects_are_cheap(&mut counter, &stack).await;
     // The recheck of the key is due at the first frame in 30 s; this ping has it.
     other.send(&json!({ "type": "ping" })).await;
     other.next_of("pong").await;

@@ -16,7 +16,7 @@ use shared::{
         UserRepository,
     },
 };
-use tests::{Fault, FaultProxy, FaultyStack, Stack, Tenant, eventually};
+use tests::{Fault, FaultProxy, FaultyStack, Stack, Tenant, eventually, new_message};
 
 /// A client of DynamoDB behind a fault proxy.
 async fn behind_a_proxy() -> (FaultProxy, Client) {
@@ -44,7 +44,7 @@ async fn chats_of(tenant: &Tenant) -> (u64, usize) {
     (page["total"].as_u64().expect("a number"), page["chats"].as_array().expect("chats").len())
 }
 
-const MESSAGE: NewMessage<'static> = NewMessage { content: "x", client_id: None, model: "echo", slot: None };
+const MESSAGE: NewMessage<'static> = new_message("x");
 
 #[tokio::test]
 async fn transaction_conflict_is_retried() {

@@ -8,7 +8,7 @@ mod verify;
 
 use futures_util::future::join_all;
 use shared::domain::limits::Limits;
-use tests::{FaultProfile, FaultyStack, RandomFaults, seeds};
+use tests::{FaultProfile, FaultyStack, RandomFaults, seeds, unreached_limits};
 
 use client::Client;
 use record::Record;
@@ -22,7 +22,7 @@ const SLOTS: u32 = 16;
 
 /// Runs the clients with the faults of a seed, each through this many chats; then verifies.
 async fn run(faulty: &FaultyStack, seed: u64, chats: usize) {
-    let limits = Limits { rest_per_minute: 100_000, connections: SLOTS, ..Limits::default() };
+    let limits = Limits { connections: SLOTS, ..unreached_limits() };
     let tenant = faulty.stack.tenant_with("random faults", limits).await;
     faulty.tables.set_profile(FaultProfile::Random(RandomFaults::new(seed)));
     faulty.connections.set_profile(FaultProfile::Random(RandomFaults::new(seed)));

@@ -15,7 +15,7 @@ use std::{
 
 use futures_util::future::join_all;
 use shared::domain::limits::Limits;
-use tests::{Options, Stack};
+use tests::{Options, Stack, unreached_limits};
 use tokio::{task::spawn_blocking, time::sleep};
 
 use load_client::{Counts, LoadClient};
@@ -43,7 +43,7 @@ fn duration() -> Duration {
 async fn memory_and_open_files_stay_constant_under_load() {
     let stack = spawn_blocking(|| Stack::start(&Options::binaries())).await.expect("the stack starts");
     // A client may reconnect before `$disconnect` of its old socket.
-    let limits = Limits { rest_per_minute: 100_000, connections: 2 * CLIENTS as u32, ..Limits::default() };
+    let limits = Limits { connections: 2 * CLIENTS as u32, ..unreached_limits() };
     let tenant = stack.tenant_with("soak", limits).await;
     let over = Arc::new(AtomicBool::new(false));
     let clients = (0..CLIENTS).map(|number| {

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use shared::{
     domain::{id::ChatId, time::Timestamp},
-    storage::{AppendResult, ChatPosition, NewMessage},
+    storage::{AppendResult, ChatPosition},
 };
-use tests::{Stack, Tenant};
+use tests::{Stack, Tenant, new_message};
 
 use crate::websocket::answer_reader::AnswerReader;
 
@@ -21,7 +21,7 @@ async fn resume_or_cancel_takes_over_a_generation_whose_owner_is_gone() {
         let chat = tenant.chat("u").await;
         let id = ChatId::parse(&chat).expect("an id");
         let long_ago = Timestamp::from_millis(Timestamp::now().as_millis() - 30_000);
-        let new = NewMessage { content: "Hello", client_id: None, model: "test", slot: None };
+        let new = new_message("Hello");
         let appended = stack.messages().append(&tenant.id, &id, ChatPosition::default(), new, long_ago).await;
         let AppendResult::Stored(exchange) = appended.expect("DynamoDB responds") else { panic!("not stored") };
         let lease = stack.generations().lease(&tenant.id, &id, &exchange.generation);
@@ -54,7 +54,7 @@ async fn next_message_takes_over_expired_generations() {
     let id = ChatId::parse(&chat).expect("an id");
     let long_ago = Timestamp::from_millis(Timestamp::now().as_millis() - 60_000);
     for _ in 0..4 {
-        let new = NewMessage { content: "Hello", client_id: None, model: "test", slot: None };
+        let new = new_message("Hello");
         let appended = stack.messages().append(&tenant.id, &id, ChatPosition::default(), new, long_ago).await;
         let AppendResult::Stored(exchange) = appended.expect("DynamoDB responds") else { panic!("not stored") };
         let lease = stack.generations().lease(&tenant.id, &id, &exchange.generation);

@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use shared::domain::limits::Limits;
 
-use crate::{Options, Stack, Tenant};
+use crate::{Options, Stack, Tenant, unreached_limits};
 
 /// A tenant as an operator sees it: its id is text.
 pub type Customer = Tenant<String>;
@@ -92,15 +92,22 @@ impl Api {
 
     /// Creates a tenant with its own key and limits that no unrelated test reaches.
     pub async fn tenant(&self, name: &str) -> Customer {
-        self.tenant_with(name, Limits { rest_per_minute: 100_000, ..Limits::default() }).await
+        self.tenant_with(name, unreached_limits()).await
     }
 
     /// Creates a tenant with its own key.
     pub async fn tenant_with(&self, name: &str, limits: Limits) -> Customer {
-        let Limits { rest_per_minute, tickets_per_minute, connections } = limits;
-        let [rest, tickets, connections] = [rest_per_minute, tickets_per_minute, connections].map(|n| n.to_string());
-        let limits = ["--rest-per-minute", &rest, "--tickets-per-minute", &tickets, "--connections", &connections];
-        let created = self.chat(&[&["tenant", "create", name], &limits[..]].concat()).await;
+        let options = [
+            ("--rest-per-minute", Some(limits.rest_per_minute)),
+            ("--tickets-per-minute", Some(limits.tickets_per_minute)),
+            ("--connections", Some(limits.connections)),
+            ("--connects-per-minute", limits.connects_per_minute),
+            ("--connections-per-chat", limits.connections_per_chat),
+        ];
+        let options = options.into_iter().filter_map(|(option, limit)| Some([option.to_owned(), limit?.to_string()]));
+        let options: Vec<String> = options.flatten().collect();
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        let created = self.chat(&[&["tenant", "create", name], &options[..]].concat()).await;
         let text = |name: &str| created[name].as_str().expect("the output has it").to_owned();
         Tenant::new(&self.rest_url, &self.websocket_url, text("tenant_id"), text("api_key"))
     }

@@ -12,7 +12,7 @@ use shared::{
         api_key::{ApiKey, KeyHash},
         chat::{ChatConfig, NewChat},
         connection::{Connection, ConnectionGrant},
-        generation::Outcome,
+        generation::{GenerationRequest, Outcome},
         id::{ChatId, ConnectionId, MessageId, TenantId, UserId},
         limits::Limits,
         message::{FinishReason, Status, Usage},
@@ -23,12 +23,12 @@ use shared::{
     maintenance::{Maintenance, Report, StopTime},
     storage::{
         AppendResult, ChatPosition, ChatRepository, ConnectionRepository, CreateResult, Exchange, FinishResult,
-        GenerationRepository, MessageRepository, NewMessage, TenantRepository, UserRepository,
+        GenerationRepository, MessageRepository, NewMessage, TenantRepository, UsageRepository, UserRepository,
     },
     websocket::Publisher,
 };
 
-use crate::{ManagementStub, SocketBehavior, Stack, management_client};
+use crate::{ManagementStub, SocketBehavior, Stack, management_client, take_slot};
 
 const TABLES: [&str; 3] = ["TenantsTable", "ChatsTable", "ConnectionsTable"];
 
@@ -48,6 +48,13 @@ pub struct TenantFixture {
     pub id: TenantId,
     /// The hash of its key.
     pub key: KeyHash,
+}
+
+/// A message of a user, and the generation that answers it.
+#[must_use]
+pub const fn new_message(content: &str) -> NewMessage<'_> {
+    let generation = GenerationRequest { model: "echo", input_tokens: 0, reservation: None };
+    NewMessage { content, client_id: None, generation }
 }
 
 impl TableFixture {
@@ -119,6 +126,12 @@ impl TableFixture {
         self.maintenance(None).generations
     }
 
+    /// The usage in the chats table.
+    #[must_use]
+    pub fn usage(&self) -> UsageRepository {
+        UsageRepository::new(self.client.clone(), self.table("ChatsTable"))
+    }
+
     /// The users of the chats table.
     #[must_use]
     pub fn users(&self) -> UserRepository {
@@ -164,7 +177,7 @@ impl TableFixture {
 
     /// Tries to store a message.
     pub async fn try_append(&self, tenant: &TenantFixture, chat: &ChatId, at: Timestamp) -> AppendResult {
-        let new = NewMessage { content: "Hello", client_id: None, model: "test", slot: None };
+        let new = new_message("Hello");
         self.messages().append(&tenant.id, chat, ChatPosition::default(), new, at).await.expect("DynamoDB responds")
     }
 
@@ -179,7 +192,8 @@ impl TableFixture {
             first_token_ms: None,
         };
         assert_eq!(lease.finish(&outcome, at).await.expect("DynamoDB responds"), FinishResult::Stored);
-        lease.remove_record().await.expect("DynamoDB responds");
+        let removed = lease.remove_record(outcome.usage, at).await.expect("DynamoDB responds");
+        lease.count_usage(&removed.expect("the generation runs")).await.expect("DynamoDB responds");
     }
 
     /// Stores a message and its complete answer.
@@ -198,7 +212,7 @@ impl TableFixture {
         };
         let mut connection = Connection::open(ConnectionId::from_gateway(id), grant, at);
         connection.established = true;
-        assert!(self.connections().slots().take(&connection, 50).await.expect("DynamoDB responds"));
+        assert!(take_slot(&self.connections(), &connection, 50).await);
         self.connections().put(&connection).await.expect("DynamoDB responds");
         connection
     }

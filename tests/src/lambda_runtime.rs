@@ -103,6 +103,10 @@ impl LambdaRuntime {
                 ("FRAME_INTERVAL_MS", "100"),
                 ("GENERATIONS_PER_TENANT", "50"),
                 ("MESSAGES_PER_MINUTE", "600"),
+                ("TOKENS_PER_DAY", "none"),
+                ("TOKENS_PER_MONTH", "none"),
+                ("CONNECTS_PER_MINUTE", "300"),
+                ("CONNECTIONS_PER_CHAT", "10"),
             ])
             .envs(environment.iter().copied())
             .stdout(Stdio::null())

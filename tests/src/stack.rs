@@ -30,11 +30,11 @@ use shared::{
     },
     storage::{
         AppendResult, BudgetRepository, ChatPosition, ChatRepository, ConnectionRepository, FinishResult,
-        GenerationRepository, MessageRepository, NewMessage, TenantRepository, TicketRepository, UserRepository,
+        GenerationRepository, MessageRepository, TenantRepository, TicketRepository, UsageRepository, UserRepository,
     },
 };
 
-use crate::Tenant;
+use crate::{Tenant, new_message, unreached_limits};
 
 /// Enough to download the tools and build the functions.
 const START_TIMEOUT: Duration = Duration::from_secs(15 * 60);
@@ -173,6 +173,19 @@ impl Stack {
         let _ = update.send().await;
     }
 
+    /// Makes a chat due for the next run of maintenance.
+    pub async fn make_chat_due(&self, tenant: &Tenant, chat: &str) {
+        let update = self.dynamodb().update_item().table_name("ChatsTable");
+        let update = update.key("pk", AttributeValue::S(format!("{}#{chat}", tenant.id)));
+        let update = update.key("sk", AttributeValue::S("~state".to_owned()));
+        let update = update
+            .update_expression("SET maintenance_at = :now")
+            .condition_expression("attribute_exists(maintenance_at)");
+        let update = update.expression_attribute_values(":now", AttributeValue::S(Timestamp::now().to_string()));
+        // A chat without work is not queued.
+        let _ = update.send().await;
+    }
+
     /// The process ids of the stack and its functions.
     #[must_use]
     pub fn pids(&self) -> Vec<u32> {
@@ -227,8 +240,7 @@ impl Stack {
 
     /// Creates a tenant with its own key and limits that no unrelated test reaches.
     pub async fn tenant(&self, name: &str) -> Tenant {
-        let limits = Limits { rest_per_minute: 100_000, ..Limits::default() };
-        let tenant = self.tenant_with(name, limits).await;
+        let tenant = self.tenant_with(name, unreached_limits()).await;
         let limits = BudgetOverrides { messages_per_minute: Some(100_000), ..BudgetOverrides::default() };
         self.budgets().set_limits(&tenant.id, limits).await.expect("DynamoDB responds");
         tenant
@@ -280,6 +292,12 @@ impl Stack {
         TenantRepository::new(self.dynamodb(), "TenantsTable".to_owned())
     }
 
+    /// The repository of usage.
+    #[must_use]
+    pub fn usage(&self) -> UsageRepository {
+        UsageRepository::new(self.dynamodb(), "ChatsTable".to_owned())
+    }
+
     /// The repository of budgets.
     #[must_use]
     pub fn budgets(&self) -> BudgetRepository {
@@ -318,7 +336,7 @@ impl Stack {
 
     /// Stores a user message and its complete answer, without a socket.
     pub async fn exchange(&self, tenant: &Tenant, chat: &ChatId, content: &str) {
-        let new = NewMessage { content, client_id: None, model: "echo", slot: None };
+        let new = new_message(content);
         let now = Timestamp::now();
         let appended = self.messages().append(&tenant.id, chat, ChatPosition::default(), new, now).await;
         let AppendResult::Stored(exchange) = appended.expect("DynamoDB responds") else { panic!("not stored") };
@@ -331,7 +349,8 @@ impl Stack {
             first_token_ms: None,
         };
         assert_eq!(lease.finish(&outcome, now).await.expect("DynamoDB responds"), FinishResult::Stored);
-        lease.remove_record().await.expect("DynamoDB responds");
+        let removed = lease.remove_record(outcome.usage, now).await.expect("DynamoDB responds");
+        lease.count_usage(&removed.expect("the generation runs")).await.expect("DynamoDB responds");
     }
 
     /// Stores an open connection of a tenant's user `u`, without a socket.

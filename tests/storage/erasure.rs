@@ -76,7 +76,9 @@ fn plain(value: &AttributeValue) -> Value {
         AttributeValue::M(map) => map.iter().map(|(name, value)| (name.clone(), plain(value))).collect(),
         AttributeValue::S(text) | AttributeValue::N(text) => text.clone().into(),
         AttributeValue::Bool(value) => (*value).into(),
-        AttributeValue::Ns(set) => set.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect(),
+        AttributeValue::Ns(set) | AttributeValue::Ss(set) => {
+            set.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect()
+        }
         AttributeValue::Null(_) => Value::Null,
         other => panic!("unexpected type: {other:?}"),
     }

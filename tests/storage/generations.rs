@@ -12,11 +12,9 @@ use shared::{
         message::{FinishReason, Message, Status, Usage},
         time::Timestamp,
     },
-    storage::{
-        AppendResult, ChatPosition, Exchange, FinishResult, GenerationLease, NewMessage, PendingCommands, Takeover,
-    },
+    storage::{AppendResult, ChatPosition, Exchange, FinishResult, GenerationLease, PendingCommands, Takeover},
 };
-use tests::{Stack, Tenant};
+use tests::{Stack, Tenant, eventually, new_message};
 
 /// A chat with a running generation.
 struct RunningChat {
@@ -32,7 +30,7 @@ impl RunningChat {
         let stack = Stack::shared();
         let tenant = stack.tenant(name).await;
         let chat = ChatId::parse(&tenant.chat("u").await).expect("an id");
-        let new = NewMessage { content: "Hello", client_id: None, model: "test", slot: None };
+        let new = new_message("Hello");
         let appended = stack.messages().append(&tenant.id, &chat, ChatPosition::default(), new, started).await;
         let AppendResult::Stored(exchange) = appended.expect("DynamoDB responds") else { panic!("not stored") };
         let lease = stack.generations().lease(&tenant.id, &chat, &exchange.generation);
@@ -182,9 +180,14 @@ async fn generation_of_a_deleted_chat_stores_nothing() {
     let chats = Stack::shared().chats();
     assert!(chats.delete(&running.tenant.id, &running.chat, Timestamp::now()).await.expect("DynamoDB responds"));
     assert!(matches!(running.lease.poll_commands().await.expect("DynamoDB responds"), PendingCommands::ChatDeleted));
-    chats.purge(&running.tenant.id, &running.chat).await.expect("DynamoDB responds");
+    let (tenant, chat) = (running.tenant.id.clone(), running.chat.clone());
+    let purge = tokio::spawn(async move { chats.purge(&tenant, &chat).await });
+    eventually("only the state is left", async || running.items().await == ["~state"]).await;
     assert!(!running.save("two", 2).await);
     assert_eq!(running.finish("One two").await, FinishResult::Lost);
-    running.lease.remove_record().await.expect("no items are no error");
+    let removed = running.lease.remove_record(Usage::reported(5, 2), Timestamp::now()).await;
+    let removed = removed.expect("DynamoDB responds").expect("the state waits for the owner");
+    running.lease.count_usage(&removed).await.expect("DynamoDB responds");
+    purge.await.expect("no panic").expect("DynamoDB responds");
     assert_eq!(running.items().await, Vec::<String>::new());
 }

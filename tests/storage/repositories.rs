@@ -26,9 +26,9 @@ use shared::{
         TenantRepository,
     },
 };
-use tests::{FaultProxy, Stack, Tenant};
+use tests::{FaultProxy, Stack, Tenant, new_message, take_slot};
 
-const MESSAGE: NewMessage<'static> = NewMessage { content: "x", client_id: None, model: "echo", slot: None };
+const MESSAGE: NewMessage<'static> = new_message("x");
 
 #[tokio::test]
 async fn simultaneous_messages_get_consecutive_seqs() {
@@ -141,15 +141,14 @@ async fn simultaneous_connection_slots_stop_at_the_limit() {
     let opened_at = |number: u64| now.plus(Duration::from_millis(number));
     let opening: Vec<Connection> =
         (0..200).map(|number| connection(&tenant, &number.to_string(), opened_at(number))).collect();
-    let slots = join_all(opening.iter().map(|connection| connections.slots().take(connection, 50))).await;
-    let taken: Vec<bool> = slots.into_iter().map(|taken| taken.expect("DynamoDB responds")).collect();
+    let taken = join_all(opening.iter().map(|connection| take_slot(&connections, connection, 50))).await;
     assert_eq!(taken.iter().filter(|taken| **taken).count(), 50);
     assert_eq!(connections.slots().list(&tenant.id).await.expect("DynamoDB responds").len(), 50);
 
     // A repetition has the same results.
-    let again = join_all(opening.iter().map(|connection| connections.slots().take(connection, 50))).await;
-    assert!(again.into_iter().map(|taken| taken.expect("DynamoDB responds")).eq(taken));
-    assert!(!connections.slots().take(&connection(&tenant, "none", now), 0).await.expect("DynamoDB responds"));
+    let again = join_all(opening.iter().map(|connection| take_slot(&connections, connection, 50))).await;
+    assert_eq!(again, taken);
+    assert!(!take_slot(&connections, &connection(&tenant, "none", now), 0).await);
 }
 
 #[tokio::test]
@@ -158,7 +157,7 @@ async fn slot_freed_twice_is_one_free_slot() {
     let tenant = stack.tenant("freed twice").await;
     let (connections, now) = (stack.connections(), Timestamp::now());
     let [one, two, three, four] = ["1", "2", "3", "4"].map(|id| connection(&tenant, id, now));
-    let lease = async |connection| connections.slots().take(connection, 2).await.expect("DynamoDB responds");
+    let lease = async |connection| take_slot(&connections, connection, 2).await;
     assert_eq!((lease(&one).await, lease(&two).await, lease(&three).await), (true, true, false));
     for _ in 0..2 {
         connections.end(&one).await.expect("DynamoDB responds");

@@ -16,7 +16,7 @@ use shared::{
     maintenance::StopTime,
     storage::{AppendResult, RegenerateResult},
 };
-use tests::{Fault, FaultProxy, Stack, TableFixture, TenantFixture};
+use tests::{Fault, FaultProxy, Stack, TableFixture, TenantFixture, new_message};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -145,7 +145,7 @@ async fn chat_with_a_running_regeneration_is_kept() {
     set_retention(&tables, &tenant, Some(30)).await;
     let conversation = tables.messages().conversation(&tenant.id, &chat, 10, now, |_, _| 0).await;
     let answer = conversation.expect("DynamoDB responds").expect("a chat").recent.pop().expect("an answer");
-    let begun = tables.generations().regenerate(&tenant.id, &chat, &answer, "test", None, now).await;
+    let begun = tables.generations().regenerate(&tenant.id, &chat, &answer, new_message("").generation, now).await;
     let begun = begun.expect("DynamoDB responds");
     assert!(matches!(begun, RegenerateResult::Started(_)));
     assert_eq!(tables.maintain(now.plus(DAY / 2400)).await.chats_expired, 0);

@@ -14,14 +14,17 @@ use shared::{
         ticket::TicketText,
         time::Timestamp,
     },
-    storage::{AppendResult, ChatPosition, FrameAdmission, NewMessage, RegenerateResult, ResumeCommand},
+    storage::{AppendResult, ChatPosition, FrameAdmission, RegenerateResult, ResumeCommand},
 };
-use tests::{Socket, Stack, Tenant};
+use tests::{Socket, Stack, Tenant, new_message};
 
 const TABLES: [&str; 3] = ["TenantsTable", "ChatsTable", "ConnectionsTable"];
 
 /// Maps with ids as keys: one value of each is compared.
 const BY_ID: [&str; 3] = ["generations", "keys", "resumes"];
+
+/// The prefix of attributes whose names end in an id: one of them is compared.
+const BY_ID_PREFIX: &str = "slots_";
 
 /// An item in DynamoDB's JSON.
 type Item = Map<String, Value>;
@@ -101,7 +104,7 @@ async fn store_everything(stack: &Stack, tenant: &Tenant) -> (Socket, Value) {
     let now = Timestamp::now();
     let running = tenant.chat("u").await;
     let running = ChatId::parse(&running).expect("a chat id");
-    let new = NewMessage { content: "Go on.", client_id: None, model: "echo", slot: None };
+    let new = new_message("Go on.");
     let appended =
         messages.append(&tenant.id, &running, ChatPosition::default(), new, now).await.expect("DynamoDB responds");
     let AppendResult::Stored(exchange) = appended else { panic!("not stored") };
@@ -119,7 +122,10 @@ async fn store_everything(stack: &Stack, tenant: &Tenant) -> (Socket, Value) {
     let drafted = ChatId::parse(&tenant.chat("u").await).expect("a chat id");
     stack.exchange(tenant, &drafted, "Again?").await;
     let old = answer_in(stack, tenant, &drafted).await;
-    let begun = generations.regenerate(&tenant.id, &drafted, &old, "echo", None, now).await.expect("DynamoDB responds");
+    let begun = generations
+        .regenerate(&tenant.id, &drafted, &old, new_message("").generation, now)
+        .await
+        .expect("DynamoDB responds");
     let RegenerateResult::Started(draft) = begun else { panic!("{begun:?}") };
 
     let deleted = ChatId::parse(&tenant.chat("u").await).expect("a chat id");
@@ -170,11 +176,17 @@ fn missing(place: &str, old: &Value, new: &Value) -> Vec<String> {
 }
 
 fn missing_in(place: &str, old: &Item, new: &Item) -> Vec<String> {
-    let find = |(name, value): (&String, &Value)| match new.get(name) {
+    let find = |(name, value): (&String, &Value)| match new.get(name).or_else(|| by_id_prefix(name, new)) {
         Some(found) => missing(&format!("{place}.{name}"), value, found),
         None => vec![format!("{place}.{name} is gone")],
     };
     old.iter().flat_map(find).collect()
+}
+
+/// An attribute whose name differs in its id alone.
+fn by_id_prefix<'a>(name: &str, new: &'a Item) -> Option<&'a Value> {
+    let mut same = new.iter().filter(|(other, _)| name.starts_with(BY_ID_PREFIX) && other.starts_with(BY_ID_PREFIX));
+    same.next().map(|(_, value)| value)
 }
 
 #[tokio::test]
@@ -315,4 +327,6 @@ fn removed_and_changed_attributes_are_found() {
     let less = item(json!({ "title": { "NULL": true }, "generations": { "M": { "msg_2": { "M": {} } } } }));
     assert_eq!(missing_in("chat", &old, &less).len(), 2);
     assert_eq!(missing_in("chat", &old, &Item::new()).len(), 2);
+    let [one, other] = ["slots_1", "slots_2"].map(|name| item(json!({ name: { "NS": ["1"] } })));
+    assert_eq!((missing_in("slots", &one, &other).len(), missing_in("slots", &one, &Item::new()).len()), (0, 1));
 }

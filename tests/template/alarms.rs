@@ -53,11 +53,12 @@ fn allows_schedule(schedule: &str) -> bool {
 }
 
 #[test]
-fn maintenance_and_refused_posts_have_alarms() {
+fn maintenance_refused_posts_and_budgets_have_alarms() {
     for (alarm, metric) in [
         ("MaintenanceEntriesAlarm", "maintenance_failures"),
         ("MissingMaintenanceRunsAlarm", "maintenance_runs"),
         ("RefusedPostsAlarm", "posts_refused"),
+        ("BudgetRefusalsAlarm", "budget_refused"),
     ] {
         let alarm = resource(&template(), ALARM, alarm);
         assert_eq!(

@@ -14,7 +14,7 @@ use shared::{
     },
     storage::{AppendResult, ChatPosition, CreateResult, NewMessage},
 };
-use tests::Stack;
+use tests::{Stack, new_message};
 
 #[tokio::test]
 async fn simultaneous_messages_with_one_client_message_id_are_stored_once() {
@@ -24,7 +24,7 @@ async fn simultaneous_messages_with_one_client_message_id_are_stored_once() {
     let messages = stack.messages();
     let id = ClientMessageId::parse("c1").expect("an id");
     let now = Timestamp::now();
-    let new = NewMessage { content: "x", client_id: Some(&id), model: "echo", slot: None };
+    let new = NewMessage { client_id: Some(&id), ..new_message("x") };
     let appended =
         join_all((0..5).map(|_| messages.append(&tenant.id, &chat, ChatPosition::default(), new, now))).await;
     let stored = appended

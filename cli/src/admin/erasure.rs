@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use shared::{
     domain::{
         connection::Connection,
+        day::Day,
         error::ApiError,
         id::{ChatId, MessageId, TenantId, UserId},
         tenant::TenantRecord,
@@ -82,6 +83,7 @@ impl AdminSession {
         }
         self.connections.slots().delete(id).await?;
         self.budgets.delete(id).await?;
+        self.usage.delete(id).await?;
         self.tenants.delete(id).await
     }
 
@@ -189,6 +191,7 @@ impl AdminSession {
                 bail!("{left} sockets of {user} are or may still be open: run this again");
             }
             if found == 0 && self.users.delete_without_chats(tenant, user).await? {
+                self.usage.delete_user(tenant, user, Day::of(Timestamp::now())).await?;
                 return Ok(());
             }
             sleep(INDEX_LAG).await;

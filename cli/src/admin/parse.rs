@@ -7,7 +7,7 @@ use shared::domain::{
     agent_name::AgentName,
     allowed_models::{self, ModelPatterns},
     api_key::ApiKey,
-    budget::BudgetLimits,
+    budget::{BudgetLimits, NotAQuota, TokenQuota},
     input::Field,
     limits::Limits,
     time::Timestamp,
@@ -55,6 +55,11 @@ pub(super) fn per_minute(text: &str) -> Result<u32, String> {
 /// A limit of generations at once.
 pub(super) fn generations(text: &str) -> Result<u32, String> {
     number(text, BudgetLimits::MAX_GENERATIONS)
+}
+
+/// A quota of tokens.
+pub(super) fn quota(text: &str) -> Result<TokenQuota, String> {
+    text.parse().map_err(|error: NotAQuota| error.to_string())
 }
 
 /// A limit of connections.

@@ -10,7 +10,7 @@ use shared::{
     runtime::aws,
     storage::{
         BudgetRepository, BudgetStatus, ChatRepository, ConnectionRepository, IdempotencyRepository, MessageRepository,
-        TenantIndex, TenantRepository, UserRepository,
+        TenantIndex, TenantRepository, UsageRepository, UserRepository,
     },
 };
 
@@ -27,6 +27,7 @@ pub(super) struct AdminSession {
     pub(super) terminal: Terminal,
     pub(super) tenants: TenantRepository,
     pub(super) budgets: BudgetRepository,
+    pub(super) usage: UsageRepository,
     pub(super) chats: ChatRepository,
     pub(super) messages: MessageRepository,
     pub(super) users: UserRepository,
@@ -74,6 +75,7 @@ impl AdminSession {
             terminal,
             tenants: TenantRepository::new(dynamodb.clone(), deployment.tenants.clone()),
             budgets: BudgetRepository::new(dynamodb.clone(), deployment.chats.clone()),
+            usage: UsageRepository::new(dynamodb.clone(), deployment.chats.clone()),
             chats: ChatRepository::new(dynamodb.clone(), deployment.chats.clone()),
             messages: MessageRepository::new(dynamodb.clone(), deployment.chats.clone()),
             users: UserRepository::new(dynamodb.clone(), deployment.chats.clone()),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use shared::domain::{
-    budget::BudgetOverrides,
+    budget::{BudgetOverrides, TokenQuota},
     chat::ChatConfig,
     limits::Limits,
     tenant::{KeyRecord, TenantAccess, TenantRecord, TenantStatus},
@@ -29,6 +29,8 @@ pub(super) fn tenant_json(tenant: &TenantRecord, current: CurrentUse, now: Times
         "retention_days": access.retention_days,
         "connections": current.connections,
         "generations": current.budget.running,
+        "tokens_of_day": current.budget.tokens_of_day,
+        "tokens_of_month": current.budget.tokens_of_month,
         "keys": keys_json(tenant, now),
         "created_at": access.created_at,
     })
@@ -95,6 +97,7 @@ pub(super) fn tenant_lines(tenant: &TenantRecord, current: CurrentUse, terminal:
         ("Limits", limits(&access.limits, current.budget.limits)),
         ("Connections", format!("{} open", current.connections)),
         ("Generations", format!("{} running", current.budget.running)),
+        ("Tokens", format!("{} today, {} this month", current.budget.tokens_of_day, current.budget.tokens_of_month)),
         ("Defaults", defaults(&access.defaults)),
         ("Chats may use", models(access)),
         ("Chats kept", retention(access.retention_days)),
@@ -104,17 +107,30 @@ pub(super) fn tenant_lines(tenant: &TenantRecord, current: CurrentUse, terminal:
     render(["Tenant", tenant.tenant_id.as_str()], rows, terminal)
 }
 
-/// Limits as text. Of the budget, those that the tenant has of its own.
+/// Limits as text. Of those that the deployment sets, the ones that the tenant has of its own.
 pub(super) fn limits(limits: &Limits, budget: BudgetOverrides) -> String {
     let mut text = format!(
         "{} REST requests and {} tickets a minute, {} connections",
         limits.rest_per_minute, limits.tickets_per_minute, limits.connections
     );
+    if let Some(per_chat) = limits.connections_per_chat {
+        text += &format!(", {per_chat} of them in one chat");
+    }
+    if let Some(connects) = limits.connects_per_minute {
+        text += &format!(", {connects} connects a minute");
+    }
     if let Some(generations) = budget.generations {
         text += &format!(", {generations} generations");
     }
     if let Some(messages) = budget.messages_per_minute {
         text += &format!(", {messages} messages a minute");
+    }
+    for (quota, period) in [(budget.tokens_per_day, "day"), (budget.tokens_per_month, "month")] {
+        match quota.map(TokenQuota::limit) {
+            Some(Some(tokens)) => text += &format!(", {tokens} tokens a {period}"),
+            Some(None) => text += &format!(", no quota of tokens a {period}"),
+            None => {}
+        }
     }
     text
 }
@@ -124,9 +140,18 @@ fn limits_json(limits: &Limits, budget: BudgetOverrides) -> Value {
         "rest_per_minute": limits.rest_per_minute,
         "tickets_per_minute": limits.tickets_per_minute,
         "connections": limits.connections,
+        "connects_per_minute": limits.connects_per_minute,
+        "connections_per_chat": limits.connections_per_chat,
         "generations": budget.generations,
         "messages_per_minute": budget.messages_per_minute,
+        "tokens_per_day": budget.tokens_per_day.map(quota_json),
+        "tokens_per_month": budget.tokens_per_month.map(quota_json),
     })
+}
+
+/// A quota: a number, or `none`.
+fn quota_json(quota: TokenQuota) -> Value {
+    quota.limit().map_or_else(|| quota.to_string().into(), Value::from)
 }
 
 /// What a tenant's chats may use, as text.

@@ -10,7 +10,8 @@ fn new_tenant_has_a_key_and_the_default_limits() {
     let created = json(&["tenant", "create", &name]);
     assert_eq!(created["name"], name.as_str());
     let limits = json!({"rest_per_minute": 100, "tickets_per_minute": 600, "connections": 50, "generations": null,
-                        "messages_per_minute": null});
+                        "messages_per_minute": null, "connects_per_minute": null, "connections_per_chat": null,
+                        "tokens_per_day": null, "tokens_per_month": null});
     assert_eq!(created["limits"], limits, "null is the deployment's");
     assert_eq!(created["status"], "active");
     assert_eq!((&created["connections"], &created["generations"]), (&json!(0), &json!(0)));
@@ -33,12 +34,26 @@ fn new_tenant_has_a_key_and_the_default_limits() {
 #[test]
 fn tenant_is_created_with_the_given_limits_and_defaults() {
     let name = unique("Wanted");
-    let limits = ["--rest-per-minute", "7", "--tickets-per-minute", "0", "--connections", "1000", "--generations", "5"];
+    let limits = [
+        "--rest-per-minute",
+        "7",
+        "--tickets-per-minute",
+        "0",
+        "--connections",
+        "1000",
+        "--generations",
+        "5",
+        "--tokens-per-month",
+        "5000000",
+    ];
+    let connects = ["--connects-per-minute", "8", "--connections-per-chat", "9"];
     let defaults = ["--agent", "echo", "--model", "echo@20", "--temperature", "0.5", "--max-tokens", "99"];
-    let created = json(&[&["tenant", "create", &name, "--environment", "test"], &limits[..], &defaults].concat());
+    let arguments = [&["tenant", "create", &name, "--environment", "test"], &limits[..], &connects, &defaults];
+    let created = json(&arguments.concat());
     assert!(created["api_key"].as_str().is_some_and(|key| key.starts_with("ck_test_")));
     let limits = json!({"rest_per_minute": 7, "tickets_per_minute": 0, "connections": 1000, "generations": 5,
-                        "messages_per_minute": null});
+                        "messages_per_minute": null, "connects_per_minute": 8, "connections_per_chat": 9,
+                        "tokens_per_day": null, "tokens_per_month": 5_000_000});
     assert_eq!(created["limits"], limits);
     let expected = json!({"agent": "echo", "model": "echo@20", "temperature": 0.5, "max_tokens": 99});
     assert_eq!(created["defaults"], expected);
@@ -50,14 +65,28 @@ fn limits_change_independently() {
     json(&["tenant", "create", &name, "--rest-per-minute", "7"]);
     json(&["tenant", "set-limits", &name, "--connections", "3"]);
     json(&["tenant", "set-limits", &name, "--generations", "2"]);
+    json(&["tenant", "set-limits", &name, "--connects-per-minute", "4"]);
+    json(&["tenant", "set-limits", &name, "--connections-per-chat", "1"]);
+    json(&["tenant", "set-limits", &name, "--tokens-per-day", "1000"]);
+    json(&["tenant", "set-limits", &name, "--tokens-per-month", "none"]);
     let changed = json(&["tenant", "set-limits", &name, "--messages-per-minute", "9"]);
     let limits = json!({"rest_per_minute": 7, "tickets_per_minute": 600, "connections": 3, "generations": 2,
-                        "messages_per_minute": 9});
+                        "messages_per_minute": 9, "connects_per_minute": 4, "connections_per_chat": 1,
+                        "tokens_per_day": 1000, "tokens_per_month": "none"});
     assert_eq!(changed["limits"], limits);
     assert_eq!(json(&["tenant", "show", &name]), changed);
     let text = String::from_utf8(run(&["tenant", "show", &name]).stdout).expect("UTF-8");
-    assert!(text.contains("3 connections, 2 generations, 9 messages a minute"), "{text}");
+    assert!(
+        text.contains(
+            "3 connections, 1 of them in one chat, 4 connects a minute, 2 generations, 9 messages a minute, \
+             1000 tokens a day, no quota of tokens a month"
+        ),
+        "{text}"
+    );
+    assert!(text.contains("0 today, 0 this month"), "{text}");
     assert!(failure(&["tenant", "set-limits", &name]).starts_with("there is nothing to change"));
+    let refused = run(&["tenant", "set-limits", &name, "--tokens-per-day", "many"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("a whole number of tokens, or `none`"), "{refused:?}");
 }
 
 #[test]
@@ -85,6 +114,8 @@ fn arguments_out_of_bounds_exit_with_code_2() {
     for arguments in [
         &["tenant", "set-limits", "x", "--connections", "1001"][..],
         &["tenant", "set-limits", "x", "--generations", "1001"],
+        &["tenant", "set-limits", "x", "--connections-per-chat", "1001"],
+        &["tenant", "set-limits", "x", "--connects-per-minute", "-1"],
         &["tenant", "create", "x", "--rest-per-minute", "-1"],
         &["tenant", "set-models", "x", "--agents", "gemini"],
         &["tenant", "create", "x", "--agent", "unknown"],

@@ -3,6 +3,7 @@
 use lambda_runtime::Error;
 use shared::{
     auth::Authenticator,
+    domain::limits::InstallationLimits,
     runtime::{bootstrap::Clients, config::WsConnectConfig},
     storage::{
         ChatRepository, ConnectionRepository, GenerationRepository, TenantRepository, TicketRepository, UserRepository,
@@ -13,6 +14,7 @@ use shared::{
 #[derive(Clone, Debug)]
 pub(crate) struct App {
     pub(crate) authenticator: Authenticator,
+    pub(crate) limits: InstallationLimits,
     pub(crate) slots: ConnectionSlots,
     pub(crate) chats: ChatRepository,
     pub(crate) generations: GenerationRepository,
@@ -29,6 +31,7 @@ impl App {
         let publisher = Publisher::new(clients.management_api(config.management_endpoint));
         Ok(Self {
             authenticator: Authenticator::new(tenants),
+            limits: config.limits,
             slots: ConnectionSlots::new(connections.clone(), publisher.clone()),
             chats: ChatRepository::new(clients.dynamodb(), config.chats_table.clone()),
             generations: GenerationRepository::new(clients.dynamodb(), config.chats_table.clone()),

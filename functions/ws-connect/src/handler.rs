@@ -25,7 +25,7 @@ async fn open(app: &App, event: &SocketEvent) -> Result<Connection, ApiError> {
     let now = Timestamp::now();
     let (grant, limits) = grant::obtain(app, event, now).await?;
     let connection = Connection::open(event.connection_id.clone(), grant, now);
-    app.slots.take(&connection, limits.connections, now).await?;
+    app.slots.take(&connection, limits.of_connections(app.limits), now).await?;
     if let Err(error) = app.connections.put(&connection).await {
         // The write may have succeeded all the same. If this fails too, the slot is found when its tenant needs it.
         app.connections.end(&connection).await?;

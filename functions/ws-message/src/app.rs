@@ -43,7 +43,7 @@ pub(crate) struct App {
     echo: Echo,
     openai: OpenAi,
     bedrock: Bedrock,
-    allowed: AllowedModels,
+    pub(crate) allowed: AllowedModels,
     /// The budget of a tenant without limits of its own.
     pub(crate) budget_limits: BudgetLimits,
     /// The shortest time between two token frames to one socket, after the first ones of an answer.
@@ -59,7 +59,6 @@ pub(crate) struct NewGeneration {
     /// The user's message, to be acknowledged.
     pub(crate) message: Option<Message>,
     pub(crate) generation: Generation,
-    pub(crate) model: String,
     pub(crate) received_at: Timestamp,
 }
 
@@ -126,7 +125,7 @@ impl App {
 
     /// Runs a generation after the response.
     pub(crate) fn start(&self, deltas: Deltas, new: NewGeneration, event: &SocketEvent) {
-        let NewGeneration { connection, message, generation, model, received_at } = new;
+        let NewGeneration { connection, message, generation, received_at } = new;
         let context = GenerationContext {
             generations: self.generations.clone(),
             sockets: self.sockets.clone(),
@@ -134,7 +133,6 @@ impl App {
             connection,
             message,
             generation,
-            model,
             received_at,
             frame_interval: self.frame_interval,
             request_id: event.request_id.clone(),

@@ -5,9 +5,9 @@ mod cancel;
 mod dispatch;
 mod ping;
 mod regenerate;
+mod reservation;
 mod resume;
 mod send_message;
-mod slot;
 mod stream_command;
 
 #[tokio::main]

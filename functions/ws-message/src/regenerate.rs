@@ -6,11 +6,12 @@ use shared::{
     domain::{
         connection::{Connection, ConnectionGrant},
         error::{ApiError, Code},
+        generation::GenerationRequest,
         id::MessageId,
         message::{Message, Status},
         time::Timestamp,
     },
-    generation::{self, context_window},
+    generation::{self, context_window, input_tokens},
     storage::RegenerateResult,
     websocket::{MessageReference, SocketEvent},
 };
@@ -28,16 +29,17 @@ pub(crate) async fn regenerate(
     let id = name.id()?;
     let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
     let not_found = || ApiError::chat_not_found(chat_id.as_str());
-    // Both are awaited, so that the slot is released if the read fails.
+    // Both are awaited, so that the reservation is settled if the read fails.
     let read = app.conversation(&connection.grant, None, received_at);
-    let (chat, slot) = join!(read, app.take_slot(&connection.grant, event));
+    let reads = Box::pin(async { join!(read, app.reserve(&connection.grant, app.most_tokens(0), event)) });
+    let (chat, reserved) = reads.await;
     let mut chat = chat?.ok_or_else(not_found)?;
     let ended = generation::take_over_expired(&app.generations, (tenant_id, chat_id), &mut chat, received_at).await?;
     app.announce_takeovers(ended, &connection.grant, event);
-    // A takeover may have released the slot that was missing: the next attempt finds it.
-    let slot = slot?;
 
     let Some(old) = last_if(&chat.recent, &id) else {
+        // A tenant that has reached a limit does not get another read.
+        reserved?;
         let exists = app.generations.find(tenant_id, chat_id, &id, received_at).await?.is_some();
         return Err(if exists { not_the_last(&id) } else { ApiError::message_not_found(id.as_str()) });
     };
@@ -48,17 +50,19 @@ pub(crate) async fn regenerate(
     let tenant_models = app.recheck(&connection.grant).await?;
     let (agent, config) = app.agent(chat.config, &tenant_models)?;
     let model = agent.model(&config);
-    let started =
-        app.generations.regenerate(tenant_id, chat_id, &old, &model, Some(slot.name()), Timestamp::now()).await?;
+    let turns = context_window(before(chat.recent, &old), None, &config, app.context_tokens);
+    let input_tokens = input_tokens(&turns, &config);
+    let reserved = app.or_reserve_less(reserved, &connection.grant, app.tokens(input_tokens, &config), event).await?;
+    let request = GenerationRequest { model: &model, input_tokens, reservation: Some(reserved.reservation()) };
+    let started = app.generations.regenerate(tenant_id, chat_id, &old, request, Timestamp::now()).await?;
     let generation = match started {
         RegenerateResult::Started(generation) => *generation,
         RegenerateResult::Busy => return Err(still_streaming()),
         RegenerateResult::NoChat => return Err(not_found()),
     };
-    let turns = context_window(before(chat.recent, &old), None, &config, app.context_tokens);
     let deltas = agent.respond(Conversation { turns, config });
-    slot.keep();
-    app.start(deltas, NewGeneration { connection, message: None, generation, model, received_at }, event);
+    reserved.keep();
+    app.start(deltas, NewGeneration { connection, message: None, generation, received_at }, event);
     Ok(())
 }
 

@@ -5,10 +5,12 @@ use shared::{
     domain::{
         connection::{Connection, ConnectionGrant},
         error::{ApiError, Code},
+        generation::GenerationRequest,
         id::ClientMessageId,
         time::Timestamp,
+        tokens::estimated_tokens,
     },
-    generation::{self, context_window},
+    generation::{self, context_window, input_tokens},
     storage::{AppendResult, Exchange, NewMessage},
     websocket::{Body, Content, SocketEvent},
 };
@@ -18,7 +20,7 @@ use crate::app::{App, NewGeneration};
 
 /// Stores the message; the generation runs after the response. The agent is asked while the message is stored. If that
 /// fails, or the message is a duplicate that the chat's newest messages do not show, the agent's text is dropped before
-/// any of it is posted, and the slot of the tenant's budget is released.
+/// any of it is posted, and the reservation of the tenant's budget is settled.
 pub(crate) async fn send_message(
     app: &App,
     event: &SocketEvent,
@@ -31,30 +33,33 @@ pub(crate) async fn send_message(
     let not_found = || ApiError::chat_not_found(chat_id.as_str());
     let read =
         async { Ok::<_, ApiError>(app.conversation(&connection.grant, Some(content.as_str()), received_at).await?) };
-    // All three are awaited, so that a slot is released if another one fails.
-    let reads =
-        Box::pin(async { join!(read, app.recheck(&connection.grant), app.take_slot(&connection.grant, event)) });
-    let (chat, access, slot) = reads.await;
+    let most_tokens = app.most_tokens(estimated_tokens(content.as_str()));
+    // All three are awaited, so that a reservation is settled if another one fails.
+    let reads = Box::pin(async {
+        join!(read, app.recheck(&connection.grant), app.reserve(&connection.grant, most_tokens, event))
+    });
+    let (chat, access, reserved) = reads.await;
     let tenant_models = access?;
     let mut chat = chat?.ok_or_else(not_found)?;
     let ended = generation::take_over_expired(&app.generations, (tenant_id, chat_id), &mut chat, received_at).await?;
     app.announce_takeovers(ended, &connection.grant, event);
+    // A repeated message is acknowledged also if the tenant has reached a limit meanwhile.
     if let Some(stored) = client_id.as_ref().and_then(|id| chat.find_client_id(id, received_at)) {
         app.post(&event.connection_id, Some(chat_id), Body::received(stored), &event.request_id).await;
         return Ok(());
     }
-    // A repeated message is acknowledged also if the tenant has reached a limit meanwhile.
-    let slot = slot?;
 
     let (agent, config) = app.agent(chat.config, &tenant_models)?;
     let model = agent.model(&config);
     let turns = context_window(chat.recent, Some(content.as_str()), &config, app.context_tokens);
+    let input_tokens = input_tokens(&turns, &config);
+    let reserved = app.or_reserve_less(reserved, &connection.grant, app.tokens(input_tokens, &config), event).await?;
     let mut deltas = agent.respond(Conversation { turns, config });
     if !chat.position.is_busy() {
         deltas = generation::prefetch(deltas);
     }
-    let new =
-        NewMessage { content: content.as_str(), client_id: client_id.as_ref(), model: &model, slot: Some(slot.name()) };
+    let request = GenerationRequest { model: &model, input_tokens, reservation: Some(reserved.reservation()) };
+    let new = NewMessage { content: content.as_str(), client_id: client_id.as_ref(), generation: request };
     // The lease starts at this time, not when the frame arrived.
     let Exchange { message, generation } =
         match app.messages.append(tenant_id, chat_id, chat.position, new, Timestamp::now()).await? {
@@ -68,8 +73,8 @@ pub(crate) async fn send_message(
             AppendResult::NoChat => return Err(not_found()),
             AppendResult::Busy => return Err(too_many_generations()),
         };
-    slot.keep();
-    app.start(deltas, NewGeneration { connection, message: Some(message), generation, model, received_at }, event);
+    reserved.keep();
+    app.start(deltas, NewGeneration { connection, message: Some(message), generation, received_at }, event);
     Ok(())
 }
 

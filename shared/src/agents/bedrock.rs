@@ -131,7 +131,7 @@ fn finish_reason(reason: &StopReason) -> Result<FinishReason, AgentError> {
 
 fn usage(usage: &TokenUsage) -> Usage {
     let tokens = |count: i32| u32::try_from(count).unwrap_or_default();
-    Usage { input_tokens: tokens(usage.input_tokens), output_tokens: tokens(usage.output_tokens) }
+    Usage::reported(tokens(usage.input_tokens), tokens(usage.output_tokens))
 }
 
 /// The name of an exception in the middle of a stream; the SDK does not provide it there.

@@ -71,7 +71,7 @@ impl Agent for Echo {
         let limit = conversation.config.max_tokens.map_or(usize::MAX, |max| max.get() as usize);
         let finish_reason = if tokens.len() > limit { FinishReason::Length } else { FinishReason::Stop };
         tokens.truncate(limit);
-        let usage = Usage { input_tokens, output_tokens: u32::try_from(tokens.len()).unwrap_or(u32::MAX) };
+        let usage = Usage::reported(input_tokens, u32::try_from(tokens.len()).unwrap_or(u32::MAX));
 
         // Each token has its own point in time, so a slow reader does not slow the pace.
         let started = Instant::now();

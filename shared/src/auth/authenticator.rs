@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    api_key::{hash_key, invalid_key},
-    cache::Cache,
-};
+use super::api_key::{hash_key, invalid_key};
 use crate::{
     domain::{
         allowed_models::TenantModels,
@@ -17,7 +14,7 @@ use crate::{
         tenant::{AccessDenied, TenantAccess},
         time::Timestamp,
     },
-    runtime::telemetry,
+    runtime::{cache::Cache, telemetry},
     storage::{Admission, StorageError, TenantRepository},
 };
 

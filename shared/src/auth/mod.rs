@@ -1,10 +1,9 @@
 //! API key → tenant → access.
 //!
-//! May import `domain`, `runtime` and `storage`. In order: `cache`, `api_key`, `key_denied`, `authenticator`, `chat_access`.
+//! May import `domain`, `runtime` and `storage`. In order: `api_key`, `key_denied`, `authenticator`, `chat_access`.
 
 mod api_key;
 mod authenticator;
-mod cache;
 mod chat_access;
 mod key_denied;
 

@@ -48,10 +48,24 @@ pub struct ConnectionGrant {
     pub chat_id: ChatId,
 }
 
+/// A connection's slot of its tenant's limit, and the chat of whose limit it is one, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionSlot {
+    /// Its name.
+    pub name: SlotName,
+    /// Its chat; `None` for a slot taken by a release that had no limit for chats.
+    pub chat: Option<SlotChat>,
+}
+
 /// The name of a connection's slot: when it was taken, in milliseconds since the epoch, followed by six digits of the
 /// hash of the connection's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ConnectionSlot(u64);
+pub struct SlotName(u64);
+
+/// A chat as slots name it: the last ten characters of its id. They are random, 50 bits, and tell apart the chats of one
+/// tenant at a third of the id's size.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SlotChat(String);
 
 impl Connection {
     /// A connection that opens now.
@@ -60,14 +74,15 @@ impl Connection {
         Self { connection_id: id, grant, opened_at: now, expires_at: now.plus(LIFETIME), established: false }
     }
 
-    /// The connection's slot. Its name follows from the connection, so neither has to store the other's.
+    /// The connection's slot. It follows from the connection, so neither has to store the other's name.
     #[must_use]
     pub fn slot(&self) -> ConnectionSlot {
-        ConnectionSlot::new(&self.connection_id, self.opened_at)
+        let name = SlotName::new(&self.connection_id, self.opened_at);
+        ConnectionSlot { name, chat: Some(SlotChat::of(&self.grant.chat_id)) }
     }
 }
 
-impl ConnectionSlot {
+impl SlotName {
     /// Decimal digits that tell apart the slots of one millisecond.
     const HASH_DIGITS: u64 = 1_000_000;
 
@@ -89,9 +104,31 @@ impl ConnectionSlot {
     }
 }
 
-impl fmt::Display for ConnectionSlot {
+impl SlotChat {
+    const CHARS: usize = 10;
+
+    /// The name of this chat.
+    #[must_use]
+    pub fn of(chat: &ChatId) -> Self {
+        let id = chat.as_str();
+        Self(id.get(id.len().saturating_sub(Self::CHARS)..).unwrap_or(id).to_owned())
+    }
+
+    /// Reads a stored name.
+    pub(crate) fn from_row(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+impl fmt::Display for SlotName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for SlotChat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -106,14 +143,15 @@ mod tests {
             tenant_id: TenantId::generate(),
             key: ApiKey::new("x").hash(),
             user_id: UserId::parse("u").expect("a user"),
-            chat_id: ChatId::generate(),
+            chat_id: ChatId::parse("chat_01M88DPG46PV303C71PFM84WB7").expect("a chat"),
         };
         let now = Timestamp::from_millis(1_769_851_800_120);
         let slot = |id: &str| Connection::open(ConnectionId::from_gateway(id), grant.clone(), now).slot();
-        assert_eq!(slot("a").taken_at(), now);
+        assert_eq!(slot("a").name.taken_at(), now);
         assert_eq!(slot("a"), slot("a"));
         assert_ne!(slot("a"), slot("b"));
-        assert_eq!(ConnectionSlot::parse(&slot("a").to_string()), Some(slot("a")));
-        assert_eq!(ConnectionSlot::parse("x"), None);
+        assert_eq!(SlotName::parse(&slot("a").name.to_string()), Some(slot("a").name));
+        assert_eq!(SlotName::parse("x"), None);
+        assert_eq!(slot("a").chat.map(|chat| chat.to_string()).as_deref(), Some("71PFM84WB7"));
     }
 }

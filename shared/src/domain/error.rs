@@ -50,12 +50,14 @@ pub enum Code {
     IdempotencyMismatch,
     /// The tenant or the connection has reached a rate limit.
     RateLimitExceeded,
-    /// The tenant has reached its limit of open connections.
+    /// The tenant or the chat has reached its limit of open connections.
     ConnectionLimitExceeded,
     /// WebSocket only: the tenant has reached its limit of concurrent generations.
     GenerationLimitExceeded,
     /// WebSocket only: the tenant has reached its limit of messages a minute.
     MessageRateExceeded,
+    /// WebSocket only: the tenant has used its tokens of the day or the month.
+    QuotaExceeded,
     /// The service has a bug.
     Internal,
     /// A dependency does not respond; a retry may help.
@@ -74,7 +76,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::InvalidJson,
         Self::InvalidParameter,
         Self::MissingParameter,
@@ -96,6 +98,7 @@ impl Code {
         Self::ConnectionLimitExceeded,
         Self::GenerationLimitExceeded,
         Self::MessageRateExceeded,
+        Self::QuotaExceeded,
         Self::Internal,
         Self::Unavailable,
         Self::AgentError,
@@ -130,6 +133,7 @@ impl Code {
             Self::ConnectionLimitExceeded => "CONNECTION_LIMIT_EXCEEDED",
             Self::GenerationLimitExceeded => "GENERATION_LIMIT_EXCEEDED",
             Self::MessageRateExceeded => "MESSAGE_RATE_EXCEEDED",
+            Self::QuotaExceeded => "QUOTA_EXCEEDED",
             Self::ConnectionClosing => "CONNECTION_CLOSING",
             Self::Internal => "INTERNAL",
             Self::Unavailable => "UNAVAILABLE",
@@ -160,11 +164,18 @@ impl Code {
             Self::RateLimitExceeded
             | Self::ConnectionLimitExceeded
             | Self::GenerationLimitExceeded
-            | Self::MessageRateExceeded => 429,
+            | Self::MessageRateExceeded
+            | Self::QuotaExceeded => 429,
             Self::Internal | Self::AgentError => 500,
             Self::Unavailable => 503,
             Self::AgentTimeout => 504,
         }
+    }
+
+    /// Whether a message was refused because its tenant's budget is used up.
+    #[must_use]
+    pub fn is_of_budget(self) -> bool {
+        matches!(self, Self::GenerationLimitExceeded | Self::MessageRateExceeded | Self::QuotaExceeded)
     }
 
     /// Whether a retry of the same request may succeed. An [`ApiError`] may override it.
@@ -181,6 +192,7 @@ impl Code {
                 | Self::ConnectionLimitExceeded
                 | Self::GenerationLimitExceeded
                 | Self::MessageRateExceeded
+                | Self::QuotaExceeded
         )
     }
 }

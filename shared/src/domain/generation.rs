@@ -3,9 +3,21 @@
 use serde::Serialize;
 
 use crate::domain::{
+    budget::Reservation,
     id::MessageId,
     message::{FinishReason, Message, Status, Usage},
 };
+
+/// What a generation starts with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GenerationRequest<'a> {
+    /// The model's name, as the generation's events show it.
+    pub model: &'a str,
+    /// The estimated tokens of the request to the model.
+    pub input_tokens: u32,
+    /// What the generation takes of its tenant's budget.
+    pub reservation: Option<Reservation>,
+}
 
 /// A running generation as `connection_established` lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{
     id::{ChatId, ClientMessageId, MessageId},
     time::Timestamp,
+    tokens::estimated_tokens,
 };
 
 /// A message as the API shows it.
@@ -85,7 +86,7 @@ pub enum FinishReason {
     Error,
 }
 
-/// The tokens that a generation used, counted by the model.
+/// The tokens that a generation used, counted by the model, or estimated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Usage {
@@ -93,4 +94,27 @@ pub struct Usage {
     pub input_tokens: u32,
     /// Tokens of the generated text.
     pub output_tokens: u32,
+    /// True if the model did not report the tokens, since the answer was cancelled or broke off. Left out otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
+}
+
+impl Usage {
+    /// Tokens that the model counted.
+    #[must_use]
+    pub fn reported(input_tokens: u32, output_tokens: u32) -> Self {
+        Self { input_tokens, output_tokens, estimated: false }
+    }
+
+    /// The tokens of a request whose estimate is known, and of the text that the model sent until it was stopped.
+    #[must_use]
+    pub fn estimated(input_tokens: u32, text: &str) -> Self {
+        Self { input_tokens, output_tokens: estimated_tokens(text), estimated: true }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn tokens(self) -> u64 {
+        u64::from(self.input_tokens) + u64::from(self.output_tokens)
+    }
 }

@@ -1,4 +1,4 @@
-//! The words of the API as types: ids, keys, tenants, chats, messages, connections, generations, limits, pagination, errors, time.
+//! The words of the API as types: ids, keys, tenants, chats, messages, connections, generations, limits, usage, pagination, errors, time.
 //!
 //! No I/O and no AWS type. May import nothing of the other layers.
 
@@ -8,6 +8,7 @@ pub mod api_key;
 pub mod budget;
 pub mod chat;
 pub mod connection;
+pub mod day;
 pub mod echo_pace;
 pub mod error;
 pub mod generation;
@@ -22,3 +23,5 @@ mod strict_json;
 pub mod tenant;
 pub mod ticket;
 pub mod time;
+pub mod tokens;
+pub mod usage;

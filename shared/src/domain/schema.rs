@@ -4,7 +4,7 @@
 
 use schemars::JsonSchema;
 
-use crate::domain::{error::Code, id::UserId};
+use crate::domain::{error::Code, id::UserId, time::Timestamp};
 
 /// The body of every error response.
 #[derive(Debug, JsonSchema)]
@@ -63,7 +63,13 @@ pub struct Details {
     pub path: Option<String>,
     /// The limit that is reached.
     #[schemars(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u32>,
+    pub limit: Option<u64>,
+    /// The period of the limit: `day` or `month`, in UTC.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    pub period: Option<String>,
+    /// When the next period begins.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    pub resets_at: Option<Timestamp>,
     /// Seconds to wait before a retry.
     #[schemars(skip_serializing_if = "Option::is_none")]
     pub retry_after_seconds: Option<u64>,

@@ -108,7 +108,7 @@ pub struct NewKey<'a> {
 }
 
 /// Limits to change; the others stay as they are.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NewLimits {
     /// REST requests a minute.
     pub rest_per_minute: Option<u32>,
@@ -116,6 +116,10 @@ pub struct NewLimits {
     pub tickets_per_minute: Option<u32>,
     /// Open connections.
     pub connections: Option<u32>,
+    /// Connects a minute.
+    pub connects_per_minute: Option<u32>,
+    /// Open connections of one chat.
+    pub connections_per_chat: Option<u32>,
 }
 
 /// Lists to change; an inner `None` removes a list.

@@ -52,6 +52,10 @@ impl Timestamp {
         Self::from_millis(self.as_millis().saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    pub(super) fn to_jiff(self) -> jiff::Timestamp {
+        self.0
+    }
+
     /// Milliseconds since `earlier`; 0 when `earlier` is later.
     #[must_use]
     pub fn millis_since(self, earlier: Self) -> u64 {

@@ -5,6 +5,7 @@ use crate::{
     domain::{
         chat::ChatConfig,
         message::{Message, Role, Status},
+        tokens::estimated_tokens,
     },
 };
 
@@ -32,7 +33,7 @@ pub fn context_window(recent: Vec<Message>, new: Option<&str>, config: &ChatConf
     let mut left = tokens_beside_prompt(config, max_tokens);
     let mut window: Vec<Turn> = Vec::new();
     for turn in turns {
-        let tokens = estimated_tokens(&turn.content);
+        let tokens = turn_tokens(&turn.content);
         if tokens > left && !window.is_empty() {
             break;
         }
@@ -49,13 +50,13 @@ pub fn context_window(recent: Vec<Message>, new: Option<&str>, config: &ChatConf
 /// If older messages are as long as newer ones, one more query fills the window.
 #[must_use]
 pub fn messages_to_read(newest_first: &[Message], new: Option<&str>, config: &ChatConfig, max_tokens: u32) -> u16 {
-    let (replaced, new_tokens) = new.map_or((1, 0), |content| (0, estimated_tokens(content)));
+    let (replaced, new_tokens) = new.map_or((1, 0), |content| (0, turn_tokens(content)));
     let left = tokens_beside_prompt(config, max_tokens).saturating_sub(new_tokens);
     let used = newest_first
         .iter()
         .skip(replaced)
         .filter(|message| has_text(message))
-        .fold(0, |used: u32, message| used.saturating_add(estimated_tokens(&message.content)));
+        .fold(0, |used: u32, message| used.saturating_add(turn_tokens(&message.content)));
     let read = u16::try_from(newest_first.len()).unwrap_or(u16::MAX);
     let allowed = CONTEXT_MESSAGES.saturating_sub(read);
     match left.saturating_sub(used) {
@@ -74,23 +75,22 @@ fn has_text(message: &Message) -> bool {
 }
 
 fn tokens_beside_prompt(config: &ChatConfig, max_tokens: u32) -> u32 {
-    let system_prompt = config.system_prompt.as_ref().map_or(0, |prompt| estimated_tokens(prompt.as_str()));
-    max_tokens.saturating_sub(system_prompt)
+    max_tokens.saturating_sub(prompt_tokens(config))
 }
 
-/// An estimate of a turn's tokens, since each model has its own vocabulary. Four letters of English are about one
-/// (<https://help.openai.com/en/articles/4936856>), a character of other scripts is one, an emoji up to three. The
-/// estimate is on the high side: a model refuses what is too long.
-fn estimated_tokens(text: &str) -> u32 {
-    let quarters: usize = text
-        .chars()
-        .map(|character| match character.len_utf8() {
-            1 => 1,
-            2 | 3 => 4,
-            _ => 12,
-        })
-        .sum();
-    u32::try_from(quarters.div_ceil(4)).unwrap_or(u32::MAX).saturating_add(TURN_TOKENS)
+fn prompt_tokens(config: &ChatConfig) -> u32 {
+    config.system_prompt.as_ref().map_or(0, |prompt| turn_tokens(prompt.as_str()))
+}
+
+/// The estimated tokens of a request with these turns.
+#[must_use]
+pub fn input_tokens(turns: &[Turn], config: &ChatConfig) -> u32 {
+    turns.iter().fold(prompt_tokens(config), |tokens, turn| tokens.saturating_add(turn_tokens(&turn.content)))
+}
+
+/// The estimated tokens of a turn.
+fn turn_tokens(text: &str) -> u32 {
+    estimated_tokens(text).saturating_add(TURN_TOKENS)
 }
 
 #[cfg(test)]
@@ -144,8 +144,8 @@ mod tests {
     fn newest_whole_messages_that_fit_are_kept() {
         let long = "x".repeat(400);
         let recent: Vec<Message> = (0..10).map(|seq| message(seq, &long, Status::Complete)).collect();
-        let each = estimated_tokens(&long);
-        let limit = |messages: u32| each * messages + estimated_tokens("new");
+        let each = turn_tokens(&long);
+        let limit = |messages: u32| each * messages + turn_tokens("new");
         for kept in 0..=10_usize {
             let fits = u32::try_from(kept).expect("small");
             let turns = context_window(recent.clone(), Some("new"), &ChatConfig::default(), limit(fits));
@@ -208,15 +208,16 @@ mod tests {
         let recent: Vec<Message> = (0..10).map(|seq| message(seq, &long, Status::Complete)).collect();
         let config: ChatConfig =
             serde_json::from_value(serde_json::json!({ "system_prompt": long })).expect("a configuration");
-        let limit = estimated_tokens(&long) * 5 + estimated_tokens("new");
+        let limit = turn_tokens(&long) * 5 + turn_tokens("new");
         assert_eq!(context_window(recent.clone(), Some("new"), &ChatConfig::default(), limit).len(), 6);
         assert_eq!(context_window(recent, Some("new"), &config, limit).len(), 5);
     }
 
     #[test]
-    fn other_scripts_take_more_tokens_than_english() {
-        assert_eq!(estimated_tokens("word word word w") - TURN_TOKENS, 4);
-        assert_eq!(estimated_tokens("東京都") - TURN_TOKENS, 3);
-        assert_eq!(estimated_tokens("👩") - TURN_TOKENS, 3);
+    fn request_is_estimated_with_its_prompt_and_all_turns() {
+        let config: ChatConfig =
+            serde_json::from_value(serde_json::json!({ "system_prompt": "four" })).expect("a configuration");
+        let turns = context_window(vec![message(0, "word word", Status::Complete)], Some("new"), &config, 1_000);
+        assert_eq!(input_tokens(&turns, &config), (1 + 3 + 1) + 3 * TURN_TOKENS);
     }
 }

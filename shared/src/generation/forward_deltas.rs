@@ -21,7 +21,8 @@ pub(super) const MAX_MESSAGE_BYTES: usize = 300_000;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct AgentReport {
     pub(super) first_token_ms: Option<u64>,
-    pub(super) usage: Usage,
+    /// `None` until the agent reports it.
+    pub(super) usage: Option<Usage>,
 }
 
 /// Appends the agent's text to the buffer until its end. Returns why it ended, also when the agent fails or panics.
@@ -40,7 +41,7 @@ pub(super) async fn forward_deltas(
             Ok(Some(Err(error))) => return GenerationEnd::Failed(error.into()),
             Err(_) => return GenerationEnd::Failed(AgentError::panicked().into()),
         };
-        report.usage = delta.usage.unwrap_or(report.usage);
+        report.usage = delta.usage.or(report.usage);
         finish_reason = delta.finish_reason.unwrap_or(finish_reason);
         if !delta.content.is_empty() {
             report.first_token_ms.get_or_insert_with(|| clock.now().millis_since(received_at));
@@ -79,7 +80,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn text_finish_reason_usage_and_first_token_time_are_kept() {
-        let usage = Usage { input_tokens: 3, output_tokens: 2 };
+        let usage = Usage::reported(3, 2);
         let last = Delta { finish_reason: Some(FinishReason::Length), usage: Some(usage), ..Delta::default() };
         let deltas = stream::iter([token(""), token("one "), token("two"), Ok(last)]).then(async |delta| {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -87,7 +88,7 @@ mod tests {
         });
         let (end, text, report) = forward(deltas.boxed()).await;
         assert!(matches!(end, GenerationEnd::Completed(FinishReason::Length)), "{end:?}");
-        assert_eq!((text.as_str(), report.usage, report.first_token_ms), ("one two", usage, Some(200)));
+        assert_eq!((text.as_str(), report.usage, report.first_token_ms), ("one two", Some(usage), Some(200)));
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     end::{EndNotice, GenerationEnd},
     fan_out::FanOut,
-    finish::{delete_chunks, release_slot, remove_record, store_outcome},
+    finish::{clean_up, remove_record, settle_budget, store_outcome},
     forward_deltas::{AgentReport, forward_deltas},
     heartbeat::{keep_lease, poll_commands},
     message_stream::{MessageInfo, MessageStream},
@@ -31,7 +31,7 @@ use crate::{
         connection::{Connection, ConnectionGrant},
         error::{ApiError, Code},
         generation::Outcome,
-        message::{FinishReason, Message, Status},
+        message::{FinishReason, Message, Status, Usage},
         time::Timestamp,
     },
     runtime::{
@@ -58,8 +58,6 @@ pub struct GenerationContext {
     pub message: Option<Message>,
     /// The placeholder of the assistant message, and its lease.
     pub generation: Generation,
-    /// The model's name, as events show it.
-    pub model: String,
     /// When the request arrived.
     pub received_at: Timestamp,
     /// The shortest time between two token frames to one socket, after the first ones of an answer.
@@ -101,15 +99,22 @@ async fn stream_message(owned: &OwnedGeneration, deltas: Deltas) -> GenerationSu
     let buffer = &owned.stream().buffer;
     let mut report = AgentReport::default();
     let end = until_end(owned, deltas, &mut report).await;
-    let AgentReport { first_token_ms, usage } = report;
+    let AgentReport { first_token_ms, usage: reported } = report;
+    let content = buffer.text_from(0);
+    let usage = reported.unwrap_or_else(|| match &end {
+        // A model that sent nothing before it failed is not paid.
+        GenerationEnd::Failed(_) if content.is_empty() => Usage::default(),
+        _ => Usage::estimated(owned.input_tokens, &content),
+    });
 
     let streamed = |end, code| {
         let total_ms = owned.now().millis_since(owned.received_at);
-        GenerationSummary { end, code, first_token_ms, total_ms: Some(total_ms), tokens: usage.output_tokens.into() }
+        GenerationSummary { end, code, first_token_ms, total_ms: Some(total_ms), usage }
     };
     let lease_lost = || {
         buffer.lose_lease();
-        streamed(GenerationResult::LeaseLost, None)
+        // Another process logs the usage.
+        GenerationSummary { usage: Usage::default(), ..streamed(GenerationResult::LeaseLost, None) }
     };
     let (status, finish_reason, error) = match end {
         GenerationEnd::Completed(reason) => (Status::Complete, reason, None),
@@ -120,11 +125,12 @@ async fn stream_message(owned: &OwnedGeneration, deltas: Deltas) -> GenerationSu
     if let Some(error) = &error {
         telemetry::log_cause(error, &owned.stream().request_id);
     }
-    let outcome = Outcome { content: buffer.text_from(0), status, finish_reason, usage, first_token_ms };
-    let (stored, ()) = tokio::join!(store_outcome(owned, &outcome), release_slot(owned));
+    let outcome = Outcome { content, status, finish_reason, usage, first_token_ms };
+    let ended_at = owned.now();
+    let (stored, ()) = tokio::join!(store_outcome(owned, &outcome, ended_at), settle_budget(owned, usage));
     match stored {
-        Ok(FinishResult::Stored) => remove_record(owned).await,
-        // No other process tells the sockets of a deleted chat.
+        Ok(FinishResult::Stored) => {}
+        // No other process tells the sockets of a deleted chat, or knows the usage.
         Ok(FinishResult::Lost) if error.as_ref().is_some_and(|error| error.code() == Code::ChatNotFound) => {}
         Ok(FinishResult::Lost) => return lease_lost(),
         // The lease has expired: another process takes over with the text that is saved.
@@ -133,11 +139,12 @@ async fn stream_message(owned: &OwnedGeneration, deltas: Deltas) -> GenerationSu
             return lease_lost();
         }
     }
+    let removed = remove_record(owned, usage, ended_at).await;
     let streamed = streamed(GenerationResult::Finished(finish_reason), error.as_ref().map(ApiError::code));
     let total_ms = streamed.total_ms.unwrap_or_default();
     let timing = Timing { first_token_ms: first_token_ms.unwrap_or(total_ms), total_ms };
     buffer.finish(EndNotice { error, finish_reason, usage, timing });
-    delete_chunks(owned).await;
+    clean_up(owned, removed).await;
     streamed
 }
 
@@ -185,13 +192,13 @@ impl GenerationContext {
     fn start(&self) -> OwnedGeneration {
         let Self { connection, generation, .. } = self;
         let ConnectionGrant { tenant_id, chat_id, .. } = &connection.grant;
-        let Generation { message_id, seq, in_reply_to, replaces, .. } = generation.clone();
+        let Generation { message_id, seq, in_reply_to, replaces, model, .. } = generation.clone();
         let lease: Arc<dyn GenerationStore> = Arc::new(self.generations.lease(tenant_id, chat_id, generation));
         let stream = MessageStream {
             tenant_id: tenant_id.clone(),
             chat_id: chat_id.clone(),
             user_message: self.message.clone(),
-            message: MessageInfo { message_id, seq, in_reply_to, replaces, model: self.model.clone() },
+            message: MessageInfo { message_id, seq, in_reply_to, replaces, model },
             request_id: self.request_id.clone(),
             buffer: TextBuffer::new(),
             sockets: Arc::new(self.sockets.clone()),
@@ -206,6 +213,7 @@ impl GenerationContext {
             lease,
             fan_out: FanOut::new(stream),
             received_at: self.received_at,
+            input_tokens: generation.input_tokens(),
         }
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct OwnedGeneration {
     pub(super) lease: Arc<dyn GenerationStore>,
     pub(super) fan_out: FanOut,
     pub(super) received_at: Timestamp,
+    /// The estimated tokens of the request to the model.
+    pub(super) input_tokens: u32,
 }
 
 impl OwnedGeneration {

@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use futures_util::{FutureExt, future::BoxFuture};
 
 use crate::{
-    domain::{generation::Outcome, time::Timestamp},
-    storage::{FinishResult, GenerationLease, PendingCommands, ResumeCommand, RunningGeneration, StorageError},
+    domain::{generation::Outcome, message::Usage, time::Timestamp},
+    storage::{FinishResult, GenerationLease, PendingCommands, RemovedGeneration, ResumeCommand, StorageError},
 };
 
 type StorageFuture<'a, T> = BoxFuture<'a, Result<T, StorageError>>;
@@ -31,11 +31,14 @@ pub(super) trait GenerationStore: Debug + Send + Sync {
     /// Stores the outcome.
     fn finish<'a>(&'a self, outcome: &'a Outcome, now: Timestamp) -> StorageFuture<'a, FinishResult>;
 
-    /// Releases the generation's slot of its tenant's budget.
-    fn release_slot(&self) -> StorageFuture<'_, ()>;
+    /// Settles what the generation has reserved of its tenant's budget.
+    fn settle_budget(&self, usage: Usage) -> StorageFuture<'_, ()>;
 
     /// Removes the chat's record of the generation and returns it.
-    fn remove_record(&self) -> StorageFuture<'_, Option<RunningGeneration>>;
+    fn remove_record(&self, usage: Usage, ended_at: Timestamp) -> StorageFuture<'_, Option<RemovedGeneration>>;
+
+    /// Counts the usage of the generation after its record was removed.
+    fn count_usage<'a>(&'a self, removed: &'a RemovedGeneration) -> StorageFuture<'a, ()>;
 
     /// Deletes the chunks.
     fn delete_chunks(&self) -> StorageFuture<'_, ()>;
@@ -66,12 +69,16 @@ impl GenerationStore for GenerationLease {
         self.finish(outcome, now).boxed()
     }
 
-    fn release_slot(&self) -> StorageFuture<'_, ()> {
-        self.release_slot().boxed()
+    fn settle_budget(&self, usage: Usage) -> StorageFuture<'_, ()> {
+        self.settle_budget(usage).boxed()
     }
 
-    fn remove_record(&self) -> StorageFuture<'_, Option<RunningGeneration>> {
-        self.remove_record().boxed()
+    fn remove_record(&self, usage: Usage, ended_at: Timestamp) -> StorageFuture<'_, Option<RemovedGeneration>> {
+        self.remove_record(usage, ended_at).boxed()
+    }
+
+    fn count_usage<'a>(&'a self, removed: &'a RemovedGeneration) -> StorageFuture<'a, ()> {
+        self.count_usage(removed).boxed()
     }
 
     fn delete_chunks(&self) -> StorageFuture<'_, ()> {

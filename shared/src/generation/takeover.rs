@@ -46,7 +46,7 @@ pub async fn take_over(
         Takeover::Ended(ended) => ended,
     };
     if ended.newly_ended {
-        telemetry::interrupted(tenant);
+        telemetry::interrupted(tenant, ended.generation.message.usage.unwrap_or_default());
     }
     let record = generations.clean_up(tenant, chat, &ended).await?;
     let EndedGeneration { generation, .. } = *ended;

@@ -11,7 +11,7 @@ use crate::{
         time::Timestamp,
     },
     generation::{self, TakeoverResult},
-    storage::{PendingWork, QueueEntry, StorageError},
+    storage::{PendingWork, PurgeStep, QueueEntry, StorageError},
 };
 
 /// How long the connections of a chat are notified of an end: less than the time a run leaves before its deadline.
@@ -54,12 +54,13 @@ pub(super) async fn purge(sweep: &Sweep<'_>, tenant: &TenantId, chat: &ChatId) -
     if !maintenance.sockets.publisher.close_all(&connections, &reason, request_id).await {
         return Ok(SweepResult::Partial);
     }
-    while maintenance.chats.purge_batch(tenant, chat).await? {
-        if sweep.must_stop() {
-            return Ok(SweepResult::Partial);
+    loop {
+        match maintenance.chats.purge_step(tenant, chat, sweep.now).await? {
+            PurgeStep::Purged if !sweep.must_stop() => {}
+            PurgeStep::Purged | PurgeStep::GenerationsEnding => return Ok(SweepResult::Partial),
+            PurgeStep::Complete => return Ok(SweepResult::Complete),
         }
     }
-    Ok(SweepResult::Complete)
 }
 
 /// Ends a generation whose owner is gone, and notifies the chat's connections.

@@ -13,7 +13,7 @@ pub use request::{
 };
 pub use response::{Response, created, created_at, no_content, ok, replayed};
 pub use routes::{
-    CREATE_CHAT, CREATE_TICKET, DELETE_CHAT, GET_CHAT, LIST_MESSAGES, LIST_USER_CHATS, ROUTES, Route, UPDATE_CHAT,
-    is_chat_collection, unknown_route,
+    CREATE_CHAT, CREATE_TICKET, DELETE_CHAT, GET_CHAT, GET_USAGE, LIST_MESSAGES, LIST_USER_CHATS, ROUTES, Route,
+    UPDATE_CHAT, is_chat_collection, unknown_route,
 };
 pub use serve::{RestFunction, run_public};

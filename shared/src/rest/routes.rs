@@ -43,9 +43,12 @@ pub const LIST_MESSAGES: Route =
 pub const CREATE_TICKET: Route =
     Route::new(Method::POST, "/api/v1/chats/{chat_id}/tickets", "create-ticket", "createTicket");
 
+/// `GET /api/v1/usage`.
+pub const GET_USAGE: Route = Route::new(Method::GET, "/api/v1/usage", "get-usage", "getUsage");
+
 /// Every route.
-pub static ROUTES: [Route; 7] =
-    [CREATE_CHAT, LIST_USER_CHATS, GET_CHAT, UPDATE_CHAT, DELETE_CHAT, LIST_MESSAGES, CREATE_TICKET];
+pub static ROUTES: [Route; 8] =
+    [CREATE_CHAT, LIST_USER_CHATS, GET_CHAT, UPDATE_CHAT, DELETE_CHAT, LIST_MESSAGES, CREATE_TICKET, GET_USAGE];
 
 impl Route {
     const fn new(method: Method, path: &'static str, function: &'static str, operation_id: &'static str) -> Self {

@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, future::Future};
 
+use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue};
 use lambda_http::{Error, RequestExt, request::RequestContext, service_fn};
 
@@ -79,7 +80,8 @@ where
                     rate_limit = status;
                     handler(app, admitted?, request).await
                 };
-                let result = catch_panic(within_deadline(handling)).await;
+                // The compiler limits how deeply types are nested, hence boxed.
+                let result = catch_panic(within_deadline(handling.boxed())).await;
                 Handled { result, rate_limit, now }
             }
         })

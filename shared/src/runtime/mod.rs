@@ -5,6 +5,7 @@
 pub mod after_response;
 pub mod aws;
 pub mod bootstrap;
+pub(crate) mod cache;
 pub mod clock;
 pub mod config;
 pub mod deadline;

@@ -1,13 +1,19 @@
-//! Budgets: how many generations a tenant runs at once, and how many messages it sends a minute.
+//! Budgets: how many generations a tenant runs at once, how many messages it sends a minute, and how many tokens it uses a
+//! day and a month.
 //!
 //! | `pk` | `sk` | item |
 //! |---|---|---|
-//! | `{tenant_id}#budget` | `~budget` | `running`, a map whose keys are [slots](GenerationSlot); `message_count` and `window_ends_at`; the tenant's own limits |
+//! | `{tenant_id}#budget` | `~budget` | `running`, a map from [slots](GenerationSlot) to the tokens that they reserve; `message_count` and `window_ends_at`; `day`, `tokens_of_day` and `tokens_of_month`; the tenant's own `limits` |
 //!
-//! A map knows which generations run, not only how many, so taking or releasing a slot twice is the same as once: the SDK
-//! may repeat these writes after a lost response, and both an owner and a takeover may release. A message is admitted by one
-//! conditional write; two at the turn of a minute. The item lies apart from the tenant's access item, whose writes must not
-//! queue behind messages, and is billed by its size, about 25 bytes a generation.
+//! A map knows which generations run, not only how many, so taking or settling a slot twice is the same as once: the SDK
+//! may repeat these writes after a lost response, and both an owner and a takeover may settle. `tokens_of_day` and
+//! `tokens_of_month` are what ended generations have used plus what running ones reserve, so they are never below what
+//! `running` reserves.
+//!
+//! DynamoDB's conditions do not calculate, so a process sends the limits that it remembers for a tenant, on the condition
+//! that they are those of the item. A message is admitted by one conditional write; by one more if the limits were changed
+//! or are not remembered, at the turn of a minute, and at the turn of a day. The item lies apart from the tenant's access
+//! item, whose writes must not queue behind messages, and is billed by its size, about 30 bytes a generation.
 
 use std::collections::BTreeMap;
 
@@ -21,15 +27,19 @@ use serde::Deserialize;
 use super::{
     conditional::{ConditionalUpdate, unless_refused},
     error::StorageError,
-    item::{self, Item, SET_VERSION, number, text, version},
+    item::{self, Item, SET_VERSION, number, text, to_value, version},
     table::{Key, Table},
     transaction::{ATTEMPTS, back_off},
 };
-use crate::domain::{
-    budget::{BudgetLimits, BudgetOverrides, GenerationSlot},
-    id::TenantId,
-    limits::WINDOW,
-    time::Timestamp,
+use crate::{
+    domain::{
+        budget::{BudgetLimits, BudgetOverrides, GenerationSlot, QuotaExceeded, Reservation, TokenQuota},
+        day::Day,
+        id::TenantId,
+        limits::WINDOW,
+        time::Timestamp,
+    },
+    runtime::cache::Cache,
 };
 
 const BUDGET_SK: &str = "~budget";
@@ -38,20 +48,30 @@ const BUDGET_SK: &str = "~budget";
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
 const MAX_REMOVED: usize = 50;
 
-/// The condition that one more generation may run; `:max_generations` is the limit of a tenant without one of its own.
-const MAY_RUN: &str = "(size(running) < max_generations \
-                       OR (attribute_not_exists(max_generations) AND size(running) < :max_generations))";
+/// The condition that one more generation may run and that its tokens fit into the quotas.
+const FITS: &str = "size(running) < :max_generations AND attribute_not_exists(running.#slot) \
+                    AND tokens_of_day <= :max_used_of_day AND tokens_of_month <= :max_used_of_month";
 
 /// The budgets of tenants.
 #[derive(Clone, Debug)]
 pub struct BudgetRepository {
     table: Table,
+    /// The limits that tenants have of their own, as this process last saw them.
+    own_limits: Cache<TenantId, OwnLimits>,
+}
+
+/// A tenant's own limits.
+#[derive(Clone, Debug, Default)]
+struct OwnLimits {
+    read: BudgetOverrides,
+    /// As they are stored: a later release may have added some that this one does not know.
+    stored: Option<Item>,
 }
 
 /// Whether a tenant may start a generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BudgetAdmission {
-    /// It may; the slot is taken, and the message counted.
+    /// It may; the reservation is made, and the message counted.
     Admitted,
     /// The limit of concurrent generations is reached.
     GenerationLimit(u32),
@@ -62,6 +82,8 @@ pub enum BudgetAdmission {
         /// When the minute ends.
         ends_at: Timestamp,
     },
+    /// The tokens do not fit into a quota.
+    Quota(QuotaExceeded),
 }
 
 /// A tenant's budget, as operators see it.
@@ -71,11 +93,15 @@ pub struct BudgetStatus {
     pub limits: BudgetOverrides,
     /// How many generations run.
     pub running: usize,
+    /// The tokens of today and of this month, used or reserved.
+    pub tokens_of_day: u64,
+    /// As `tokens_of_day`.
+    pub tokens_of_month: u64,
 }
 
 #[derive(Default, Deserialize)]
 struct BudgetRecord {
-    /// Slots; the values are unused.
+    /// What each slot reserves.
     #[serde(default)]
     running: Option<BTreeMap<String, u32>>,
     #[serde(default)]
@@ -83,18 +109,35 @@ struct BudgetRecord {
     #[serde(default)]
     window_ends_at: Option<Timestamp>,
     #[serde(default)]
-    max_generations: Option<u32>,
+    day: Option<Day>,
     #[serde(default)]
-    max_messages_per_minute: Option<u32>,
+    tokens_of_day: u64,
+    #[serde(default)]
+    tokens_of_month: u64,
+    #[serde(skip)]
+    limits: OwnLimits,
 }
 
 impl BudgetRecord {
-    fn overrides(&self) -> BudgetOverrides {
-        BudgetOverrides { generations: self.max_generations, messages_per_minute: self.max_messages_per_minute }
+    fn of(item: Option<Item>) -> Result<Self, StorageError> {
+        let Some(item) = item else { return Ok(Self::default()) };
+        let stored = item.get("limits").and_then(|limits| limits.as_m().ok()).cloned();
+        let read = stored.clone().map(item::from_item).transpose()?.unwrap_or_default();
+        Ok(Self { limits: OwnLimits { read, stored }, ..item::from_item(item)? })
     }
 
     fn slots(&self) -> impl Iterator<Item = GenerationSlot> {
         self.running.iter().flat_map(BTreeMap::keys).filter_map(|name| GenerationSlot::parse(name))
+    }
+
+    /// The tokens of a day and of its month. What the running generations reserve is carried over to a new day.
+    fn tokens_on(&self, today: Day) -> (u64, u64) {
+        let reserved = || self.running.iter().flat_map(BTreeMap::values).map(|tokens| u64::from(*tokens)).sum();
+        match self.day {
+            Some(day) if day == today => (self.tokens_of_day, self.tokens_of_month),
+            Some(day) if day.first_of_month() == today.first_of_month() => (reserved(), self.tokens_of_month),
+            _ => (reserved(), reserved()),
+        }
     }
 }
 
@@ -106,34 +149,36 @@ impl BudgetRepository {
     }
 
     pub(super) fn in_table(table: &Table) -> Self {
-        Self { table: table.clone() }
+        Self { table: table.clone(), own_limits: Cache::default() }
     }
 
-    /// Counts a message and takes a slot for its generation, if the tenant's own limits allow it, or else the
-    /// `installation`'s. Slots that have expired are removed before a tenant is refused. If a response is lost, the SDK
-    /// writes again and the message counts twice: the tenant may get one message less in that minute, never one more.
+    /// Counts a message and reserves what its generation takes, if the tenant's own limits allow it, or else the
+    /// `installation`'s. Slots that have expired are removed before a tenant is refused; what they reserve counts as used.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] when DynamoDB fails; the slot may be taken then.
+    /// [`StorageError`] when DynamoDB fails; the reservation may be made then.
     pub async fn admit(
         &self,
         tenant: &TenantId,
-        slot: GenerationSlot,
+        reservation: Reservation,
         installation: BudgetLimits,
         now: Timestamp,
     ) -> Result<BudgetAdmission, StorageError> {
-        let mut write = self.count(tenant, slot, installation, now);
+        let today = Day::of(now);
+        let remembered = self.own_limits.get(tenant).unwrap_or_default();
+        let mut write = self.count(tenant, reservation, (&remembered, installation), now);
         for attempt in 1..=ATTEMPTS {
-            let record: BudgetRecord = match ConditionalUpdate::of(write.send().await)? {
+            let record = match ConditionalUpdate::of(write.send().await)? {
                 ConditionalUpdate::Updated(_) => return Ok(BudgetAdmission::Admitted),
-                ConditionalUpdate::Refused(item) => item.map(item::from_item).transpose()?.unwrap_or_default(),
+                ConditionalUpdate::Refused(item) => BudgetRecord::of(item)?,
             };
             // After a lost response the SDK writes again, and the condition fails on the first write.
-            if record.slots().any(|taken| taken == slot) {
+            if record.slots().any(|taken| taken == reservation.slot) {
                 return Ok(BudgetAdmission::Admitted);
             }
-            let limits = installation.overridden_by(record.overrides());
+            self.own_limits.put(tenant.clone(), record.limits.clone());
+            let limits = installation.overridden_by(record.limits.read);
             let window = record.window_ends_at.filter(|ends_at| *ends_at > now);
             let sent = window.map_or(0, |_| record.message_count);
             if sent >= limits.messages_per_minute {
@@ -148,9 +193,16 @@ impl BudgetRepository {
                 }
                 self.remove(tenant, &expired).await?;
             }
+            let (of_day, of_month) = record.tokens_on(today);
+            if let Some(exceeded) = limits.exceeded_by(reservation.tokens, of_day, of_month, today) {
+                return Ok(BudgetAdmission::Quota(exceeded));
+            }
+            if record.running.is_some() && record.day != Some(today) {
+                self.start_day(tenant, &record, today).await?;
+            }
             write = match window {
-                Some(_) => self.count(tenant, slot, installation, now),
-                None => self.start_window(tenant, slot, &record, installation, now),
+                Some(_) => self.count(tenant, reservation, (&record.limits, installation), now),
+                None => self.start_window(tenant, reservation, &record, installation, now),
             };
             if attempt > 1 {
                 back_off(attempt).await;
@@ -163,53 +215,111 @@ impl BudgetRepository {
     fn count(
         &self,
         tenant: &TenantId,
-        slot: GenerationSlot,
-        installation: BudgetLimits,
+        reservation: Reservation,
+        (own, installation): (&OwnLimits, BudgetLimits),
         now: Timestamp,
     ) -> UpdateItemFluentBuilder {
-        self.update(tenant)
-            .update_expression("SET running.#slot = :zero ADD message_count :one")
-            .condition_expression(format!(
-                "window_ends_at > :now AND {MAY_RUN} AND (message_count < max_messages_per_minute \
-                 OR (attribute_not_exists(max_messages_per_minute) AND message_count < :max_messages))"
-            ))
-            .expression_attribute_names("#slot", slot.to_string())
+        const IN_WINDOW: &str = "window_ends_at > :now AND message_count < :max_messages";
+        let limits = installation.overridden_by(own.read);
+        self.reserve(tenant, reservation, (own, limits), now, IN_WINDOW)
+            .update_expression(
+                "SET running.#slot = :tokens ADD message_count :one, tokens_of_day :tokens, tokens_of_month :tokens",
+            )
             .expression_attribute_values(":now", text(now))
-            .expression_attribute_values(":one", number(1))
-            .expression_attribute_values(":zero", number(0))
-            .expression_attribute_values(":max_generations", number(installation.generations))
-            .expression_attribute_values(":max_messages", number(installation.messages_per_minute))
+            .expression_attribute_values(":max_messages", number(limits.messages_per_minute))
     }
 
     /// Starts the window after the one in the `seen` record, if no other message has. Creates the item.
     fn start_window(
         &self,
         tenant: &TenantId,
-        slot: GenerationSlot,
+        reservation: Reservation,
         seen: &BudgetRecord,
         installation: BudgetLimits,
         now: Timestamp,
     ) -> UpdateItemFluentBuilder {
         const START: &str = "message_count = :one, window_ends_at = :ends_at";
-        let start = self
-            .update(tenant)
-            .expression_attribute_values(":one", number(1))
-            .expression_attribute_values(":ends_at", text(now.plus(WINDOW)));
-        let slot = slot.to_string();
-        match (&seen.running, seen.window_ends_at) {
-            (Some(_), Some(ended_at)) => start
-                .update_expression(format!("SET running.#slot = :zero, {START}"))
-                .condition_expression(format!("window_ends_at = :ended_at AND {MAY_RUN}"))
-                .expression_attribute_names("#slot", slot)
-                .expression_attribute_values(":zero", number(0))
-                .expression_attribute_values(":max_generations", number(installation.generations))
-                .expression_attribute_values(":ended_at", text(ended_at)),
-            _ => start
-                .update_expression(format!("{SET_VERSION}, running = :running, {START}"))
-                .condition_expression("attribute_not_exists(running)")
-                .expression_attribute_values(":v", version())
-                .expression_attribute_values(":running", AttributeValue::M(Item::from([(slot, number(0))]))),
+        if let (Some(_), Some(ended_at)) = (&seen.running, seen.window_ends_at) {
+            let limits = installation.overridden_by(seen.limits.read);
+            return self
+                .reserve(tenant, reservation, (&seen.limits, limits), now, "window_ends_at = :ended_at")
+                .update_expression(format!(
+                    "SET running.#slot = :tokens, {START} ADD tokens_of_day :tokens, tokens_of_month :tokens"
+                ))
+                .expression_attribute_values(":ends_at", text(now.plus(WINDOW)))
+                .expression_attribute_values(":ended_at", text(ended_at));
         }
+        let running = Item::from([(reservation.slot.to_string(), number(reservation.tokens))]);
+        self.update(tenant)
+            .update_expression(format!(
+                "{SET_VERSION}, running = :running, {START}, #day = :today, tokens_of_day = :tokens, \
+                 tokens_of_month = :tokens"
+            ))
+            .condition_expression("attribute_not_exists(running)")
+            .expression_attribute_names("#day", "day")
+            .expression_attribute_values(":v", version())
+            .expression_attribute_values(":running", AttributeValue::M(running))
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":ends_at", text(now.plus(WINDOW)))
+            .expression_attribute_values(":today", text(Day::of(now)))
+            .expression_attribute_values(":tokens", number(reservation.tokens))
+    }
+
+    /// An update that makes a reservation, on the condition that it fits into the limits, and that the tenant's `own` ones
+    /// have not changed.
+    fn reserve(
+        &self,
+        tenant: &TenantId,
+        reservation: Reservation,
+        (own, limits): (&OwnLimits, BudgetLimits),
+        now: Timestamp,
+        condition: &str,
+    ) -> UpdateItemFluentBuilder {
+        // No number of tokens is below zero.
+        let max_used = |quota: TokenQuota| quota.max_used_before(reservation.tokens).map_or(number(-1), number);
+        let mut update = self
+            .update(tenant)
+            .expression_attribute_names("#slot", reservation.slot.to_string())
+            .expression_attribute_names("#day", "day")
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":tokens", number(reservation.tokens))
+            .expression_attribute_values(":today", text(Day::of(now)))
+            .expression_attribute_values(":max_generations", number(limits.generations))
+            .expression_attribute_values(":max_used_of_day", max_used(limits.tokens_per_day))
+            .expression_attribute_values(":max_used_of_month", max_used(limits.tokens_per_month));
+        let mut unchanged = "attribute_not_exists(limits)";
+        if let Some(stored) = &own.stored {
+            unchanged = "limits = :limits";
+            update = update.expression_attribute_values(":limits", AttributeValue::M(stored.clone()));
+        }
+        update.condition_expression(format!("{condition} AND #day = :today AND {unchanged} AND {FITS}"))
+    }
+
+    /// Starts a day after that of the `seen` record, if nothing has changed since. What running generations reserve is
+    /// carried over, so that settling them later never takes off more than was added.
+    async fn start_day(&self, tenant: &TenantId, seen: &BudgetRecord, today: Day) -> Result<(), StorageError> {
+        let (of_day, of_month) = seen.tokens_on(today);
+        let mut update = self
+            .table
+            .update(key(tenant))
+            .update_expression("SET #day = :today, tokens_of_day = :of_day, tokens_of_month = :of_month")
+            .expression_attribute_names("#day", "day")
+            .expression_attribute_values(":today", text(today))
+            .expression_attribute_values(":running", to_value(&seen.running)?)
+            .expression_attribute_values(":of_day", number(of_day))
+            .expression_attribute_values(":of_month", number(of_month));
+        let mut condition = "running = :running AND ".to_owned();
+        match seen.day {
+            Some(day) => {
+                // An end that came in between has changed the tokens.
+                condition += "#day = :seen_day AND tokens_of_month = :seen_of_month";
+                update = update
+                    .expression_attribute_values(":seen_day", text(day))
+                    .expression_attribute_values(":seen_of_month", number(seen.tokens_of_month));
+            }
+            None => condition += "attribute_not_exists(#day)",
+        }
+        unless_refused(update.condition_expression(condition).send().await).map(drop)
     }
 
     fn update(&self, tenant: &TenantId) -> UpdateItemFluentBuilder {
@@ -218,15 +328,25 @@ impl BudgetRepository {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
     }
 
-    /// Releases the slot of a generation that has ended. A slot that is not taken is ignored.
+    /// Settles the reservation of a generation that has ended: `used` tokens count in its place. A reservation that was
+    /// settled or has expired is ignored.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] when DynamoDB fails; the slot may be taken then, until it expires.
-    pub async fn release(&self, tenant: &TenantId, slot: GenerationSlot) -> Result<(), StorageError> {
-        self.remove(tenant, &[slot]).await
+    /// [`StorageError`] when DynamoDB fails; the reservation may stand then, until it expires.
+    pub async fn settle(&self, tenant: &TenantId, reservation: Reservation, used: u64) -> Result<(), StorageError> {
+        let change = i128::from(used) - i128::from(reservation.tokens);
+        let update = self
+            .table
+            .update(key(tenant))
+            .update_expression("REMOVE running.#slot ADD tokens_of_day :change, tokens_of_month :change")
+            .condition_expression("attribute_exists(running.#slot)")
+            .expression_attribute_names("#slot", reservation.slot.to_string())
+            .expression_attribute_values(":change", number(change));
+        unless_refused(update.send().await).map(drop)
     }
 
+    /// Removes expired slots; the tokens that they reserve stay counted.
     async fn remove(&self, tenant: &TenantId, slots: &[GenerationSlot]) -> Result<(), StorageError> {
         let names: Vec<String> = (0..slots.len()).map(|place| format!("running.#slot{place}")).collect();
         let mut update = self
@@ -240,32 +360,53 @@ impl BudgetRepository {
         unless_refused(update.send().await).map(drop)
     }
 
-    /// Reads a tenant's own limits and how many generations it runs.
+    /// Reads a tenant's own limits, how many generations it runs, and its tokens.
     ///
     /// # Errors
     ///
     /// [`StorageError`] when DynamoDB fails.
     pub async fn status(&self, tenant: &TenantId, now: Timestamp) -> Result<BudgetStatus, StorageError> {
-        let record: BudgetRecord = self.table.get_as(key(tenant)).await?.unwrap_or_default();
+        let record = self.record(tenant).await?;
         let running = record.slots().filter(|slot| !slot.has_expired(now)).count();
-        Ok(BudgetStatus { limits: record.overrides(), running })
+        let (tokens_of_day, tokens_of_month) = record.tokens_on(Day::of(now));
+        Ok(BudgetStatus { limits: record.limits.read, running, tokens_of_day, tokens_of_month })
     }
 
-    /// Changes a tenant's own limits, from its next message on. Only the named limits are written.
+    /// Changes a tenant's own limits, from its next message on. Only the named limits are changed.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] when DynamoDB fails.
-    pub async fn set_limits(&self, tenant: &TenantId, new: BudgetOverrides) -> Result<(), StorageError> {
-        let limits = [("max_generations", new.generations), ("max_messages_per_minute", new.messages_per_minute)];
-        let mut update = self.table.update(key(tenant)).expression_attribute_values(":v", version());
-        let mut expression = SET_VERSION.to_owned();
-        for (name, limit) in limits.into_iter().filter_map(|(name, limit)| Some((name, limit?))) {
-            expression.push_str(&format!(", {name} = :{name}"));
-            update = update.expression_attribute_values(format!(":{name}"), number(limit));
+    /// [`StorageError`] when DynamoDB fails, or when others change the limits at the same time.
+    pub async fn set_limits(&self, tenant: &TenantId, change: BudgetOverrides) -> Result<(), StorageError> {
+        if !change.is_some() {
+            return Ok(());
         }
-        update.update_expression(expression).send().await?;
-        Ok(())
+        for attempt in 1..=ATTEMPTS {
+            let seen = self.record(tenant).await?.limits.stored;
+            let mut limits = seen.clone().unwrap_or_default();
+            limits.extend(to_value(change)?.as_m().cloned().unwrap_or_default());
+            let update = self
+                .table
+                .update(key(tenant))
+                .update_expression(format!("{SET_VERSION}, limits = :limits"))
+                .expression_attribute_values(":v", version())
+                .expression_attribute_values(":limits", AttributeValue::M(limits));
+            let update = match seen {
+                Some(seen) => update
+                    .condition_expression("limits = :seen")
+                    .expression_attribute_values(":seen", AttributeValue::M(seen)),
+                None => update.condition_expression("attribute_not_exists(limits)"),
+            };
+            if unless_refused(update.send().await)?.is_some() {
+                return Ok(());
+            }
+            back_off(attempt).await;
+        }
+        Err(StorageError::Contended { attempts: ATTEMPTS })
+    }
+
+    async fn record(&self, tenant: &TenantId) -> Result<BudgetRecord, StorageError> {
+        BudgetRecord::of(self.table.get(key(tenant)).send().await?.item)
     }
 
     /// Deletes the item of a tenant that is erased.

@@ -7,20 +7,21 @@ use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure, 
 use super::{
     conditional::unless_refused,
     error::StorageError,
-    item::{self, number, text, to_value},
+    item::{self, number, text, texts, to_value},
     keys::{chat_pk, state_key},
     maintenance_queue::{QUEUE, QUEUE_ONCE, queue_values},
     records::{
         chat::{ChatPosition, MAX_RUNNING, StateRecord},
         generation::RunningGeneration,
         message::MessageRecord,
+        usage::UncountedUsage,
     },
     table::Table,
     tenant_index::deleted_chat_sort,
     transaction::{TransactionPart, update_with_retry},
 };
 use crate::domain::{
-    id::{ChatId, MessageId, TenantId, UserId},
+    id::{ChatId, TenantId, UserId},
     time::Timestamp,
 };
 
@@ -30,6 +31,16 @@ pub(super) const CHECK_GENERATIONS_AFTER: Duration = Duration::from_secs(15 * 60
 
 /// When maintenance checks a chat after its deletion: later than the function that deletes it has ended.
 const CHECK_PURGE_AFTER: Duration = Duration::from_secs(10 * 60);
+
+/// A generation that has ended and was removed from the state.
+#[derive(Debug)]
+pub struct RemovedGeneration {
+    /// Its record, with the stream commands that were left.
+    pub record: RunningGeneration,
+    pub(super) user: UserId,
+    /// Its element of the set `uncounted`.
+    pub(super) uncounted: String,
+}
 
 /// The state items of chats.
 #[derive(Clone, Debug)]
@@ -151,28 +162,41 @@ impl ChatStates {
         update.condition_expression(condition).into()
     }
 
-    /// Removes a generation from those that run. Of several callers, one gets the record.
-    pub(super) async fn remove_generation(
+    /// Removes a generation from those that run, and leaves its usage to be counted. Of several callers, one gets the
+    /// record.
+    pub(super) async fn end_generation(
         &self,
         tenant: &TenantId,
         chat: &ChatId,
-        message: &MessageId,
-    ) -> Result<Option<RunningGeneration>, StorageError> {
+        usage: &UncountedUsage,
+    ) -> Result<Option<RemovedGeneration>, StorageError> {
+        let (message, uncounted) = (&usage.message_id, usage.to_element()?);
         let update = self
             .table
             .update(state_key(tenant, chat))
-            .update_expression("REMOVE generations.#message")
+            .update_expression("REMOVE generations.#message ADD uncounted :elements")
             .condition_expression("attribute_exists(generations.#message)")
             .expression_attribute_names("#message", message.as_str())
+            .expression_attribute_values(":elements", texts([uncounted.as_str()]))
             .return_values(ReturnValue::AllOld);
         let Some(output) = unless_refused(update_with_retry(update).await)? else { return Ok(None) };
         let before: Option<StateRecord> = output.attributes.map(item::from_item).transpose()?;
-        Ok(before.and_then(|mut state| state.generations.remove(message.as_str())))
+        Ok(before.and_then(|mut state| {
+            let record = state.generations.remove(message.as_str())?;
+            Some(RemovedGeneration { record, user: state.user_id, uncounted })
+        }))
     }
 
-    /// Removes the state itself, as the last step of a purge.
-    pub(super) async fn delete(&self, tenant: &TenantId, chat: &ChatId) -> Result<(), StorageError> {
-        self.table.delete(state_key(tenant, chat)).send().await?;
-        Ok(())
+    /// Removes the state itself, as the last step of a purge. Returns false while a generation runs or its usage is not
+    /// counted.
+    pub(super) async fn delete(&self, tenant: &TenantId, chat: &ChatId) -> Result<bool, StorageError> {
+        let delete = self
+            .table
+            .delete(state_key(tenant, chat))
+            .condition_expression(
+                "attribute_not_exists(pk) OR (size(generations) = :none AND attribute_not_exists(uncounted))",
+            )
+            .expression_attribute_values(":none", number(0));
+        Ok(unless_refused(delete.send().await)?.is_some())
     }
 }

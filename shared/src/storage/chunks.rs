@@ -12,11 +12,12 @@ use std::{ops::Range, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    batch::write_all,
     error::StorageError,
     item::{self, number, text, text_of},
     keys::{chat_key, chat_pk, chunk_prefix, chunk_sk},
-    table::{Table, WRITE_BATCH, batch_delete},
-    transaction::{TransactionPart, next_attempt},
+    table::{Table, batch_delete},
+    transaction::TransactionPart,
 };
 use crate::domain::{
     id::{ChatId, MessageId, TenantId},
@@ -108,14 +109,6 @@ impl Chunks {
     ) -> Result<(), StorageError> {
         let deletes: Vec<_> =
             numbers.map(|number| batch_delete(chat_key(tenant, chat, &chunk_sk(message, number)))).collect();
-        for batch in deletes.chunks(WRITE_BATCH) {
-            let mut left = batch.to_vec();
-            let mut attempt = 0;
-            while !left.is_empty() {
-                attempt = next_attempt(attempt).await?;
-                left = self.table.write_batch(left).await?;
-            }
-        }
-        Ok(())
+        write_all(&self.table, &deletes).await
     }
 }

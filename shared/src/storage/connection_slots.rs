@@ -1,42 +1,132 @@
-//! Connection slots: how many connections a tenant has open.
+//! Connection slots: how many connections a tenant and each of its chats have open, and how many opened this minute.
 //!
 //! | `pk` | `sk` | item |
 //! |---|---|---|
-//! | `{tenant_id}` | `~slots` | `slots`, a set of [slot names](ConnectionSlot); `probed_at` |
+//! | `{tenant_id}` | `~slots` | `slots`, a set of [slot names](SlotName); for each chat with connections a set of their slots, `slots_{chat}`; `connect_count` and `connects_end_at`; `probed_at` |
 //!
 //! A set knows which slots are taken, not only how many, so taking or releasing one twice is the same as once. So the SDK
-//! may repeat these writes after a lost response; a counter would be off by one for good. The item is billed by its size,
-//! about 11 bytes a slot, and lies apart from the tenant's access item, which every request writes.
+//! may repeat these writes after a lost response; a counter would be off by one for good. A chat's set is an attribute of
+//! the item itself, not of a map in it, since only such sets grow and shrink in one write, and an empty one disappears.
+//!
+//! One conditional write takes a slot of the tenant and of the chat, and counts the connect; two at the turn of a minute.
+//! The item is billed by its size, about 11 bytes a slot in each of two sets and 20 bytes a chat, and lies apart from the
+//! tenant's access item, which every request writes.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    str::FromStr,
+    time::Duration,
+};
 
 use aws_sdk_dynamodb::{
     Client,
-    types::{AttributeValue, ReturnValue},
+    operation::update_item::builders::UpdateItemFluentBuilder,
+    types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
 
 use super::{
-    conditional::unless_refused,
+    conditional::{ConditionalUpdate, unless_refused},
     error::StorageError,
     item::{Item, SET_VERSION, number, text_of, version},
     maintenance_queue::{MaintenanceQueue, QUEUE_ONCE, QueueEntry, queue_values},
     table::{Key, Table},
+    transaction::{ATTEMPTS, back_off},
 };
 use crate::domain::{
-    connection::{Connection, ConnectionSlot},
+    connection::{Connection, ConnectionSlot, SlotChat, SlotName},
     id::TenantId,
+    limits::{ConnectionLimits, WINDOW},
     time::Timestamp,
 };
 
 const SLOTS: &str = "~slots";
 
+/// The prefix of the attributes with the slots of a chat.
+const CHAT_SLOTS: &str = "slots_";
+
 /// How often maintenance checks the connections of a tenant that has some.
 const CHECK_INTERVAL: Duration = Duration::from_secs(4 * 60);
+
+/// How many slots one write releases: an expression has at most 4 KB, and each slot may be of another chat.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
+const RELEASED_AT_ONCE: usize = 100;
+
+/// The condition that a slot is free, and not taken by an earlier attempt of the same write.
+const IS_FREE: &str = "NOT contains(slots, :slot) \
+                       AND (attribute_not_exists(slots) OR size(slots) < :connections) \
+                       AND (attribute_not_exists(#chat) OR size(#chat) < :connections_per_chat)";
 
 /// The connection slots of tenants.
 #[derive(Clone, Debug)]
 pub struct ConnectionSlotRepository {
     table: Table,
+}
+
+/// Whether a connection got its slot. `probed_at` is when the tenant's connections were last probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotAdmission {
+    /// It has it, now or from before.
+    Taken,
+    /// The tenant has opened its connections of the minute that ends then.
+    RateLimited {
+        /// When the minute ends.
+        ends_at: Timestamp,
+    },
+    /// The tenant has its connections open.
+    TenantFull {
+        /// The last probe.
+        probed_at: Option<Timestamp>,
+    },
+    /// The chat has its connections open.
+    ChatFull {
+        /// The last probe.
+        probed_at: Option<Timestamp>,
+    },
+}
+
+/// What an item says about its limits.
+#[derive(Default)]
+struct Usage {
+    is_taken: bool,
+    slots: usize,
+    slots_of_chat: usize,
+    connect_count: u32,
+    /// When the current minute ends; `None` when it has ended.
+    window: Option<Timestamp>,
+    probed_at: Option<Timestamp>,
+}
+
+impl Usage {
+    fn of(item: &Item, connection: &Connection) -> Self {
+        let names = |attribute: &str| item.get(attribute).and_then(|slots| slots.as_ns().ok());
+        let time = |attribute| number_of(item, attribute).map(Timestamp::from_millis);
+        let name = connection.slot().name.to_string();
+        Self {
+            is_taken: names("slots").is_some_and(|slots| slots.contains(&name)),
+            slots: names("slots").map_or(0, Vec::len),
+            slots_of_chat: names(&chat_attribute(&SlotChat::of(&connection.grant.chat_id))).map_or(0, Vec::len),
+            connect_count: number_of(item, "connect_count").unwrap_or_default(),
+            window: time("connects_end_at").filter(|ends_at| *ends_at > connection.opened_at),
+            probed_at: time("probed_at"),
+        }
+    }
+
+    /// The result of a connect, if this decides it; `None` when a slot is free.
+    fn outcome(&self, limits: ConnectionLimits, now: Timestamp) -> Option<SlotAdmission> {
+        let probed_at = self.probed_at;
+        let connect_count = self.window.map_or(0, |_| self.connect_count);
+        if self.is_taken {
+            Some(SlotAdmission::Taken)
+        } else if connect_count >= limits.connects_per_minute {
+            Some(SlotAdmission::RateLimited { ends_at: self.window.unwrap_or(now.plus(WINDOW)) })
+        } else if self.slots >= limits.connections as usize {
+            Some(SlotAdmission::TenantFull { probed_at })
+        } else if self.slots_of_chat >= limits.connections_per_chat as usize {
+            Some(SlotAdmission::ChatFull { probed_at })
+        } else {
+            None
+        }
+    }
 }
 
 impl ConnectionSlotRepository {
@@ -50,31 +140,75 @@ impl ConnectionSlotRepository {
         Self { table: table.clone() }
     }
 
-    /// Takes a connection's slot, unless `limit` slots are taken. Returns true when it is taken, now or before. Queues the
-    /// tenant for maintenance.
+    /// Takes a connection's slot and counts the connect, unless a limit is reached: one write, two at the turn of a minute.
+    /// A refused connect is not counted. Queues the tenant for maintenance.
     ///
     /// # Errors
     ///
     /// [`StorageError`] when DynamoDB fails; the slot may be taken then.
-    pub async fn take(&self, connection: &Connection, limit: u32) -> Result<bool, StorageError> {
-        if limit == 0 {
-            return Ok(false);
+    pub async fn take(&self, connection: &Connection, limits: ConnectionLimits) -> Result<SlotAdmission, StorageError> {
+        let now = connection.opened_at;
+        // An empty item reaches only limits of zero. The first write assumes that a minute has begun.
+        let mut usage = Usage { window: Some(now), ..Usage::default() };
+        for attempt in 1..=ATTEMPTS {
+            if let Some(outcome) = usage.outcome(limits, now) {
+                return Ok(outcome);
+            }
+            let write = match usage.window {
+                Some(_) => self.count(connection, limits),
+                None => self.start_window(connection, limits),
+            };
+            usage = match ConditionalUpdate::of(write.send().await)? {
+                ConditionalUpdate::Updated(_) => return Ok(SlotAdmission::Taken),
+                ConditionalUpdate::Refused(item) => Usage::of(&item.unwrap_or_default(), connection),
+            };
+            if attempt > 1 {
+                back_off(attempt).await;
+            }
         }
-        let (tenant, slot) = (&connection.grant.tenant_id, connection.slot());
-        let update = self
-            .table
+        Err(StorageError::Contended { attempts: ATTEMPTS })
+    }
+
+    /// Counts a connect into the current minute.
+    fn count(&self, connection: &Connection, limits: ConnectionLimits) -> UpdateItemFluentBuilder {
+        self.take_slot(connection, limits)
+            .update_expression(format!(
+                "{SET_VERSION}, {QUEUE_ONCE} ADD slots :slots, #chat :slots, connect_count :one"
+            ))
+            .condition_expression(format!(
+                "{IS_FREE} AND connects_end_at > :now AND connect_count < :connects_per_minute"
+            ))
+            .expression_attribute_values(":connects_per_minute", number(limits.connects_per_minute))
+    }
+
+    /// Starts a minute, if there is none or the last one has ended.
+    fn start_window(&self, connection: &Connection, limits: ConnectionLimits) -> UpdateItemFluentBuilder {
+        self.take_slot(connection, limits)
+            .update_expression(format!(
+                "{SET_VERSION}, {QUEUE_ONCE}, connect_count = :one, connects_end_at = :ends_at \
+                 ADD slots :slots, #chat :slots"
+            ))
+            .condition_expression(format!(
+                "{IS_FREE} AND (attribute_not_exists(connects_end_at) OR connects_end_at <= :now)"
+            ))
+            .expression_attribute_values(":ends_at", number(connection.opened_at.plus(WINDOW).as_millis()))
+    }
+
+    fn take_slot(&self, connection: &Connection, limits: ConnectionLimits) -> UpdateItemFluentBuilder {
+        let (tenant, now) = (&connection.grant.tenant_id, connection.opened_at);
+        let (slot, chat) = (connection.slot(), SlotChat::of(&connection.grant.chat_id));
+        self.table
             .update(key(tenant))
-            .update_expression(format!("{SET_VERSION}, {QUEUE_ONCE} ADD slots :slots"))
-            .condition_expression("attribute_not_exists(slots) OR size(slots) < :limit OR contains(slots, :slot)")
-            .set_expression_attribute_values(Some(queue_values(
-                tenant.as_str(),
-                connection.opened_at.plus(CHECK_INTERVAL),
-            )))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .set_expression_attribute_values(Some(queue_values(tenant.as_str(), now.plus(CHECK_INTERVAL))))
+            .expression_attribute_names("#chat", chat_attribute(&chat))
             .expression_attribute_values(":v", version())
+            .expression_attribute_values(":slot", number(slot.name))
             .expression_attribute_values(":slots", set(&[slot]))
-            .expression_attribute_values(":slot", number(slot))
-            .expression_attribute_values(":limit", number(limit));
-        Ok(unless_refused(update.send().await)?.is_some())
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":now", number(now.as_millis()))
+            .expression_attribute_values(":connections", number(limits.connections))
+            .expression_attribute_values(":connections_per_chat", number(limits.connections_per_chat))
     }
 
     /// Releases slots. Slots that are not taken are ignored.
@@ -83,21 +217,26 @@ impl ConnectionSlotRepository {
     ///
     /// [`StorageError`] when DynamoDB fails.
     pub async fn release(&self, tenant: &TenantId, slots: &[ConnectionSlot]) -> Result<(), StorageError> {
-        // DynamoDB has no empty sets.
-        if slots.is_empty() {
-            return Ok(());
+        for slots in slots.chunks(RELEASED_AT_ONCE) {
+            let mut update = self.table.update(key(tenant)).expression_attribute_values(":slots", set(slots));
+            let mut expression = "DELETE slots :slots".to_owned();
+            let chats: BTreeSet<&SlotChat> = slots.iter().filter_map(|slot| slot.chat.as_ref()).collect();
+            for (place, chat) in chats.into_iter().enumerate() {
+                // A slot that is in none of the sets is ignored, so each may be given all slots.
+                expression.push_str(&format!(", #chat{place} :slots"));
+                update = update.expression_attribute_names(format!("#chat{place}"), chat_attribute(chat));
+            }
+            update.update_expression(expression).send().await?;
         }
-        let update = self.table.update(key(tenant)).update_expression("DELETE slots :slots");
-        update.expression_attribute_values(":slots", set(slots)).send().await?;
         Ok(())
     }
 
-    /// Lists the slots that are taken.
+    /// Lists the slots that are taken, oldest first.
     ///
     /// # Errors
     ///
     /// [`StorageError`] when DynamoDB fails.
-    pub async fn list(&self, tenant: &TenantId) -> Result<BTreeSet<ConnectionSlot>, StorageError> {
+    pub async fn list(&self, tenant: &TenantId) -> Result<Vec<ConnectionSlot>, StorageError> {
         let output = self.table.get(key(tenant)).send().await?;
         Ok(output.item.map(|item| slots_in(&item)).unwrap_or_default())
     }
@@ -113,7 +252,7 @@ impl ConnectionSlotRepository {
         tenant: &TenantId,
         interval: Duration,
         now: Timestamp,
-    ) -> Result<Option<BTreeSet<ConnectionSlot>>, StorageError> {
+    ) -> Result<Option<Vec<ConnectionSlot>>, StorageError> {
         let update = self
             .table
             .update(key(tenant))
@@ -167,25 +306,54 @@ fn key(tenant: &TenantId) -> Key {
     Key::new(tenant, SLOTS)
 }
 
-fn set(slots: &[ConnectionSlot]) -> AttributeValue {
-    AttributeValue::Ns(slots.iter().map(ToString::to_string).collect())
+fn chat_attribute(chat: &SlotChat) -> String {
+    format!("{CHAT_SLOTS}{chat}")
 }
 
-fn slots_in(item: &Item) -> BTreeSet<ConnectionSlot> {
-    let names = item.get("slots").and_then(|slots| slots.as_ns().ok());
-    names.into_iter().flatten().filter_map(|name| ConnectionSlot::parse(name)).collect()
+fn set(slots: &[ConnectionSlot]) -> AttributeValue {
+    AttributeValue::Ns(slots.iter().map(|slot| slot.name.to_string()).collect())
+}
+
+fn number_of<T: FromStr>(item: &Item, attribute: &str) -> Option<T> {
+    item.get(attribute)?.as_n().ok()?.parse().ok()
+}
+
+/// The slots in any of the sets. A release that had no limit for chats takes and releases slots in `slots` alone.
+fn slots_in(item: &Item) -> Vec<ConnectionSlot> {
+    let mut found: BTreeMap<SlotName, Option<SlotChat>> = BTreeMap::new();
+    for (attribute, value) in item {
+        let chat = attribute.strip_prefix(CHAT_SLOTS).map(SlotChat::from_row);
+        let names = value.as_ns().ok().filter(|_| chat.is_some() || attribute == "slots");
+        for name in names.into_iter().flatten().filter_map(|name| SlotName::parse(name)) {
+            let known = found.entry(name).or_default();
+            *known = known.take().or_else(|| chat.clone());
+        }
+    }
+    found.into_iter().map(|(name, chat)| ConnectionSlot { name, chat }).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn slot(name: &str, chat: Option<&str>) -> ConnectionSlot {
+        ConnectionSlot { name: SlotName::parse(name).expect("a name"), chat: chat.map(SlotChat::from_row) }
+    }
+
     #[test]
     fn slots_are_read_as_they_are_written() {
-        let slots =
-            ["1769851800120000001", "1769851800120000002"].map(|name| ConnectionSlot::parse(name).expect("a slot"));
-        let item = Item::from([("slots".to_owned(), set(&slots))]);
-        assert_eq!(slots_in(&item), BTreeSet::from(slots));
+        let slots = [slot("1769851800120000001", Some("A")), slot("1769851800120000002", Some("A"))];
+        let item = Item::from([("slots".to_owned(), set(&slots)), ("slots_A".to_owned(), set(&slots))]);
+        assert_eq!(slots_in(&item), slots);
         assert!(slots_in(&Item::new()).is_empty());
+    }
+
+    /// Without its chat a slot would stay in the chat's set for ever.
+    #[test]
+    fn slots_in_one_of_two_sets_are_read_too() {
+        let (taken, released) = (slot("1", None), slot("2", Some("A")));
+        let of_chat = ("slots_A".to_owned(), set(std::slice::from_ref(&released)));
+        let item = Item::from([("slots".to_owned(), set(std::slice::from_ref(&taken))), of_chat]);
+        assert_eq!(slots_in(&item), [taken, released]);
     }
 }

@@ -18,6 +18,7 @@ use aws_sdk_dynamodb::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    batch::write_all,
     conditional::{ConditionalUpdate, unless_refused},
     connection_slots::ConnectionSlotRepository,
     error::StorageError,
@@ -26,7 +27,7 @@ use super::{
     message_rate_limit::{count_message, unused_window},
     records::grant::GrantRecord,
     table::{Key, Table, batch_put},
-    transaction::{ATTEMPTS, next_attempt},
+    transaction::ATTEMPTS,
 };
 use crate::domain::{
     connection::Connection,
@@ -117,13 +118,7 @@ impl ConnectionRepository {
         own_key(&connection.connection_id).add_to(&mut own);
         chat_key(connection).add_to(&mut of_chat);
 
-        let mut puts = vec![batch_put(own), batch_put(of_chat)];
-        let mut attempt = 0;
-        while !puts.is_empty() {
-            attempt = next_attempt(attempt).await?;
-            puts = self.table.write_batch(puts).await?;
-        }
-        Ok(())
+        write_all(&self.table, &[batch_put(own), batch_put(of_chat)]).await
     }
 
     /// Finds the connection that sends a message, and counts the message, in one write; in two if the message is refused, or

@@ -40,7 +40,7 @@ pub(super) struct End<'a> {
     pub(super) content: &'a str,
     pub(super) status: Status,
     pub(super) finish_reason: FinishReason,
-    pub(super) usage: Option<Usage>,
+    pub(super) usage: Usage,
     pub(super) first_token_ms: Option<u64>,
     pub(super) completed_at: Timestamp,
 }
@@ -60,12 +60,15 @@ pub(super) async fn write_end(
     by: EndedBy,
     end: &End<'_>,
 ) -> Result<EndResult, StorageError> {
-    let mut expression =
-        "SET content = :content, #status = :status, finish_reason = :reason, completed_at = :completed_at".to_owned();
+    let mut expression = "SET content = :content, #status = :status, finish_reason = :reason, #usage = :usage, \
+                          completed_at = :completed_at"
+        .to_owned();
     let mut update = table
         .update(chat_key(tenant, chat, &generation.sk()))
         .set_expression_attribute_names(Some(lease_names()))
         .expression_attribute_names("#status", "status")
+        .expression_attribute_names("#usage", "usage")
+        .expression_attribute_values(":usage", to_value(end.usage)?)
         .expression_attribute_values(":token", text(&generation.lease.token))
         .expression_attribute_values(":content", text(end.content))
         .expression_attribute_values(":status", to_value(end.status)?)
@@ -77,12 +80,6 @@ pub(super) async fn write_end(
             .condition_expression(NOT_RENEWED)
             .expression_attribute_values(":seen_expiry", text(generation.lease.expires_at)),
     };
-    if let Some(usage) = end.usage {
-        expression += ", #usage = :usage";
-        update = update
-            .expression_attribute_names("#usage", "usage")
-            .expression_attribute_values(":usage", to_value(usage)?);
-    }
     if let Some(millis) = end.first_token_ms {
         expression += ", first_token_ms = :first_token_ms";
         update = update.expression_attribute_values(":first_token_ms", number(millis));

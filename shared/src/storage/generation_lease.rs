@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::{
     budgets::BudgetRepository,
-    chat_state::ChatStates,
+    chat_state::{ChatStates, RemovedGeneration},
     chunks::Chunks,
     conditional::unless_refused,
     error::StorageError,
@@ -27,14 +27,16 @@ use super::{
         generation::{Generation, ResumeCommand, RunningGeneration},
         lease::{LEASE_DURATION, OWNED, RENEW, lease_names},
         message::MessageRecord,
+        usage::UncountedUsage,
     },
     table::{Key, Table},
     transaction::{Transaction, TransactionPart, TransactionResult, update_with_retry},
+    usage::UsageRepository,
 };
 use crate::domain::{
     generation::Outcome,
     id::{ChatId, ConnectionId, MessageId, TenantId},
-    message::Status,
+    message::{Status, Usage},
     time::Timestamp,
 };
 
@@ -68,6 +70,7 @@ pub enum PendingCommands {
 pub struct GenerationLease {
     table: Table,
     budgets: BudgetRepository,
+    usage: UsageRepository,
     states: ChatStates,
     messages: MessageItems,
     chunks: Chunks,
@@ -95,6 +98,7 @@ impl GenerationLease {
         Self {
             table: table.clone(),
             budgets: BudgetRepository::in_table(table),
+            usage: UsageRepository::in_table(table),
             states: ChatStates::new(table),
             messages: MessageItems::new(table),
             chunks: Chunks::new(table),
@@ -175,26 +179,40 @@ impl GenerationLease {
         Ok(if stored { FinishResult::Stored } else { FinishResult::Lost })
     }
 
-    /// Releases the generation's slot of its tenant's budget. May be repeated.
+    /// Settles what the generation has reserved of its tenant's budget. May be repeated.
     ///
     /// # Errors
     ///
     /// [`StorageError`] when DynamoDB fails.
-    pub async fn release_slot(&self) -> Result<(), StorageError> {
-        match self.generation.lease.slot {
-            Some(slot) => self.budgets.release(&self.tenant, slot).await,
+    pub async fn settle_budget(&self, usage: Usage) -> Result<(), StorageError> {
+        match self.generation.lease.reservation {
+            Some(reservation) => self.budgets.settle(&self.tenant, reservation, usage.tokens()).await,
             None => Ok(()),
         }
     }
 
-    /// Removes the record of the generation, which has ended, from the state and returns it. If the process dies before, a
-    /// takeover does it.
+    /// Removes the record of the generation, which has ended, from the state and returns it; `None` when another process
+    /// has. If this process dies before, a takeover does it.
     ///
     /// # Errors
     ///
     /// [`StorageError`] when DynamoDB fails.
-    pub async fn remove_record(&self) -> Result<Option<RunningGeneration>, StorageError> {
-        self.states.remove_generation(&self.tenant, &self.chat, &self.generation.message_id).await
+    pub async fn remove_record(
+        &self,
+        usage: Usage,
+        ended_at: Timestamp,
+    ) -> Result<Option<RemovedGeneration>, StorageError> {
+        let uncounted = UncountedUsage::of_ended(&self.generation, usage, ended_at);
+        self.states.end_generation(&self.tenant, &self.chat, &uncounted).await
+    }
+
+    /// Counts the usage of the generation after its record was removed. If the process dies before, maintenance does it.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] when DynamoDB fails.
+    pub async fn count_usage(&self, removed: &RemovedGeneration) -> Result<(), StorageError> {
+        self.usage.count(&self.tenant, &self.chat, &removed.user, &removed.uncounted).await
     }
 
     /// Deletes the chunks of the generation, which has ended. If the process dies before, TTL does it.
@@ -258,7 +276,7 @@ impl GenerationLease {
             content: &outcome.content,
             status: outcome.status,
             finish_reason: outcome.finish_reason,
-            usage: Some(outcome.usage),
+            usage: outcome.usage,
             first_token_ms: outcome.first_token_ms,
             completed_at: now,
         };

@@ -39,6 +39,11 @@ pub(super) fn number(value: impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
+/// A set of strings. DynamoDB has no empty sets.
+pub(super) fn texts<'a>(values: impl IntoIterator<Item = &'a str>) -> AttributeValue {
+    AttributeValue::Ss(values.into_iter().map(str::to_owned).collect())
+}
+
 /// The string in an attribute; `None` when it is missing or of another type.
 pub(super) fn text_of<'a>(item: &'a Item, attribute: &str) -> Option<&'a str> {
     item.get(attribute)?.as_s().ok().map(String::as_str)

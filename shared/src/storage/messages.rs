@@ -350,7 +350,7 @@ mod tests {
     fn conversation(messages: &[(i64, &str)]) -> Conversation {
         let messages = messages.iter().zip(0..).map(|((hours, id), seq)| {
             let client_id = ClientMessageId::parse(id);
-            let new = NewMessage { content: "x", client_id: client_id.as_ref(), model: "test", slot: None };
+            let new = NewMessage { content: "x", client_id: client_id.as_ref(), ..NewMessage::default() };
             let sent_at = Timestamp::from_millis(hours * 60 * 60 * 1000);
             MessageRecord::of_user(seq, new, sent_at).into_message(&ChatId::generate(), sent_at)
         });

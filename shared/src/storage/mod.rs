@@ -10,12 +10,12 @@
 //! | files | what lives there |
 //! |---|---|
 //! | `error`, `item`, `conditional` | errors, attributes and layout versions, outcomes of conditions |
-//! | `table`, `transaction` | the table client, transactions of typed parts, retries |
+//! | `table`, `transaction`, `batch` | the table client, transactions of typed parts, batches, retries |
 //! | `keys` | keys of the chats table |
 //! | `tenant_index`, `maintenance_queue` | what several aggregates share: the indexes |
 //! | `message_rate_limit`, `frame_refusals`, `rate_limit` | windows, as expressions |
 //! | `records` | how aggregates are stored |
-//! | `budgets`, `chat_state`, `chunks`, `message_items`, `generation_end` | items that several repositories use |
+//! | `budgets`, `usage`, `chat_state`, `chunks`, `message_items`, `generation_end`, `settlement` | items that several repositories use |
 //! | `generation_lease`, `generations` | generations: the owner's handle, everyone else's |
 //! | `messages` | messages |
 //! | `users`, `idempotency`, `chats` | chats, and what changes with them |
@@ -24,6 +24,7 @@
 //!
 //! In a folder, all files import `repository`; `mod.rs` only declares and re-exports.
 
+mod batch;
 mod budgets;
 mod chat_state;
 mod chats;
@@ -45,19 +46,22 @@ mod message_rate_limit;
 mod messages;
 mod rate_limit;
 mod records;
+mod settlement;
 mod table;
 mod tenant_index;
 mod tenants;
 mod tickets;
 mod transaction;
+mod usage;
 mod users;
 
 pub use budgets::{BudgetAdmission, BudgetRepository, BudgetStatus};
+pub use chat_state::RemovedGeneration;
 pub use chats::{
     ChatIdPage, ChatList, ChatRepository, CreateResult, IdleCandidate, IdleCandidatePage, IdleChat, IdleCheck,
-    PendingWork,
+    PendingWork, PurgeStep,
 };
-pub use connection_slots::ConnectionSlotRepository;
+pub use connection_slots::{ConnectionSlotRepository, SlotAdmission};
 pub use connections::{ConnectionRepository, FrameAdmission, ReplayLease};
 pub use error::StorageError;
 pub use frame_refusals::Refusal;
@@ -75,4 +79,5 @@ pub use table::IndexCursor;
 pub use tenant_index::{IdempotencyRecordKey, TenantIndex, TenantItem, TenantItemKind, TenantItemPage};
 pub use tenants::{Admission, TenantRepository};
 pub use tickets::TicketRepository;
+pub use usage::{ModelUsage, RETENTION_DAYS as USAGE_RETENTION_DAYS, UsageRepository, UserUsage};
 pub use users::{UserRecord, UserRepository};

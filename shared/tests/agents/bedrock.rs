@@ -100,7 +100,7 @@ async fn whole_response_is_read_up_to_the_usage() {
     let expected = Response {
         text: "Hello, Zoë 👩‍👩‍👧!".to_owned(),
         finish_reason: Some(FinishReason::Length),
-        usage: Some(Usage { input_tokens: 37, output_tokens: 8 }),
+        usage: Some(Usage::reported(37, 8)),
         failure: None,
     };
     assert_eq!(respond(&provider).await, expected);

@@ -92,7 +92,7 @@ async fn whole_response_is_read_up_to_the_usage() {
     ]))
     .await;
     let response = respond(&provider).await;
-    let usage = Some(Usage { input_tokens: 37, output_tokens: 8 });
+    let usage = Some(Usage::reported(37, 8));
     let expected =
         Response { text: "Hello, Zoë!".to_owned(), finish_reason: Some(FinishReason::Length), usage, failure: None };
     assert_eq!(response, expected);

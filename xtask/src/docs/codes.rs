@@ -19,11 +19,11 @@ pub(super) fn places(code: Code) -> Places {
         | Code::MissingParameter
         | Code::UnknownField
         | Code::ChatNotFound
+        | Code::RateLimitExceeded
         | Code::Internal
         | Code::Unavailable => (true, true, true),
         Code::MissingApiKey | Code::InvalidApiKey | Code::TenantSuspended => (true, true, false),
-        // Connections have no rate limit, only a limit of how many are open.
-        Code::InvalidJson | Code::RateLimitExceeded => (true, false, true),
+        Code::InvalidJson => (true, false, true),
         Code::RouteNotFound
         | Code::MethodNotAllowed
         | Code::PayloadTooLarge
@@ -34,6 +34,7 @@ pub(super) fn places(code: Code) -> Places {
         | Code::GenerationInProgress
         | Code::GenerationLimitExceeded
         | Code::MessageRateExceeded
+        | Code::QuotaExceeded
         | Code::AgentError
         | Code::AgentTimeout
         | Code::ConnectionClosing

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 use shared::{
     agents::{AgentError, Failure},
     domain::{
-        budget::{generation_limit_exceeded, message_rate_exceeded},
+        budget::{QuotaExceeded, TokenQuota, generation_limit_exceeded, message_rate_exceeded, quota_exceeded},
         chat::NewChat,
+        day::Day,
         error::{ApiError, Code},
         id::{ChatId, MessageId, UserId},
         input::Fields,
@@ -104,6 +105,27 @@ pub(super) fn ticket() -> Value {
         "ticket": "tk_5hG2kQz8Lw0RtY3uXvB1nM1fIxiw",
         "expires_at": "2026-11-23T04:59:02.401Z",
         "url": "ws://localhost:8000/ws/chat?ticket=tk_5hG2kQz8Lw0RtY3uXvB1nM1fIxiw",
+    })
+}
+
+pub(super) fn usage_report() -> Value {
+    let counts = |messages, generations, estimated, input, output| {
+        json!({
+            "messages": messages, "generations": generations, "estimated_generations": estimated,
+            "input_tokens": input, "output_tokens": output,
+        })
+    };
+    let of_day = |day: &str, mut counts: Value| {
+        counts["day"] = day.into();
+        counts
+    };
+    json!({
+        "from": "2026-11-01", "to": "2026-11-23", "group_by": "day",
+        "total": counts(49, 52, 1, 18_204, 9_377),
+        "usage": [
+            of_day("2026-11-22", counts(31, 33, 1, 12_140, 6_021)),
+            of_day("2026-11-23", counts(18, 19, 0, 6_064, 3_356)),
+        ],
     })
 }
 
@@ -231,6 +253,15 @@ fn error(code: Code) -> ApiError {
         Code::ConnectionLimitExceeded => connection_limit_exceeded(50),
         Code::GenerationLimitExceeded => generation_limit_exceeded(50),
         Code::MessageRateExceeded => message_rate_exceeded(600, Timestamp::from_millis(now.as_millis() + 42_000), now),
+        Code::QuotaExceeded => quota_exceeded(
+            QuotaExceeded {
+                period: "day",
+                quota: TokenQuota::tokens(1_000_000),
+                resets_at: Day::of(now).end(),
+                fits_later: true,
+            },
+            now,
+        ),
         Code::Internal => ApiError::internal("an example"),
         Code::Unavailable => ApiError::unavailable("an example"),
         Code::UnknownType => refused(Frame::read(r#"{"type":"shout"}"#)),

@@ -4,13 +4,18 @@ use serde_json::{Map, Value, json};
 use shared::{
     domain::{
         chat::{Chat, ChatChange, NewChat},
+        day::Day,
         error::Code,
         id::{ChatId, IdempotencyKey, UserId},
         pagination::{ChatPage, MessagePage, Order, PageRequest},
         schema::ErrorResponse,
         ticket::Ticket,
+        usage::{GroupBy, UsageReport},
     },
-    rest::{CREATE_CHAT, CREATE_TICKET, DELETE_CHAT, GET_CHAT, LIST_MESSAGES, LIST_USER_CHATS, Route, UPDATE_CHAT},
+    rest::{
+        CREATE_CHAT, CREATE_TICKET, DELETE_CHAT, GET_CHAT, GET_USAGE, LIST_MESSAGES, LIST_USER_CHATS, Route,
+        UPDATE_CHAT,
+    },
 };
 
 use super::{
@@ -106,6 +111,7 @@ pub(super) fn document() -> Value {
             { "name": "Chats", "description": "Create, list, update and delete chats." },
             { "name": "Messages", "description": "Read the messages of a chat." },
             { "name": "Tickets", "description": "Let browsers connect without an API key." },
+            { "name": "Usage", "description": "What a tenant has used." },
         ],
         "paths": paths,
         "components": {
@@ -163,6 +169,26 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
             parameter("query", "order", "Oldest first or newest first.", order, default),
         ]
     };
+    let mut group_by = schemas.received::<GroupBy>();
+    group_by["default"] = "day".into();
+    let day = schemas.received::<Day>();
+    let usage_parameters = vec![
+        parameter(
+            "query",
+            "from",
+            "The first day; by default the first of the month of `to`.",
+            day.clone(),
+            "2026-11-01",
+        ),
+        parameter(
+            "query",
+            "to",
+            "The last day, at most 365 days after `from`; by default today in UTC.",
+            day,
+            "2026-11-23",
+        ),
+        parameter("query", "group_by", "By what the counts are grouped.", group_by, "day"),
+    ];
     let [chats_offset, chats_limit, chats_order] = page(schemas, "desc");
     let [messages_offset, messages_limit, messages_order] = page(schemas, "asc");
     vec![
@@ -269,6 +295,23 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
                 location: false,
             },
             errors: [&BODY[..], &[Code::ChatNotFound]].concat(),
+        },
+        Operation {
+            route: GET_USAGE,
+            tag: "Usage",
+            summary: "Get the usage",
+            description: "What the tenant's generations have used, counted when they end, a second late at most. A day has \
+                          the generations that ended on it. Counts are kept for 400 days. Days with too many users for one \
+                          response are refused: ask for fewer days.",
+            parameters: usage_parameters,
+            body: None,
+            success: Success {
+                status: "200",
+                description: "The usage.",
+                body: Some((schemas.sent::<UsageReport>(), examples::usage_report())),
+                location: false,
+            },
+            errors: vec![Code::InvalidParameter, Code::UnknownField],
         },
     ]
 }

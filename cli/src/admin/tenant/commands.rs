@@ -9,7 +9,7 @@ use shared::domain::{
     api_key::ApiKey,
     chat::ChatConfig,
     id::TenantId,
-    tenant::{NewLimits, NewModels, NewTenant, TenantRecord, TenantStatus},
+    tenant::{NewModels, NewTenant, TenantRecord, TenantStatus},
     time::Timestamp,
 };
 
@@ -152,12 +152,11 @@ impl SetLimits {
         if !self.limits.is_some() && self.retention.retention_days.is_none() {
             bail!(
                 "there is nothing to change: pass --rest-per-minute, --tickets-per-minute, --connections, \
-                 --generations, --messages-per-minute or --retention-days"
+                 --connects-per-minute, --connections-per-chat, --generations, --messages-per-minute, --tokens-per-day, \
+                 --tokens-per-month or --retention-days"
             );
         }
-        let LimitOptions { rest_per_minute, tickets_per_minute, connections, .. } = self.limits;
-        let new = NewLimits { rest_per_minute, tickets_per_minute, connections };
-        if self.limits.is_some() && !admin.tenants.set_limits(&tenant.tenant_id, new).await? {
+        if self.limits.is_some() && !admin.tenants.set_limits(&tenant.tenant_id, self.limits.of_access()).await? {
             bail!("the tenant {} no longer exists", tenant.tenant_id);
         }
         self.limits.apply_budget(admin, &tenant.tenant_id).await?;

@@ -2,9 +2,10 @@
 
 use shared::domain::{
     agent_name::AgentName,
-    budget::BudgetOverrides,
+    budget::{BudgetOverrides, TokenQuota},
     chat::{MaxTokens, ModelName, Temperature},
     limits::Limits,
+    tenant::NewLimits,
 };
 
 use crate::admin::{
@@ -163,6 +164,16 @@ pub(super) struct LimitOptions {
           help_heading = "Limits")]
     pub(super) connections: Option<u32>,
 
+    /// Connects a minute [default: the deployment's]
+    #[arg(long, value_name = "N", value_parser = parse::per_minute, allow_negative_numbers = true,
+          help_heading = "Limits")]
+    pub(super) connects_per_minute: Option<u32>,
+
+    /// Open connections of one chat, at most 1000 [default: the deployment's]
+    #[arg(long, value_name = "N", value_parser = parse::connections, allow_negative_numbers = true,
+          help_heading = "Limits")]
+    pub(super) connections_per_chat: Option<u32>,
+
     /// Generations at once, at most 1000 [default: the deployment's]
     #[arg(long, value_name = "N", value_parser = parse::generations, allow_negative_numbers = true,
           help_heading = "Limits")]
@@ -172,17 +183,43 @@ pub(super) struct LimitOptions {
     #[arg(long, value_name = "N", value_parser = parse::per_minute, allow_negative_numbers = true,
           help_heading = "Limits")]
     pub(super) messages_per_minute: Option<u32>,
+
+    /// Tokens a day (UTC), input and output together; or none [default: the deployment's]
+    #[arg(long, value_name = "N", value_parser = parse::quota, allow_negative_numbers = true,
+          help_heading = "Limits")]
+    pub(super) tokens_per_day: Option<TokenQuota>,
+
+    /// Tokens a month (UTC), input and output together; or none [default: the deployment's]
+    #[arg(long, value_name = "N", value_parser = parse::quota, allow_negative_numbers = true,
+          help_heading = "Limits")]
+    pub(super) tokens_per_month: Option<TokenQuota>,
 }
 
 impl LimitOptions {
     /// Whether any limit is to change.
     pub(super) fn is_some(self) -> bool {
-        self.rest_per_minute.or(self.tickets_per_minute).or(self.connections).is_some() || self.budget().is_some()
+        self.of_access() != NewLimits::default() || self.budget().is_some()
+    }
+
+    /// The limits of tenant access.
+    pub(super) fn of_access(self) -> NewLimits {
+        NewLimits {
+            rest_per_minute: self.rest_per_minute,
+            tickets_per_minute: self.tickets_per_minute,
+            connections: self.connections,
+            connects_per_minute: self.connects_per_minute,
+            connections_per_chat: self.connections_per_chat,
+        }
     }
 
     /// The limits of the budget.
     pub(super) fn budget(self) -> BudgetOverrides {
-        BudgetOverrides { generations: self.generations, messages_per_minute: self.messages_per_minute }
+        BudgetOverrides {
+            generations: self.generations,
+            messages_per_minute: self.messages_per_minute,
+            tokens_per_day: self.tokens_per_day,
+            tokens_per_month: self.tokens_per_month,
+        }
     }
 
     /// The limits of a new tenant.
@@ -192,6 +229,8 @@ impl LimitOptions {
             rest_per_minute: self.rest_per_minute.unwrap_or(default.rest_per_minute),
             tickets_per_minute: self.tickets_per_minute.unwrap_or(default.tickets_per_minute),
             connections: self.connections.unwrap_or(default.connections),
+            connects_per_minute: self.connects_per_minute,
+            connections_per_chat: self.connections_per_chat,
         }
     }
 }

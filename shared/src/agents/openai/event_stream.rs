@@ -101,9 +101,8 @@ fn delta(data: &str) -> Result<Delta, AgentError> {
     Ok(Delta {
         content: delta.and_then(|delta| delta.content).unwrap_or_default(),
         finish_reason,
-        usage: event.usage.map(|TokenCounts { prompt_tokens, completion_tokens }| Usage {
-            input_tokens: prompt_tokens,
-            output_tokens: completion_tokens,
-        }),
+        usage: event
+            .usage
+            .map(|TokenCounts { prompt_tokens, completion_tokens }| Usage::reported(prompt_tokens, completion_tokens)),
     })
 }

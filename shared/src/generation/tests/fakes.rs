@@ -20,6 +20,7 @@ use crate::{
         connection::{Connection, ConnectionGrant},
         generation::Outcome,
         id::{ChatId, ConnectionId, MessageId, TenantId, UserId},
+        message::Usage,
         time::Timestamp,
     },
     generation::{
@@ -33,7 +34,7 @@ use crate::{
         timings::Timings,
     },
     runtime::{clock::Clock, telemetry::GenerationLine},
-    storage::{FinishResult, PendingCommands, ResumeCommand, RunningGeneration, StorageError, TenantRepository},
+    storage::{FinishResult, PendingCommands, RemovedGeneration, ResumeCommand, StorageError, TenantRepository},
     websocket::{Event, PostError},
 };
 
@@ -59,8 +60,10 @@ pub(super) struct Stored {
     pub(super) outage_delay: Duration,
     /// How many generations run in the chat; 0 means 1.
     pub(super) generations: u32,
-    /// When the slot of the tenant's budget was released.
-    pub(super) slot_released_at: Option<u64>,
+    /// When the tenant's budget was settled, and the usage.
+    pub(super) budget_settled: Option<(u64, Usage)>,
+    /// The usage with which the record was removed.
+    pub(super) removed_with: Option<Usage>,
     /// How long each poll takes, and the deletion of the chunks.
     pub(super) poll_delay: Duration,
     pub(super) chunk_deletion_delay: Duration,
@@ -171,12 +174,23 @@ impl GenerationStore for InMemoryStore {
         })
     }
 
-    fn release_slot(&self) -> BoxFuture<'_, Result<(), StorageError>> {
-        self.call(|stored, elapsed| stored.slot_released_at = Some(elapsed))
+    fn settle_budget(&self, usage: Usage) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.call(move |stored, elapsed| stored.budget_settled = Some((elapsed, usage)))
     }
 
-    fn remove_record(&self) -> BoxFuture<'_, Result<Option<RunningGeneration>, StorageError>> {
-        self.call(|_, _| None)
+    fn remove_record(
+        &self,
+        usage: Usage,
+        _: Timestamp,
+    ) -> BoxFuture<'_, Result<Option<RemovedGeneration>, StorageError>> {
+        self.call(move |stored, _| {
+            stored.removed_with = Some(usage);
+            None
+        })
+    }
+
+    fn count_usage<'a>(&'a self, _: &'a RemovedGeneration) -> BoxFuture<'a, Result<(), StorageError>> {
+        self.call(|_, _| ())
     }
 
     fn delete_chunks(&self) -> BoxFuture<'_, Result<(), StorageError>> {
@@ -309,6 +323,7 @@ impl Fixture {
             generations: AtomicU32::new(1),
         };
         let run = OwnedGeneration {
+            input_tokens: 7,
             grant,
             authenticator: unreachable_authenticator(),
             lease: store.clone(),

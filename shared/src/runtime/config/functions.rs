@@ -2,9 +2,10 @@
 
 use super::{
     create_chat::CreateChatConfig, create_ticket::CreateTicketConfig, delete_chat::DeleteChatConfig,
-    fallback::FallbackConfig, function::FunctionConfig, get_chat::GetChatConfig, list_messages::ListMessagesConfig,
-    list_user_chats::ListUserChatsConfig, maintenance::MaintenanceConfig, update_chat::UpdateChatConfig,
-    variables::Variable, ws_connect::WsConnectConfig, ws_disconnect::WsDisconnectConfig, ws_message::WsMessageConfig,
+    fallback::FallbackConfig, function::FunctionConfig, get_chat::GetChatConfig, get_usage::GetUsageConfig,
+    list_messages::ListMessagesConfig, list_user_chats::ListUserChatsConfig, maintenance::MaintenanceConfig,
+    update_chat::UpdateChatConfig, variables::Variable, ws_connect::WsConnectConfig, ws_disconnect::WsDisconnectConfig,
+    ws_message::WsMessageConfig,
 };
 
 /// A function and the variables that it reads.
@@ -21,12 +22,13 @@ const fn of<C: FunctionConfig>() -> FunctionVariables {
 }
 
 /// Every function of the template.
-pub const FUNCTIONS: [FunctionVariables; 12] = [
+pub const FUNCTIONS: [FunctionVariables; 13] = [
     of::<CreateChatConfig>(),
     of::<CreateTicketConfig>(),
     of::<DeleteChatConfig>(),
     of::<FallbackConfig>(),
     of::<GetChatConfig>(),
+    of::<GetUsageConfig>(),
     of::<ListMessagesConfig>(),
     of::<ListUserChatsConfig>(),
     of::<MaintenanceConfig>(),
@@ -81,6 +83,8 @@ mod tests {
                 ("DEFAULT_AGENT", "echo"),
                 ("CONFIGURED_AGENTS", "echo"),
                 ("MAX_TOKENS", "4096"),
+                ("CONNECTS_PER_MINUTE", "300"),
+                ("CONNECTIONS_PER_CHAT", "10"),
             ])
         };
         assert!(CreateChatConfig::from_environment(complete()).is_ok());
@@ -88,6 +92,7 @@ mod tests {
         assert!(DeleteChatConfig::from_environment(complete()).is_ok());
         assert!(FallbackConfig::from_environment(Environment::default()).is_ok());
         assert!(GetChatConfig::from_environment(complete()).is_ok());
+        assert!(GetUsageConfig::from_environment(complete()).is_ok());
         assert!(ListMessagesConfig::from_environment(complete()).is_ok());
         assert!(ListUserChatsConfig::from_environment(complete()).is_ok());
         assert!(MaintenanceConfig::from_environment(complete()).is_ok());

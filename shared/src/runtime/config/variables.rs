@@ -50,6 +50,12 @@ pub static CONFIGURED_AGENTS: Variable = set_by_template("CONFIGURED_AGENTS", "a
 /// The connections table.
 pub static CONNECTIONS_TABLE: Variable = set_by_template("CONNECTIONS_TABLE", "the name of the connections table");
 
+/// How many connections a chat has open, unless its tenant has a limit of its own.
+pub static CONNECTIONS_PER_CHAT: Variable = set_by_template("CONNECTIONS_PER_CHAT", "a whole number from 0");
+
+/// How many connections a tenant opens a minute, unless it has a limit of its own.
+pub static CONNECTS_PER_MINUTE: Variable = set_by_template("CONNECTS_PER_MINUTE", "a whole number from 0");
+
 /// The tokens of a chat that an agent is given.
 pub static CONTEXT_TOKENS: Variable = set_by_template("CONTEXT_TOKENS", "a whole number from 0");
 
@@ -77,6 +83,12 @@ pub static MAX_TOKENS: Variable = set_by_template("MAX_TOKENS", "a whole number 
 
 /// How many messages a tenant sends a minute, unless it has a limit of its own.
 pub static MESSAGES_PER_MINUTE: Variable = set_by_template("MESSAGES_PER_MINUTE", "a whole number from 0");
+
+/// How many tokens the generations of a tenant use a day, unless it has a quota of its own.
+pub static TOKENS_PER_DAY: Variable = set_by_template("TOKENS_PER_DAY", "a whole number from 0, or none");
+
+/// How many tokens the generations of a tenant use a month, unless it has a quota of its own.
+pub static TOKENS_PER_MONTH: Variable = set_by_template("TOKENS_PER_MONTH", "a whole number from 0, or none");
 
 /// The key of the agent `openai` on the local stack. On AWS, [`OPENAI_SECRET_NAME`] says where it is kept.
 pub static OPENAI_API_KEY: Variable = set_by_local_stack("OPENAI_API_KEY", "the key of a model's API");

@@ -13,7 +13,7 @@ use super::{
     variables::{
         CHATS_TABLE, CONNECTIONS_TABLE, CONTEXT_TOKENS, ECHO_TOKENS_PER_SECOND, FRAME_INTERVAL_MS,
         GENERATIONS_PER_TENANT, MANAGEMENT_ENDPOINT, MESSAGES_PER_MINUTE, OPENAI_API_KEY, OPENAI_BASE_URL,
-        OPENAI_HEADERS, OPENAI_SECRET_NAME, TENANTS_TABLE,
+        OPENAI_HEADERS, OPENAI_SECRET_NAME, TENANTS_TABLE, TOKENS_PER_DAY, TOKENS_PER_MONTH,
     },
 };
 use crate::domain::{allowed_models::AllowedModels, budget::BudgetLimits, echo_pace};
@@ -66,6 +66,8 @@ impl FunctionConfig for WsMessageConfig {
         let allowed = allowed_models::read(environment);
         let generations = environment.required(&GENERATIONS_PER_TENANT, |text| text.parse().ok());
         let messages_per_minute = environment.required(&MESSAGES_PER_MINUTE, |text| text.parse().ok());
+        let tokens_per_day = environment.required(&TOKENS_PER_DAY, |text| text.parse().ok());
+        let tokens_per_month = environment.required(&TOKENS_PER_MONTH, |text| text.parse().ok());
         let frame_interval =
             environment.required(&FRAME_INTERVAL_MS, |text| text.parse().ok().map(Duration::from_millis));
         let context_tokens = environment.required(&CONTEXT_TOKENS, |text| text.parse().ok());
@@ -77,7 +79,12 @@ impl FunctionConfig for WsMessageConfig {
             connections_table: connections_table?,
             management_endpoint: management_endpoint?,
             allowed: allowed?,
-            budget_limits: BudgetLimits { generations: generations?, messages_per_minute: messages_per_minute? },
+            budget_limits: BudgetLimits {
+                generations: generations?,
+                messages_per_minute: messages_per_minute?,
+                tokens_per_day: tokens_per_day?,
+                tokens_per_month: tokens_per_month?,
+            },
             frame_interval: frame_interval?,
             context_tokens: context_tokens?,
             echo_tokens_per_second: echo_tokens_per_second?,
@@ -122,7 +129,7 @@ mod tests {
     use super::*;
     use crate::runtime::config::{ConfigError, variables::Variable};
 
-    const COMPLETE: [(&str, &str); 12] = [
+    const COMPLETE: [(&str, &str); 14] = [
         ("TENANTS_TABLE", "tenants"),
         ("CHATS_TABLE", "chats"),
         ("CONNECTIONS_TABLE", "connections"),
@@ -130,6 +137,8 @@ mod tests {
         ("DEFAULT_AGENT", "echo"),
         ("GENERATIONS_PER_TENANT", "50"),
         ("MESSAGES_PER_MINUTE", "600"),
+        ("TOKENS_PER_DAY", "none"),
+        ("TOKENS_PER_MONTH", "1000000"),
         ("CONFIGURED_AGENTS", "echo"),
         ("MAX_TOKENS", "4096"),
         ("FRAME_INTERVAL_MS", "100"),
@@ -153,6 +162,8 @@ mod tests {
             ("FRAME_INTERVAL_MS", "-1"),
             ("GENERATIONS_PER_TENANT", "many"),
             ("MESSAGES_PER_MINUTE", "-1"),
+            ("TOKENS_PER_DAY", "many"),
+            ("TOKENS_PER_MONTH", "1e6"),
             ("DEFAULT_AGENT", "no-agent"),
             ("OPENAI_BASE_URL", "127.0.0.1:8080"),
             ("OPENAI_BASE_URL", "ftp://models/v1"),
@@ -185,7 +196,7 @@ mod tests {
     #[test]
     fn one_invalid_variable_does_not_hide_the_others() {
         let listed: Vec<&Variable> = WsMessageConfig::variables();
-        assert_eq!(listed.len(), 20, "{listed:?}");
+        assert_eq!(listed.len(), 22, "{listed:?}");
         let error = WsMessageConfig::from_environment(Environment::from_iter([("OPENAI_HEADERS", "none")]));
         assert_eq!(error.err().map(|error| error.problems().len()), Some(COMPLETE.len() + 1));
     }

@@ -9,7 +9,11 @@ use super::{
     activity::{Activity, current},
     line::Line,
 };
-use crate::domain::{error::Code, id::TenantId, message::FinishReason};
+use crate::domain::{
+    error::Code,
+    id::TenantId,
+    message::{FinishReason, Usage},
+};
 
 /// How a generation ended, for operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,14 +53,20 @@ pub struct GenerationSummary {
     pub first_token_ms: Option<u64>,
     /// Milliseconds from the user message to the end.
     pub total_ms: Option<u64>,
-    /// Tokens of the generated text, if the model reported them.
-    pub tokens: u64,
+    /// The tokens, reported by the model or estimated.
+    pub usage: Usage,
 }
 
 impl Default for GenerationSummary {
     /// The result of an aborted generation.
     fn default() -> Self {
-        Self { end: GenerationResult::Aborted, code: None, first_token_ms: None, total_ms: None, tokens: 0 }
+        Self {
+            end: GenerationResult::Aborted,
+            code: None,
+            first_token_ms: None,
+            total_ms: None,
+            usage: Usage::default(),
+        }
     }
 }
 
@@ -89,7 +99,8 @@ impl GenerationSummary {
             .with_some("error.code", self.code.map(Code::as_str))
             .with_some("first_token_ms", self.first_token_ms)
             .with_some("total_ms", self.total_ms)
-            .with_nonzero("output_tokens", self.tokens)
+            .with_nonzero("input_tokens", self.usage.input_tokens.into())
+            .with_nonzero("output_tokens", self.usage.output_tokens.into())
             .with("duration_ms", activity.elapsed_ms());
         activity.add_usage(line).with("generations", 1).with_nonzero("errors", self.code.is_some().into())
     }
@@ -118,8 +129,10 @@ impl Drop for LogOnDrop {
 
 /// Writes the line of a generation that was taken over. Only the invocation that stored its end calls this, so the line is
 /// written once.
-pub fn interrupted(tenant: &TenantId) {
+pub fn interrupted(tenant: &TenantId, usage: Usage) {
     let activity = current().map_or_else(|| Activity::new(String::new(), None), |finder| finder.background());
     activity.note_tenant(tenant);
-    GenerationSummary { end: GenerationResult::Interrupted, ..GenerationSummary::default() }.line(&activity).write();
+    GenerationSummary { end: GenerationResult::Interrupted, usage, ..GenerationSummary::default() }
+        .line(&activity)
+        .write();
 }

@@ -42,10 +42,11 @@ const fn metric_with(dimension: &'static str, name: &'static str, unit: Unit) ->
 }
 
 /// Every metric, grouped by dimension.
-pub const METRICS: [Metric; 19] = [
+pub const METRICS: [Metric; 21] = [
     metric("requests", Unit::Count),
     metric("faults", Unit::Count),
     metric("rate_limited", Unit::Count),
+    metric("budget_refused", Unit::Count),
     metric("connections_opened", Unit::Count),
     metric("connections_refused", Unit::Count),
     metric("dynamodb.retries", Unit::Count),
@@ -58,6 +59,7 @@ pub const METRICS: [Metric; 19] = [
     metric("maintenance_failures", Unit::Count),
     metric("first_token_ms", Unit::Milliseconds),
     metric("total_ms", Unit::Milliseconds),
+    metric("input_tokens", Unit::Count),
     metric("output_tokens", Unit::Count),
     metric_with("route", "duration_ms", Unit::Milliseconds),
     metric_with("error.code", "errors", Unit::Count),

@@ -53,6 +53,7 @@ fn line(activity: &Activity, route: String, RequestEnd { status, code }: Request
         .with("faults", u64::from(status >= 500))
         .with_nonzero("errors", code.is_some().into())
         .with_nonzero("rate_limited", (code == Some(Code::RateLimitExceeded)).into())
+        .with_nonzero("budget_refused", code.is_some_and(Code::is_of_budget).into())
         .with_nonzero("connections_opened", (connects && code.is_none()).into())
         .with_nonzero("connections_refused", (connects && code.is_some()).into())
         // Successful ones alone: an alarm fires when there are none.
@@ -91,6 +92,19 @@ mod tests {
         let refused = written("$connect", limited);
         assert_eq!((&refused["connections_refused"], &refused["rate_limited"]), (&json!(1), &json!(1)));
         assert_eq!(opened["trace_id"], "1-5759e988-bd862e3fe1be46a994272793");
+    }
+
+    #[test]
+    fn messages_beyond_a_budget_are_counted() {
+        for (code, counted) in [
+            (Code::GenerationLimitExceeded, json!(1)),
+            (Code::MessageRateExceeded, json!(1)),
+            (Code::QuotaExceeded, json!(1)),
+            (Code::RateLimitExceeded, Value::Null),
+        ] {
+            let refused = written("$default", RequestEnd { status: code.status(), code: Some(code) });
+            assert_eq!(refused["budget_refused"], counted, "{code:?}");
+        }
     }
 
     #[test]

@@ -1,19 +1,39 @@
 //! Deleting a chat: at once it does not exist, then its messages are purged.
 
+use std::time::Duration;
+
+use tokio::time::sleep;
+
 use super::repository::ChatRepository;
 use crate::{
     domain::{
         id::{ChatId, TenantId, UserId},
+        message::Usage,
         time::Timestamp,
     },
     storage::{
         error::StorageError,
         item::text,
         keys::{ABOVE_MESSAGES, PROFILE, chat_key, chat_pk},
+        records::lease::{CLOCK_SKEW, LEASE_DURATION},
         table::{Key, WRITE_BATCH, batch_delete},
         transaction::{ATTEMPTS, Transaction, TransactionResult, back_off},
     },
 };
+
+/// How often [`ChatRepository::purge`] looks whether the generations have ended. Owners notice a deletion within a second.
+const ENDING_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What a step of a purge has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PurgeStep {
+    /// It has removed items; there may be more.
+    Purged,
+    /// All items are removed but the state: generations are still ending.
+    GenerationsEnding,
+    /// Nothing is left.
+    Complete,
+}
 
 impl ChatRepository {
     /// Deletes a chat and reads its owner first. Returns false when the tenant has no such chat. [`purge`](Self::purge) removes its
@@ -62,22 +82,33 @@ impl ChatRepository {
         Ok(matches!(transaction.commit(self.table.client()).await?, TransactionResult::Committed))
     }
 
-    /// Removes the messages of a deleted chat, and last its state. May be repeated after it broke off.
+    /// Removes the messages of a deleted chat, and last its state. Waits for generations that still run, as long as their
+    /// owners may need to notice the deletion. May be repeated after it broke off.
     ///
     /// # Errors
     ///
     /// [`StorageError`] when DynamoDB fails.
     pub async fn purge(&self, tenant: &TenantId, chat: &ChatId) -> Result<(), StorageError> {
-        while self.purge_batch(tenant, chat).await? {}
-        Ok(())
+        loop {
+            match self.purge_step(tenant, chat, Timestamp::now()).await? {
+                PurgeStep::Purged => {}
+                PurgeStep::GenerationsEnding => sleep(ENDING_INTERVAL).await,
+                PurgeStep::Complete => return Ok(()),
+            }
+        }
     }
 
-    /// One step of [`purge`](Self::purge). Returns false after the last.
+    /// One step of [`purge`](Self::purge).
     ///
     /// # Errors
     ///
     /// [`StorageError`] when DynamoDB fails.
-    pub async fn purge_batch(&self, tenant: &TenantId, chat: &ChatId) -> Result<bool, StorageError> {
+    pub async fn purge_step(
+        &self,
+        tenant: &TenantId,
+        chat: &ChatId,
+        now: Timestamp,
+    ) -> Result<PurgeStep, StorageError> {
         let output = self
             .table
             .query()
@@ -90,14 +121,29 @@ impl ChatRepository {
             .await?;
         let items = output.items.unwrap_or_default();
         if items.is_empty() {
-            self.states.delete(tenant, chat).await?;
-            return Ok(false);
+            let is_done = self.states.delete(tenant, chat).await? || self.settle_and_delete(tenant, chat, now).await?;
+            return Ok(if is_done { PurgeStep::Complete } else { PurgeStep::GenerationsEnding });
         }
         let deletes = items.iter().map(|item| batch_delete(Key::of(item))).collect();
         // The next step finds what is left, but the table lacks capacity.
         if !self.table.write_batch(deletes).await?.is_empty() {
             back_off(ATTEMPTS).await;
         }
-        Ok(true)
+        Ok(PurgeStep::Purged)
+    }
+
+    /// Counts the usage that is left in the state of a deleted chat, and deletes it. Returns false while generations run
+    /// whose owners may not have noticed the deletion. Those that are gone are charged by an estimate of their input: their
+    /// text is purged.
+    async fn settle_and_delete(&self, tenant: &TenantId, chat: &ChatId, now: Timestamp) -> Result<bool, StorageError> {
+        let Some(state) = self.states.get_deleted_too(tenant, chat).await? else { return Ok(true) };
+        if state.deleted_at.is_some_and(|deleted_at| deleted_at.plus(LEASE_DURATION + CLOCK_SKEW) <= now) {
+            for running in state.generations.values() {
+                let usage = Usage::estimated(running.input_tokens, "");
+                self.settlement.settle((tenant, chat), running, usage, now).await?;
+            }
+        }
+        self.settlement.count_left((tenant, chat), &state).await?;
+        self.states.delete(tenant, chat).await
     }
 }

@@ -33,7 +33,7 @@ impl ChatRepository {
         MaintenanceQueue::new(&self.table, tenant_and_chat_of)
     }
 
-    /// Reads which work is left in a chat.
+    /// Reads which work is left in a chat. Counts usage that is left, if the chat exists.
     ///
     /// # Errors
     ///
@@ -43,6 +43,7 @@ impl ChatRepository {
             None => PendingWork::None,
             Some(state) if state.is_deleted() => PendingWork::Purge,
             Some(state) => {
+                self.settlement.count_left((tenant, chat), &state).await?;
                 let running = state.generations.into_values();
                 PendingWork::Generations(running.map(|generation| generation.message_id).collect())
             }
@@ -59,7 +60,8 @@ impl ChatRepository {
         entry: &QueueEntry<(TenantId, ChatId)>,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        const NO_WORK: &str = "attribute_not_exists(deleted_at) AND size(generations) = :none";
+        const NO_WORK: &str =
+            "attribute_not_exists(deleted_at) AND size(generations) = :none AND attribute_not_exists(uncounted)";
         let queue = self.maintenance_queue();
         if !queue.dequeue_if(entry, NO_WORK, Some((":none", number(0)))).await? {
             queue.postpone(entry, now.plus(CHECK_GENERATIONS_AFTER)).await?;

@@ -20,6 +20,7 @@ mod repository;
 mod update;
 
 pub use create::CreateResult;
+pub use delete::PurgeStep;
 pub use idle::{IdleCandidate, IdleCandidatePage, IdleChat, IdleCheck};
 pub use list::{ChatIdPage, ChatList};
 pub use maintenance::PendingWork;

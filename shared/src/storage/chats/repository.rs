@@ -14,6 +14,7 @@ use crate::{
         item::text,
         keys::{ABOVE_MESSAGES, PROFILE, chat_key, chat_pk},
         records::chat::{ChatRecord, ProfileRecord},
+        settlement::Settlement,
         table::Table,
         users::UserRepository,
     },
@@ -24,6 +25,7 @@ use crate::{
 pub struct ChatRepository {
     pub(super) table: Table,
     pub(super) states: ChatStates,
+    pub(super) settlement: Settlement,
     pub(super) users: UserRepository,
     pub(super) idempotency: IdempotencyRepository,
 }
@@ -35,6 +37,7 @@ impl ChatRepository {
         let table = Table::new(client, table_name);
         Self {
             states: ChatStates::new(&table),
+            settlement: Settlement::new(&table),
             users: UserRepository::in_table(&table),
             idempotency: IdempotencyRepository::in_table(&table),
             table,

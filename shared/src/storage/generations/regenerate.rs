@@ -3,7 +3,7 @@
 use super::repository::GenerationRepository;
 use crate::{
     domain::{
-        budget::GenerationSlot,
+        generation::GenerationRequest,
         id::{ChatId, TenantId},
         message::Message,
         time::Timestamp,
@@ -39,11 +39,10 @@ impl GenerationRepository {
         tenant: &TenantId,
         chat: &ChatId,
         old: &Message,
-        model: &str,
-        slot: Option<GenerationSlot>,
+        request: GenerationRequest<'_>,
         now: Timestamp,
     ) -> Result<RegenerateResult, StorageError> {
-        let draft = MessageRecord::draft_of(old, model, slot, now);
+        let draft = MessageRecord::draft_of(old, request, now);
         let key = chat_key(tenant, chat, &draft.sk());
         let transaction = Transaction::new()
             .with(self.states.start_regeneration(tenant, chat, &draft, now)?)

@@ -10,13 +10,13 @@ use crate::{
         time::Timestamp,
     },
     storage::{
-        budgets::BudgetRepository,
         chat_state::ChatStates,
         chunks::Chunks,
         error::StorageError,
         generation_lease::GenerationLease,
         message_items::MessageItems,
         records::generation::{Generation, RunningGeneration},
+        settlement::Settlement,
         table::Table,
     },
 };
@@ -25,7 +25,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct GenerationRepository {
     pub(super) table: Table,
-    pub(super) budgets: BudgetRepository,
+    pub(super) settlement: Settlement,
     pub(super) states: ChatStates,
     pub(super) messages: MessageItems,
     pub(super) chunks: Chunks,
@@ -37,7 +37,7 @@ impl GenerationRepository {
     pub fn new(client: Client, table_name: String) -> Self {
         let table = Table::new(client, table_name);
         let (states, messages, chunks) = (ChatStates::new(&table), MessageItems::new(&table), Chunks::new(&table));
-        Self { budgets: BudgetRepository::in_table(&table), table, states, messages, chunks }
+        Self { settlement: Settlement::new(&table), table, states, messages, chunks }
     }
 
     /// The lease of a generation that the caller was given by an append or a regeneration.

@@ -8,7 +8,7 @@ use crate::{
     domain::{
         generation::FinishedGeneration,
         id::{ChatId, MessageId, TenantId},
-        message::{FinishReason, Status},
+        message::{FinishReason, Status, Usage},
         time::Timestamp,
     },
     storage::{
@@ -57,7 +57,7 @@ impl GenerationRepository {
         now: Timestamp,
     ) -> Result<Takeover, StorageError> {
         let Some(mut record) = self.messages.find(tenant, chat, message).await? else {
-            return self.remove_unknown(tenant, chat, message).await;
+            return self.remove_unknown(tenant, chat, message, now).await;
         };
         let chunk_count;
         let mut newly_ended = false;
@@ -69,26 +69,22 @@ impl GenerationRepository {
             let saved = self.chunks.read(tenant, chat, message).await?;
             (record.content, chunk_count) = (saved.text, saved.next_number);
             let completed_at = generation.lease.expires_at;
-            let end = End {
-                content: &record.content,
-                status,
-                finish_reason,
-                usage: None,
-                first_token_ms: None,
-                completed_at,
-            };
+            let usage = Usage::estimated(generation.lease.input_tokens, &record.content);
+            let end =
+                End { content: &record.content, status, finish_reason, usage, first_token_ms: None, completed_at };
             match write_end(&self.table, (tenant, chat), &generation, EndedBy::Takeover, &end).await? {
                 EndResult::Stored => {
                     newly_ended = true;
                     record.status = status;
                     record.finish_reason = Some(finish_reason);
                     record.completed_at = Some(completed_at);
+                    record.usage = Some(usage);
                     record.lease = None;
                 }
                 // The owner renewed the lease meanwhile, or another process ended the generation.
                 EndResult::Refused(Some(current)) if current.lease.is_some() => return Ok(Takeover::StillOwned),
                 EndResult::Refused(Some(current)) => record = *current,
-                EndResult::Refused(None) => return self.remove_unknown(tenant, chat, message).await,
+                EndResult::Refused(None) => return self.remove_unknown(tenant, chat, message, now).await,
             }
         } else if record.completed_at.is_some_and(|ended| ended.plus(LEASE_DURATION + CLOCK_SKEW) > now) {
             // Its owner is still cleaning up and posting the end.
@@ -101,9 +97,9 @@ impl GenerationRepository {
         Ok(Takeover::Ended(Box::new(EndedGeneration { generation, newly_ended, chunk_count })))
     }
 
-    /// Releases the slot of a generation that has ended, then removes its chunks, then its record in the state, without
-    /// which the slot would not be known. Of several callers one gets the record: that one posts the end to the chat's
-    /// connections, except those with pending commands to resume, whose own invocations do.
+    /// Removes the chunks of a generation that has ended, and settles it: its record in the state goes last, since the
+    /// rest is found by it. Of several callers one gets the record: that one posts the end to the chat's connections,
+    /// except those with pending commands to resume, whose own invocations do.
     ///
     /// # Errors
     ///
@@ -114,10 +110,11 @@ impl GenerationRepository {
         chat: &ChatId,
         ended: &EndedGeneration,
     ) -> Result<Option<RunningGeneration>, StorageError> {
-        let message = &ended.generation.message.message_id;
-        self.release_slot(tenant, chat, message).await?;
-        self.chunks.delete(tenant, chat, message, 0..ended.chunk_count).await?;
-        self.states.remove_generation(tenant, chat, message).await
+        let message = &ended.generation.message;
+        let Some(running) = self.running(tenant, chat, &message.message_id).await? else { return Ok(None) };
+        self.chunks.delete(tenant, chat, &message.message_id, 0..ended.chunk_count).await?;
+        let ended_at = message.completed_at.unwrap_or(message.created_at);
+        self.settlement.settle((tenant, chat), &running, message.usage.unwrap_or_default(), ended_at).await
     }
 
     /// Removes the record of a generation without a message: TTL deletes a draft after a day, also if it was never
@@ -127,22 +124,25 @@ impl GenerationRepository {
         tenant: &TenantId,
         chat: &ChatId,
         message: &MessageId,
+        now: Timestamp,
     ) -> Result<Takeover, StorageError> {
-        self.release_slot(tenant, chat, message).await?;
-        let chunk_count = self.chunks.read(tenant, chat, message).await?.next_number;
-        self.chunks.delete(tenant, chat, message, 0..chunk_count).await?;
-        self.states.remove_generation(tenant, chat, message).await?;
+        if let Some(running) = self.running(tenant, chat, message).await? {
+            let saved = self.chunks.read(tenant, chat, message).await?;
+            let usage = Usage::estimated(running.input_tokens, &saved.text);
+            self.chunks.delete(tenant, chat, message, 0..saved.next_number).await?;
+            self.settlement.settle((tenant, chat), &running, usage, now).await?;
+        }
         Ok(Takeover::Unknown)
     }
 
-    /// Releases the slot that a generation holds, by its record in the state.
-    async fn release_slot(&self, tenant: &TenantId, chat: &ChatId, message: &MessageId) -> Result<(), StorageError> {
+    /// Reads the record of a generation in the state, also of a deleted chat.
+    async fn running(
+        &self,
+        tenant: &TenantId,
+        chat: &ChatId,
+        message: &MessageId,
+    ) -> Result<Option<RunningGeneration>, StorageError> {
         let state = self.states.get_deleted_too(tenant, chat).await?;
-        let slot =
-            state.and_then(|mut state| state.generations.remove(message.as_str())).and_then(|record| record.slot);
-        match slot {
-            Some(slot) => self.budgets.release(tenant, slot).await,
-            None => Ok(()),
-        }
+        Ok(state.and_then(|mut state| state.generations.remove(message.as_str())))
     }
 }

@@ -1,6 +1,6 @@
 //! Chats as they are stored: a profile and a state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,9 @@ pub(in crate::storage) struct StateRecord {
     pub(in crate::storage) active_at: Option<Timestamp>,
     /// The generations that run, by the id of their message.
     pub(in crate::storage) generations: BTreeMap<String, RunningGeneration>,
+    /// [Usage](crate::storage::records::usage::UncountedUsage) of generations that have ended, until it is counted.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(in crate::storage) uncounted: BTreeSet<String>,
     /// Set when the chat is deleted: from then on it does not exist, and its messages are being purged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::storage) deleted_at: Option<Timestamp>,
@@ -71,6 +74,7 @@ impl StateRecord {
             last_message_at: None,
             active_at: Some(now),
             generations: BTreeMap::new(),
+            uncounted: BTreeSet::new(),
             deleted_at: None,
         }
     }

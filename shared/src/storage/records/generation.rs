@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     domain::{
-        budget::GenerationSlot,
+        budget::Reservation,
         generation::ActiveStream,
         id::{ConnectionId, MessageId},
         time::Timestamp,
@@ -29,6 +29,8 @@ pub struct Generation {
     pub in_reply_to: MessageId,
     /// The assistant message that a regeneration replaces once it is complete.
     pub replaces: Option<MessageId>,
+    /// The model's name, as events show it.
+    pub model: String,
     pub(in crate::storage) lease: LeaseRecord,
 }
 
@@ -39,9 +41,17 @@ pub struct RunningGeneration {
     seq: u32,
     in_reply_to: MessageId,
     started_at: Timestamp,
-    /// The generation's slot of its tenant's budget.
+    /// The model, and the estimated tokens of the request to it.
+    #[serde(default)]
+    pub(in crate::storage) model: String,
+    #[serde(default)]
+    pub(in crate::storage) input_tokens: u32,
+    /// Whether a new message of the user is answered; a regeneration answers an earlier one again.
+    #[serde(default)]
+    pub(in crate::storage) answers_message: bool,
+    /// What the generation takes of its tenant's budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::storage) slot: Option<GenerationSlot>,
+    pub(in crate::storage) reservation: Option<Reservation>,
     /// The connection that asked to cancel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::storage) cancelled_by: Option<ConnectionId>,
@@ -68,8 +78,15 @@ impl Generation {
             seq: message.seq,
             in_reply_to: message.in_reply_to.clone()?,
             replaces: message.replaces.clone(),
+            model: message.model.clone().unwrap_or_default(),
             lease: message.lease.clone()?,
         })
+    }
+
+    /// The estimated tokens of the request to the model.
+    #[must_use]
+    pub fn input_tokens(&self) -> u32 {
+        self.lease.input_tokens
     }
 
     /// The sort key of the message: in its place, or a draft.
@@ -86,7 +103,10 @@ impl RunningGeneration {
             seq: message.seq,
             in_reply_to: message.in_reply_to.clone().expect("an assistant message answers a message"),
             started_at: message.created_at,
-            slot: message.lease.as_ref().and_then(|lease| lease.slot),
+            model: message.model.clone().unwrap_or_default(),
+            input_tokens: message.lease.as_ref().map_or(0, |lease| lease.input_tokens),
+            answers_message: message.replaces.is_none(),
+            reservation: message.lease.as_ref().and_then(|lease| lease.reservation),
             cancelled_by: None,
             resumes: BTreeMap::new(),
         }
@@ -139,7 +159,7 @@ mod tests {
     #[test]
     fn only_the_latest_command_of_a_connection_is_pending() {
         let now = Timestamp::from_millis(1_769_851_800_120);
-        let new = NewMessage { content: "Hello", client_id: None, model: "test", slot: None };
+        let new = NewMessage { content: "Hello", ..NewMessage::default() };
         let reply = MessageRecord::reply_to(&MessageRecord::of_user(0, new, now), new, now);
         let mut running = RunningGeneration::of(&reply);
         let connection = ConnectionId::from_gateway("c");

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{budget::GenerationSlot, time::Timestamp};
+use crate::domain::{budget::Reservation, generation::GenerationRequest, time::Timestamp};
 
 /// How long a lease lasts without a renewal.
 pub(in crate::storage) const LEASE_DURATION: Duration = Duration::from_secs(15);
@@ -31,15 +31,23 @@ pub(in crate::storage) fn lease_names() -> HashMap<String, String> {
 pub(in crate::storage) struct LeaseRecord {
     pub(in crate::storage) token: String,
     pub(in crate::storage) expires_at: Timestamp,
-    /// The generation's slot of its tenant's budget, which its end releases.
+    /// What the generation takes of its tenant's budget; its end settles it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::storage) slot: Option<GenerationSlot>,
+    pub(in crate::storage) reservation: Option<Reservation>,
+    /// The estimated tokens of the request to the model.
+    #[serde(default)]
+    pub(in crate::storage) input_tokens: u32,
 }
 
 impl LeaseRecord {
     /// A new lease, which starts now.
-    pub(in crate::storage) fn new(slot: Option<GenerationSlot>, now: Timestamp) -> Self {
-        Self { token: format!("{:016x}", rand::random::<u64>()), expires_at: now.plus(LEASE_DURATION), slot }
+    pub(in crate::storage) fn new(request: GenerationRequest<'_>, now: Timestamp) -> Self {
+        Self {
+            token: format!("{:016x}", rand::random::<u64>()),
+            expires_at: now.plus(LEASE_DURATION),
+            reservation: request.reservation,
+            input_tokens: request.input_tokens,
+        }
     }
 
     /// Whether another process may take over: the lease has expired by any machine's clock.
@@ -55,8 +63,8 @@ mod tests {
     #[test]
     fn takeover_waits_for_the_expiry_and_the_clock_skew() {
         let now = Timestamp::from_millis(1_769_851_800_120);
-        let lease = LeaseRecord::new(None, now);
-        assert_ne!(lease.token, LeaseRecord::new(None, now).token);
+        let lease = LeaseRecord::new(GenerationRequest::default(), now);
+        assert_ne!(lease.token, LeaseRecord::new(GenerationRequest::default(), now).token);
         let limit = now.plus(LEASE_DURATION + CLOCK_SKEW);
         assert!(!lease.allows_takeover(limit.minus(Duration::from_millis(1))));
         assert!(lease.allows_takeover(limit));

@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::lease::LeaseRecord;
 use crate::{
     domain::{
-        budget::GenerationSlot,
-        generation::FinishedGeneration,
+        generation::{FinishedGeneration, GenerationRequest},
         id::{ChatId, ClientMessageId, MessageId},
         message::{FinishReason, Message, Role, Status, Usage},
         time::Timestamp,
@@ -46,16 +45,14 @@ pub(in crate::storage) struct MessageRecord {
 }
 
 /// A message of a user to append to a chat.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct NewMessage<'a> {
     /// The text.
     pub content: &'a str,
     /// The client's id of the message.
     pub client_id: Option<&'a ClientMessageId>,
-    /// The model that is going to answer.
-    pub model: &'a str,
-    /// The slot of the tenant's budget that the answer's generation holds.
-    pub slot: Option<GenerationSlot>,
+    /// The generation that is going to answer.
+    pub generation: GenerationRequest<'a>,
 }
 
 impl MessageRecord {
@@ -72,24 +69,19 @@ impl MessageRecord {
     pub(in crate::storage) fn reply_to(message: &Self, new: NewMessage<'_>, now: Timestamp) -> Self {
         Self {
             in_reply_to: Some(message.message_id.clone()),
-            model: Some(new.model.to_owned()),
-            lease: Some(LeaseRecord::new(new.slot, now)),
+            model: Some(new.generation.model.to_owned()),
+            lease: Some(LeaseRecord::new(new.generation, now)),
             ..Self::blank(Role::Assistant, Status::Streaming, message.seq + 1, now)
         }
     }
 
     /// The draft that is to replace an assistant message, with a lease and no text yet.
-    pub(in crate::storage) fn draft_of(
-        old: &Message,
-        model: &str,
-        slot: Option<GenerationSlot>,
-        now: Timestamp,
-    ) -> Self {
+    pub(in crate::storage) fn draft_of(old: &Message, request: GenerationRequest<'_>, now: Timestamp) -> Self {
         Self {
             in_reply_to: old.in_reply_to.clone(),
-            model: Some(model.to_owned()),
+            model: Some(request.model.to_owned()),
             replaces: Some(old.message_id.clone()),
-            lease: Some(LeaseRecord::new(slot, now)),
+            lease: Some(LeaseRecord::new(request, now)),
             ..Self::blank(Role::Assistant, Status::Streaming, old.seq, now)
         }
     }
@@ -164,7 +156,7 @@ mod tests {
     }
 
     fn reply() -> MessageRecord {
-        let new = NewMessage { content: "Hello", client_id: None, model: "test", slot: None };
+        let new = NewMessage { content: "Hello", ..NewMessage::default() };
         MessageRecord::reply_to(&MessageRecord::of_user(6, new, now()), new, now())
     }
 
@@ -183,7 +175,7 @@ mod tests {
     fn draft_lies_beside_the_message_that_it_is_to_replace() {
         let reply = reply();
         let old = reply.clone().into_message(&ChatId::generate(), now());
-        let draft = MessageRecord::draft_of(&old, "test", None, now());
+        let draft = MessageRecord::draft_of(&old, GenerationRequest::default(), now());
         assert_eq!((draft.seq, &draft.in_reply_to), (reply.seq, &reply.in_reply_to));
         assert_eq!(draft.replaces, Some(reply.message_id.clone()));
         assert_eq!(reply.sk(), message_sk(7));

@@ -5,3 +5,4 @@ pub(super) mod generation;
 pub(super) mod grant;
 pub(super) mod lease;
 pub(super) mod message;
+pub(super) mod usage;

@@ -66,6 +66,8 @@ impl TenantRepository {
             ("rest_per_minute", new.rest_per_minute),
             ("tickets_per_minute", new.tickets_per_minute),
             ("connections", new.connections),
+            ("connects_per_minute", new.connects_per_minute),
+            ("connections_per_chat", new.connections_per_chat),
         ];
         let named = limits.into_iter().filter_map(|(name, limit)| Some((name, limit?)));
         let mut update = self.update_access(tenant).condition_expression("attribute_exists(pk)");

@@ -13,18 +13,18 @@ const CAPACITY: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
 /// A least-recently-used cache that clones share.
 #[derive(Debug)]
-pub(super) struct Cache<K: Eq + Hash, V>(Arc<Mutex<LruCache<K, V>>>);
+pub(crate) struct Cache<K: Eq + Hash, V>(Arc<Mutex<LruCache<K, V>>>);
 
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
-    pub(super) fn get(&self, key: &K) -> Option<V> {
+    pub(crate) fn get(&self, key: &K) -> Option<V> {
         self.with(|entries| entries.get(key).cloned())
     }
 
-    pub(super) fn put(&self, key: K, value: V) {
+    pub(crate) fn put(&self, key: K, value: V) {
         self.with(|entries| drop(entries.put(key, value)));
     }
 
-    pub(super) fn remove(&self, key: &K) {
+    pub(crate) fn remove(&self, key: &K) {
         self.with(|entries| drop(entries.pop(key)));
     }
 
