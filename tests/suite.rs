@@ -4,6 +4,24 @@
 //! against a deployed stack (`API_URL`, `WS_URL`, `STACK`): `cargo test --test suite black_box`. All other tests read the
 //! tables or the processes of the stack on this machine.
 
+mod abuse {
+    mod abandoned_generations;
+    mod attack_socket;
+    mod behaving_tenant;
+    mod connects;
+    mod deletes;
+    mod duplicates;
+    mod experiment;
+    mod frame_floods;
+    mod long_histories;
+    mod model;
+    mod models;
+    mod posts;
+    mod refused_keys;
+    mod replays;
+    mod usage;
+}
+
 mod access {
     mod api_keys;
     mod budget;

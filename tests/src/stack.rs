@@ -208,13 +208,20 @@ impl Stack {
     /// The log lines so far of all processes of a function.
     #[must_use]
     pub fn log_of(&self, function: &str) -> Vec<Value> {
+        self.process_logs(function).into_iter().flatten().collect()
+    }
+
+    /// The log lines so far of each process of a function.
+    #[must_use]
+    pub fn process_logs(&self, function: &str) -> Vec<Vec<Value>> {
         let path = |number: u8| match number {
             1 => self.ready.logs.join(format!("{function}.log")),
             _ => self.ready.logs.join(format!("{function}-{number}.log")),
         };
         let logs: Vec<String> = (1..).map_while(|number| std::fs::read_to_string(path(number)).ok()).collect();
         assert!(!logs.is_empty(), "{function} has a log");
-        logs.iter().flat_map(|log| log.lines()).filter_map(|line| serde_json::from_str(line).ok()).collect()
+        let parse = |log: &String| log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        logs.iter().map(parse).collect()
     }
 
     /// The names of the functions.

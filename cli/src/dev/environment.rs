@@ -14,6 +14,8 @@ use crate::{
 
 /// The variable with the address of the management API.
 pub(super) const MANAGEMENT_ENDPOINT: &str = "MANAGEMENT_ENDPOINT";
+/// The variable that says whether a process takes its next event while it works after a response.
+pub(super) const AFTER_RESPONSE: &str = "AFTER_RESPONSE";
 /// The variable with the base URL of the agent openai.
 const OPENAI_BASE_URL: &str = "OPENAI_BASE_URL";
 
@@ -37,7 +39,7 @@ pub(super) fn local(dynamodb_endpoint: &str, gateway: &str, model: Option<&str>)
         (MANAGEMENT_ENDPOINT, &management_endpoint),
         ("WEBSOCKET_URL", &websocket_url),
         // Processes are never frozen here, so the next invocation need not wait for work after the response.
-        ("AFTER_RESPONSE", "detached"),
+        (AFTER_RESPONSE, "detached"),
         ("AWS_EC2_METADATA_DISABLED", "true"),
         // The functions must not use the developer's profile.
         ("AWS_CONFIG_FILE", "/dev/null"),

@@ -49,8 +49,12 @@ pub(crate) struct Options {
 
     /// With --no-reload: the number of processes of each function, as Lambda starts for concurrent requests
     #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "no_reload", help_heading = "Functions",
-          value_parser = clap::value_parser!(u8).range(1..=16))]
+          value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(super) processes: u8,
+
+    /// With --no-reload: a process takes its next event only when its work after the response is done, as on Lambda
+    #[arg(long, requires = "no_reload", help_heading = "Functions")]
+    pub(super) wait_after_response: bool,
 
     /// Build with optimisations
     #[arg(long, help_heading = "Functions")]

@@ -276,6 +276,9 @@ impl Stack<'_> {
             if let Some(endpoint) = &options.management_endpoint {
                 environment.insert(environment::MANAGEMENT_ENDPOINT.to_owned(), endpoint.clone());
             }
+            if options.wait_after_response {
+                environment.remove(environment::AFTER_RESPONSE);
+            }
             let started = if options.no_reload {
                 settings.start_apis(&invoke_port).await
             } else {

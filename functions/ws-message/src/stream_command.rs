@@ -29,9 +29,10 @@ use crate::app::App;
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The pauses before a socket's replay is refused because it has another one. A client that has just received the end
-/// of one replay may ask for the next before the first process has noted it: at most 750 ms in all.
-const TURN_BACKOFF: Backoff = Backoff::half_jitter(Duration::from_millis(50), Duration::from_millis(400));
-const TURN_RETRIES: u32 = 4;
+/// of one replay may ask for the next before the first process has noted it. 350 ms in all: each of ten frames a second
+/// may hold a process for as long.
+const TURN_BACKOFF: Backoff = Backoff::exact(Duration::from_millis(50), Duration::from_millis(200));
+const TURN_RETRIES: u32 = 3;
 
 /// How long a replay lasts at most. With the read of the answer and the wait of a `cancel` it is less than the lease.
 const REPLAY_TIME: Duration = Duration::from_secs(15);

@@ -13,8 +13,12 @@ const POST_BACKOFF: Backoff = Backoff::half_jitter(Duration::from_millis(20), Du
 /// How long a running generation retries posts to a socket.
 const LONG: Duration = Duration::from_secs(30);
 
-/// How long posts are retried that reply to a frame.
+/// How long posts are retried before a socket is closed.
 const SHORT: Duration = Duration::from_secs(1);
+
+/// How long posts are retried that reply to a frame. A socket may send ten frames a second, so ten times this is how many
+/// processes a client that does not read can hold.
+const REPLY: Duration = Duration::from_millis(250);
 
 /// A post that did not arrive.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +57,11 @@ impl PostRetry {
     /// Retries for one second: a client that reads slowly, or not at all, must not hold a process for longer.
     pub(super) fn one_second() -> Self {
         Self::lasting(SHORT)
+    }
+
+    /// Retries for a quarter of a second.
+    pub(super) fn of_reply() -> Self {
+        Self::lasting(REPLY)
     }
 
     /// Makes one attempt.
@@ -148,10 +157,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn short_retries_end_after_a_second() {
-        let started = Instant::now();
-        let (_, succeeded) = attempts(PostRetry::one_second(), usize::MAX, || PostError::Failed("slow".into())).await;
-        assert_eq!((succeeded, started.elapsed()), (false, Duration::from_secs(1)));
+    async fn short_retries_end_in_time() {
+        for (retry, millis) in [(PostRetry::one_second(), 1_000), (PostRetry::of_reply(), 250)] {
+            let started = Instant::now();
+            let (_, succeeded) = attempts(retry, usize::MAX, || PostError::Failed("slow".into())).await;
+            assert_eq!((succeeded, started.elapsed()), (false, Duration::from_millis(millis)));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -83,13 +83,13 @@ impl Publisher {
         PostRetry::default().repeat(|| self.post(socket, event)).await
     }
 
-    /// As [`deliver`](Self::deliver), for one second in all: for posts that reply to a frame.
+    /// As [`deliver`](Self::deliver), for a quarter of a second in all: for posts that reply to a frame.
     ///
     /// # Errors
     ///
     /// [`PostError`] of the last attempt.
     pub async fn deliver_soon(&self, socket: &ConnectionId, event: &Event<'_>) -> Result<(), PostError> {
-        PostRetry::one_second().repeat(|| self.post(socket, event)).await
+        PostRetry::of_reply().repeat(|| self.post(socket, event)).await
     }
 
     /// Posts the first event on a socket. The socket does not exist until API Gateway has received the response of
@@ -139,7 +139,8 @@ impl Publisher {
             chat_id: Some(&connection.grant.chat_id),
             timestamp: Timestamp::now(),
         };
-        if let Err(PostError::Failed(cause)) = self.deliver_soon(&connection.connection_id, &event).await {
+        let posted = PostRetry::one_second().repeat(|| self.post(&connection.connection_id, &event)).await;
+        if let Err(PostError::Failed(cause)) = posted {
             let cause = telemetry::causes(cause.as_ref());
             tracing::warn!(request_id, error.cause = cause, "connection closed without notice");
         }
