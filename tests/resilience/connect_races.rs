@@ -8,9 +8,10 @@ use std::{
     time::Duration,
 };
 
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 use shared::domain::{api_key::ApiKey, id::ChatId, tenant::TenantStatus, time::Timestamp};
-use tests::{Fault, FaultProxy, LambdaRuntime, ManagementStub, SocketBehavior, Stack, Tenant, eventually};
+use tests::{Fault, FaultProxy, LambdaRuntime, ManagementStub, PostResult, SocketBehavior, Stack, Tenant, eventually};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -224,4 +225,26 @@ async fn first_events_are_sent_although_reads_fail_for_a_while() {
 async fn socket_without_a_first_event_gets_an_error_and_is_closed() {
     let connecting = connect_with_failing_reads("no first event", usize::MAX, "error").await;
     eventually("connection and slot are removed", async || is_clean(&connecting.tenant).await).await;
+}
+
+/// A client that closes at once, in a loop, must not hold a process for each of its sockets.
+#[tokio::test]
+async fn greeting_ends_when_the_socket_has_closed_before_it_opened() {
+    let stack = Stack::shared();
+    let tenant = stack.tenant("closed at once").await;
+    let chat = tenant.chat("u").await;
+    let gone = SocketBehavior { delay: Duration::ZERO, result: |_| PostResult::Refused(StatusCode::GONE) };
+    let socket = format!("{}=", tenant.id);
+    let management = ManagementStub::start(&[(socket.clone(), gone)]).await;
+    let lambda =
+        LambdaRuntime::start(stack, "ws-connect", LONG, &[("MANAGEMENT_ENDPOINT", management.url.as_str())]).await;
+    lambda.send(handshake(&tenant, &chat));
+    eventually("a post fails", async || management.attempts(&socket) > 0).await;
+    for connection in stack.connections().list_by_tenant(&tenant.id).await.expect("DynamoDB responds") {
+        stack.connections().end(&connection).await.expect("DynamoDB responds");
+    }
+    // The process takes its next event when its work after the response is done.
+    lambda.send(handshake(&tenant, "chat_none"));
+    lambda.responses(2).await;
+    assert!((1..10).contains(&management.attempts(&socket)), "{} posts", management.attempts(&socket));
 }

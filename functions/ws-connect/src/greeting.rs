@@ -60,7 +60,8 @@ async fn greet(app: &App, connection: &Connection) -> Result<Result<(), PostErro
         expires_at: *expires_at,
         active_streams: &active_streams,
     };
-    if let Err(error) = app.publisher.deliver_once_open(connection_id, &event(established)).await {
+    let is_stored = || is_stored(app, connection);
+    if let Err(error) = app.publisher.deliver_once_open(connection_id, &event(established), is_stored).await {
         return Ok(Err(error));
     }
     let note_user =
@@ -94,11 +95,17 @@ async fn recheck(app: &App, connection: &Connection) -> Result<Vec<ActiveStream>
     active_streams?.ok_or_else(|| ApiError::chat_not_found(chat_id.as_str()))
 }
 
+/// Whether `$disconnect` has not removed the connection. True if that cannot be read.
+async fn is_stored(app: &App, connection: &Connection) -> bool {
+    !matches!(app.connections.is_established(connection).await, Ok(None))
+}
+
 /// Sends the reason, closes the socket, and removes the connection: API Gateway may not send `$disconnect`.
 async fn close(app: &App, connection: &Connection, reason: &ApiError, request_id: &str) {
     let body = Body::Error(ErrorReport::new(reason, request_id, None));
     let event = Event { body, chat_id: Some(&connection.grant.chat_id), timestamp: Timestamp::now() };
-    let posted = app.publisher.deliver_once_open(&connection.connection_id, &event).await;
+    let is_stored = || is_stored(app, connection);
+    let posted = app.publisher.deliver_once_open(&connection.connection_id, &event, is_stored).await;
     let closed = app.publisher.close(&connection.connection_id).await;
     if let Err(PostError::Failed(cause)) = posted.and(closed) {
         tracing::warn!(request_id, error.cause = telemetry::causes(cause.as_ref()), "refused connection not closed");

@@ -30,6 +30,9 @@ const CONCURRENT_CLOSES: usize = 16;
 const OPEN_BACKOFF: Backoff = Backoff::exact(Duration::from_millis(5), Duration::from_millis(1_280));
 const OPEN_RETRIES: u32 = 9;
 
+/// After how many of them a connection is looked up: 160 ms. Most sockets are open by then.
+const UNCHECKED_RETRIES: u32 = 5;
+
 /// How long a process posts less often after a refused post.
 const BACK_OFF: Duration = Duration::from_secs(10);
 
@@ -94,12 +97,18 @@ impl Publisher {
 
     /// Posts the first event on a socket. The socket does not exist until API Gateway has received the response of
     /// `$connect` and finished the handshake, which no event announces. Until then posts fail with `GoneException`, so they
-    /// are retried for 2.6 s.
+    /// are retried for 2.6 s; but only while the connection `is_stored`: a socket that has closed fails in the same way, and
+    /// clients that connect in a loop must not hold processes.
     ///
     /// # Errors
     ///
     /// [`PostError`] of the last attempt.
-    pub async fn deliver_once_open(&self, socket: &ConnectionId, event: &Event<'_>) -> Result<(), PostError> {
+    pub async fn deliver_once_open<F: Future<Output = bool>>(
+        &self,
+        socket: &ConnectionId,
+        event: &Event<'_>,
+        is_stored: impl Fn() -> F,
+    ) -> Result<(), PostError> {
         let mut retry = 0;
         loop {
             match self.deliver(socket, event).await {
@@ -107,6 +116,9 @@ impl Publisher {
                 result => return result,
             }
             retry += 1;
+            if retry > UNCHECKED_RETRIES && !is_stored().await {
+                return Err(PostError::Gone);
+            }
         }
     }
 
