@@ -44,6 +44,7 @@ mod dev_stack {
 
 mod docs {
     mod api_page;
+    mod billing_page;
     mod contributing;
     mod openapi;
     mod quick_start;

@@ -24,6 +24,8 @@ enum Command {
     Key(Box<admin::key::Options>),
     /// Export or erase the data of a user, on this machine or on AWS.
     User(Box<admin::user::Options>),
+    /// Show what tenants have used and what it costs, on this machine or on AWS.
+    Usage(Box<admin::usage::Options>),
     /// Build the functions for AWS into a folder from which `sam deploy` needs no Rust.
     Package(package::Options),
     /// Run DynamoDB Local with the template's tables, in memory, for tests.
@@ -41,6 +43,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Tenant(options) => admin::tenant::run(*options),
         Command::Key(options) => admin::key::run(*options),
         Command::User(options) => admin::user::run(*options),
+        Command::Usage(options) => admin::usage::run(*options),
         Command::Package(options) => package::run(options),
         Command::Dynamodb(options) => dev::run_dynamodb_only(options),
         Command::Reaper => process::run_reaper(),

@@ -1,6 +1,6 @@
 //! The `chat` command. Start with `cargo chat dev`.
 //!
-//! Its programs have a folder each: `dev` runs the whole stack on this machine, `admin` manages tenants, keys and users,
+//! Its programs have a folder each: `dev` runs the whole stack on this machine, `admin` manages tenants, keys, users and usage,
 //! `package` builds what a deployment needs. None imports another. What they share lies beside them: `terminal` prints,
 //! `process` starts and stops other programs, `cargo` and `tools` run the Rust toolchain and what is fetched for it.
 

@@ -1,4 +1,4 @@
-//! `chat tenant`, `chat key` and `chat user`: what operators do with the tables of a stack.
+//! `chat tenant`, `chat key`, `chat user` and `chat usage`: what operators do with the tables of a stack.
 //!
 //! There is no admin API on the network. These commands write to the tables themselves, so an operator is someone whom
 //! IAM permits to do so.
@@ -18,5 +18,6 @@ mod parse;
 mod session;
 mod sockets;
 pub(crate) mod tenant;
+pub(crate) mod usage;
 pub(crate) mod user;
 mod view;

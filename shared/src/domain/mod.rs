@@ -19,7 +19,7 @@ pub mod message;
 pub mod pagination;
 #[cfg(feature = "schema")]
 pub mod schema;
-mod strict_json;
+pub mod strict_json;
 pub mod tenant;
 pub mod ticket;
 pub mod time;

@@ -16,7 +16,7 @@ const MAX_EXACT: f64 = 9_007_199_254_740_991.0;
 /// # Errors
 ///
 /// The position of the first syntax error or repeated key.
-pub(super) fn parse(text: &[u8]) -> Result<Value, serde_json::Error> {
+pub fn parse(text: &[u8]) -> Result<Value, serde_json::Error> {
     serde_json::from_slice::<Strict>(text).map(|Strict(value)| value)
 }
 

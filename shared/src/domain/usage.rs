@@ -110,10 +110,20 @@ impl UsageRequest {
     ///
     /// `INVALID_PARAMETER` for a value that is not allowed, `UNKNOWN_FIELD` for any other parameter.
     pub fn read(mut query: Fields, today: Day) -> Result<Self, ApiError> {
-        let to = query.optional("to")?.unwrap_or(today);
-        let from = query.optional("from")?.unwrap_or_else(|| to.first_of_month());
-        let group_by = query.optional("group_by")?.unwrap_or_default();
+        let (to, from, group_by) = (query.optional("to")?, query.optional("from")?, query.optional("group_by")?);
         query.finish()?;
+        Self::new(from, to, group_by, today)
+    }
+
+    /// A request with the defaults of [`read`](Self::read) for what is `None`.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_PARAMETER` for a first day after the last one, or too far before it.
+    pub fn new(from: Option<Day>, to: Option<Day>, group_by: Option<GroupBy>, today: Day) -> Result<Self, ApiError> {
+        let to = to.unwrap_or(today);
+        let from = from.unwrap_or_else(|| to.first_of_month());
+        let group_by = group_by.unwrap_or_default();
         if from > to || from.plus(Self::MAX_DAYS) <= to {
             let allowed = format!("a day up to {} days before `to`, which is {to}", Self::MAX_DAYS - 1);
             return Err(ApiError::invalid_parameter("from", &from.to_string().into(), &allowed));
