@@ -60,6 +60,11 @@ impl ChatFixture {
 
     /// Generates an answer to a message of the first socket, to its end.
     pub(crate) async fn generate(&self, deltas: Deltas) {
+        self.generate_beside(0, deltas).await;
+    }
+
+    /// As [`generate`](Self::generate), in a chat where `others` run when it starts.
+    async fn generate_beside(&self, others: u32, deltas: Deltas) {
         let stack = Stack::shared();
         let now = Timestamp::now();
         let new = new_message("Hello");
@@ -72,6 +77,7 @@ impl ChatFixture {
             authenticator: Authenticator::new(stack.tenants()),
             connection: self.connections[0].clone(),
             message: Some(exchange.message),
+            generations_in_chat: others + 1,
             generation: exchange.generation,
             received_at: now,
             frame_interval: Duration::from_millis(100),
@@ -127,6 +133,21 @@ fn text(posts: &[Post]) -> String {
         assert_eq!(token.event["next_offset"], text.len());
     }
     text
+}
+
+/// The first poll, after 0.8 s, tells how many generations run by then.
+#[tokio::test]
+async fn generation_shares_the_frames_of_a_socket_from_its_start() {
+    let chat = ChatFixture::with("fourth answer", &[SocketBehavior::accepts_in(0)]).await;
+    let start = tokio::time::Instant::now();
+    let deltas = stream::iter(1_u32..=60).then(move |number| async move {
+        tokio::time::sleep_until(start + Duration::from_millis(10) * number).await;
+        Ok(Delta { content: format!("{number} "), ..Delta::default() })
+    });
+    chat.generate_beside(3, deltas.boxed()).await;
+    // 160 ms apart, and the last one.
+    let posts = chat.posts(0);
+    assert!(tokens(&posts).len() <= 6, "{} frames in 0.6 s", tokens(&posts).len());
 }
 
 /// Checks the frames of an answer. Returns whether the first token left alone, as far as the rate shows.

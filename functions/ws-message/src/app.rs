@@ -59,6 +59,7 @@ pub(crate) struct NewGeneration {
     /// The user's message, to be acknowledged.
     pub(crate) message: Option<Message>,
     pub(crate) generation: Generation,
+    pub(crate) generations_in_chat: u32,
     pub(crate) received_at: Timestamp,
 }
 
@@ -125,7 +126,7 @@ impl App {
 
     /// Runs a generation after the response.
     pub(crate) fn start(&self, deltas: Deltas, new: NewGeneration, event: &SocketEvent) {
-        let NewGeneration { connection, message, generation, received_at } = new;
+        let NewGeneration { connection, message, generation, generations_in_chat, received_at } = new;
         let context = GenerationContext {
             generations: self.generations.clone(),
             sockets: self.sockets.clone(),
@@ -133,6 +134,7 @@ impl App {
             connection,
             message,
             generation,
+            generations_in_chat,
             received_at,
             frame_interval: self.frame_interval,
             request_id: event.request_id.clone(),

@@ -69,7 +69,11 @@ pub(crate) async fn regenerate(
     };
     let deltas = agent.respond(Conversation { turns, config });
     reserved.hand_over();
-    app.start(deltas, NewGeneration { connection, message: None, generation, received_at }, event);
+    app.start(
+        deltas,
+        NewGeneration { connection, message: None, generation, generations_in_chat: 1, received_at },
+        event,
+    );
     Ok(())
 }
 

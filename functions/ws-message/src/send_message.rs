@@ -60,6 +60,7 @@ pub(crate) async fn send_message(
         deltas = generation::prefetch(deltas);
         reserved.note_request(input_tokens);
     }
+    let generations_in_chat = chat.position.running_count() + 1;
     let request = GenerationRequest { model: &model, input_tokens, reservation: Some(reserved.reservation()) };
     let new = NewMessage { content: content.as_str(), client_id: client_id.as_ref(), generation: request };
     // The lease starts at this time, not when the frame arrived.
@@ -76,7 +77,11 @@ pub(crate) async fn send_message(
             AppendResult::Busy => return Err(too_many_generations()),
         };
     reserved.hand_over();
-    app.start(deltas, NewGeneration { connection, message: Some(message), generation, received_at }, event);
+    app.start(
+        deltas,
+        NewGeneration { connection, message: Some(message), generation, generations_in_chat, received_at },
+        event,
+    );
     Ok(())
 }
 

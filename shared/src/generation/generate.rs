@@ -58,6 +58,8 @@ pub struct GenerationContext {
     pub message: Option<Message>,
     /// The placeholder of the assistant message, and its lease.
     pub generation: Generation,
+    /// How many generations run in the chat, this one included; polls tell later.
+    pub generations_in_chat: u32,
     /// When the request arrived.
     pub received_at: Timestamp,
     /// The shortest time between two token frames to one socket, after the first ones of an answer.
@@ -203,7 +205,7 @@ impl GenerationContext {
             lease: Some(lease.clone()),
             clock: Clock::system(),
             timings: Timings { coalescing: self.frame_interval, ..Timings::default() },
-            generations: AtomicU32::new(1),
+            generations: AtomicU32::new(self.generations_in_chat),
         };
         OwnedGeneration {
             grant: connection.grant.clone(),

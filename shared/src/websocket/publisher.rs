@@ -30,7 +30,7 @@ const CONCURRENT_CLOSES: usize = 16;
 const OPEN_BACKOFF: Backoff = Backoff::exact(Duration::from_millis(5), Duration::from_millis(1_280));
 const OPEN_RETRIES: u32 = 9;
 
-/// After how many of them a connection is looked up: 160 ms. Most sockets are open by then.
+/// After how many of them, which take 160 ms, the connection is read. Most sockets are open by then.
 const UNCHECKED_RETRIES: u32 = 5;
 
 /// How long a process posts less often after a refused post.

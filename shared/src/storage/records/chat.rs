@@ -123,6 +123,12 @@ impl ChatPosition {
         self.message_count
     }
 
+    /// How many generations run.
+    #[must_use]
+    pub fn running_count(&self) -> u32 {
+        u32::try_from(self.running.len()).unwrap_or(u32::MAX)
+    }
+
     /// Whether four generations run, which is the limit.
     #[must_use]
     pub fn is_busy(&self) -> bool {
