@@ -65,11 +65,12 @@ async fn provider() -> (String, mpsc::UnboundedReceiver<()>) {
     (url, requests)
 }
 
-/// The first refusal of a full chat probes its connections; a process remembers the first refusal of a minute.
+/// The first refusal of a full chat probes its connections; the process reads before the next one. It remembers the first
+/// refusal of a minute.
 async fn refused_connects_are_cheap(counter: &mut Counter, stack: &Stack) {
     let full_chat = Limits { connections_per_chat: Some(1), ..Limits::default() };
     let full_minute = Limits { connects_per_minute: Some(1), ..Limits::default() };
-    let trips: [&[&[&str]]; 2] = [&[&["GetItem"], &["UpdateItem"]], &[&["GetItem"]]];
+    let trips: [&[&[&str]]; 2] = [&[&["GetItem"], &["GetItem"]], &[&["GetItem"]]];
     let operations = ["$connect to a full chat", "$connect in a full minute"];
     for ((operation, limits), trips) in operations.into_iter().zip([full_chat, full_minute]).zip(trips) {
         let tenant = stack.tenant_with(operation, limits).await;
