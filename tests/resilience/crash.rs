@@ -6,6 +6,7 @@ use std::{collections::HashMap, process::Command, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use shared::domain::budget::{BudgetLimits, BudgetOverrides};
 use tests::{Options, Random, Socket, Stack, Tenant, eventually};
 use tokio::{task::spawn_blocking, time::timeout};
 
@@ -78,6 +79,9 @@ async fn usage_once_all_is_counted(stack: &Stack, tenant: &Tenant, chats: &HashM
 async fn kill(rounds: usize) {
     let stack = Arc::new(spawn_blocking(|| Stack::start(&Options::binaries())).await.expect("the stack starts"));
     let tenant = stack.tenant("crash").await;
+    // Generations of killed processes keep their slots until they are taken over.
+    let limits = BudgetOverrides { generations: Some(BudgetLimits::MAX_GENERATIONS), ..BudgetOverrides::default() };
+    stack.budgets().set_limits(&tenant.id, limits).await.expect("DynamoDB responds");
     let mut pid = stack.function_pid("ws-message");
     let mut acknowledged: HashMap<String, Value> = HashMap::new();
     let mut sent = 0;
