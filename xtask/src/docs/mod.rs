@@ -9,6 +9,7 @@ mod command;
 mod document;
 mod examples;
 mod openapi;
+mod operations;
 mod schemas;
 #[cfg(test)]
 mod tests;
