@@ -6,14 +6,13 @@ use std::{
 };
 
 use axum::{
-    Router,
     body::Body,
     http::{HeaderMap, Response, StatusCode},
     routing::post,
 };
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
-use tests::{Options, Stack, Tenant};
+use tests::{Options, Stack, Tenant, serve_model};
 
 /// A text in the provider's errors that no client may see.
 const SECRET: &str = "Incorrect API key provided: sk-secret";
@@ -23,7 +22,7 @@ fn stack() -> &'static Stack {
     static STACK: OnceLock<Stack> = OnceLock::new();
     STACK.get_or_init(|| {
         let mut options = Options::binaries();
-        let url = start_provider();
+        let url = serve_model(post(complete));
         let agent = ["--agent", "openai", "--openai-base-url", &url, "--model", "reports-input"];
         options.arguments.extend(agent.map(str::to_owned));
         let headers = json!({ "X-Title": "Chat" });
@@ -31,21 +30,6 @@ fn stack() -> &'static Stack {
         options.arguments.extend(["--parameter", "AllowedModels=*"].map(str::to_owned));
         Stack::start(&options)
     })
-}
-
-/// Starts the stub on its own thread: a test's runtime ends with the test.
-fn start_provider() -> String {
-    let (address, listens_at) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-            address.send(listener.local_addr().expect("an address")).expect("the test waits");
-            let router = Router::new().route("/v1/chat/completions", post(complete));
-            axum::serve(listener, router).await.expect("it serves");
-        });
-    });
-    format!("http://{}/v1", listens_at.recv().expect("it listens"))
 }
 
 /// The number of requests for each model.

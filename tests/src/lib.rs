@@ -16,6 +16,7 @@ mod limits;
 mod logs;
 mod management_stub;
 mod markdown;
+mod model_server;
 mod python;
 mod stack;
 
@@ -29,5 +30,6 @@ pub use lambda_runtime::{LambdaRuntime, frame_event};
 pub use limits::{take_slot, unreached_limits};
 pub use management_stub::{ManagementStub, Post, PostResult, SocketBehavior, management_client};
 pub use markdown::{Document, replace};
+pub use model_server::serve_model;
 pub use python::{python_from, python_with};
 pub use stack::{Options, Stack};

@@ -1,6 +1,9 @@
 //! Usage in the table: each generation is counted once, wherever a process dies.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use shared::{
@@ -12,7 +15,8 @@ use shared::{
         time::Timestamp,
         usage::UsageCounts,
     },
-    storage::{AppendResult, ChatPosition, Exchange, GenerationLease, NewMessage, UsageRepository},
+    generation::take_over,
+    storage::{AppendResult, ChatPosition, Exchange, FinishResult, GenerationLease, NewMessage, UsageRepository},
 };
 use tests::{Fault, FaultProxy, Stack, TableFixture, TenantFixture, new_message};
 
@@ -43,15 +47,18 @@ async fn start(tables: &TableFixture, tenant: &TenantFixture, now: Timestamp) ->
     Running { chat, exchange, lease }
 }
 
-async fn finish(running: &Running, now: Timestamp) {
-    let outcome = Outcome {
+fn outcome() -> Outcome {
+    Outcome {
         content: "Hi".to_owned(),
         status: Status::Complete,
         finish_reason: FinishReason::Stop,
         usage: REPORTED,
         first_token_ms: None,
-    };
-    running.lease.finish(&outcome, now).await.expect("DynamoDB responds");
+    }
+}
+
+async fn finish(running: &Running, now: Timestamp) {
+    running.lease.finish(&outcome(), now).await.expect("DynamoDB responds");
 }
 
 /// The usage that the message shows.
@@ -181,10 +188,10 @@ async fn generation_of_a_deleted_chat_is_counted_before_the_chat_is_forgotten() 
 async fn simultaneous_ends_are_counted_once() {
     let tables = TableFixture::new().await;
     let tenant = tables.tenant().await;
-    let calls = std::sync::atomic::AtomicUsize::new(0);
+    let calls = AtomicUsize::new(0);
     let proxy = FaultProxy::start_with_hook(Stack::shared().dynamodb_endpoint(), move |called| {
         let writes = called.starts_with("UpdateItem") || called.starts_with("TransactWriteItems");
-        let lose = writes && calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(3);
+        let lose = writes && calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(3);
         async move { lose.then_some(Fault::LostResponse) }
     })
     .await;
@@ -195,25 +202,13 @@ async fn simultaneous_ends_are_counted_once() {
         let maintenance = tables.maintenance(Some(&proxy.url));
         let message = &running.exchange.generation.message_id;
         let takeovers = (0..3).map(async |_| {
-            let take_over = shared::generation::take_over(
-                &maintenance.generations,
-                (&tenant.id, &running.chat),
-                message,
-                Status::Interrupted,
-                later,
-            );
-            let _ = take_over.await;
+            let takeover =
+                take_over(&maintenance.generations, (&tenant.id, &running.chat), message, Status::Interrupted, later);
+            let _ = takeover.await;
         });
         let owner = async {
-            let outcome = Outcome {
-                content: "Hi".to_owned(),
-                status: Status::Complete,
-                finish_reason: FinishReason::Stop,
-                usage: REPORTED,
-                first_token_ms: None,
-            };
             let lease = maintenance.generations.lease(&tenant.id, &running.chat, &running.exchange.generation);
-            if matches!(lease.finish(&outcome, later).await, Ok(shared::storage::FinishResult::Stored))
+            if matches!(lease.finish(&outcome(), later).await, Ok(FinishResult::Stored))
                 && let Ok(Some(removed)) = lease.remove_record(REPORTED, later).await
             {
                 let _ = lease.count_usage(&removed).await;
