@@ -3,13 +3,13 @@
 use shared::{
     domain::{
         budget::{self, GenerationSlot, Reservation},
-        chat::{ChatConfig, SystemPrompt},
+        chat::ChatConfig,
         connection::ConnectionGrant,
         error::{ApiError, Code},
         id::TenantId,
         time::Timestamp,
-        tokens::most_tokens_of,
     },
+    generation::most_input_tokens,
     runtime::{after_response, telemetry},
     storage::{BudgetAdmission, BudgetRepository},
     websocket::SocketEvent,
@@ -80,11 +80,9 @@ impl App {
         }
     }
 
-    /// The most tokens that a generation can use, whatever its chat: a full context window, or the longest system prompt with
-    /// the `newest` message, if that is more; and the longest text.
+    /// The most tokens that a generation can use, whatever its chat, if its newest message has at most `newest` tokens.
     pub(crate) fn worst_case_tokens(&self, newest: u32) -> u32 {
-        let least_window = most_tokens_of(SystemPrompt::MAX_BYTES).saturating_add(newest);
-        self.context_tokens.max(least_window).saturating_add(self.allowed.max_tokens.get())
+        most_input_tokens(newest, self.context_tokens).saturating_add(self.allowed.max_tokens.get())
     }
 
     /// The most tokens that a generation can use with this input.

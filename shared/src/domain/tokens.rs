@@ -19,8 +19,7 @@ pub fn estimated_tokens(text: &str) -> u32 {
 /// The most tokens that a text of this many bytes of UTF-8 is estimated to be: those of emoji.
 #[must_use]
 pub fn most_tokens_of(bytes: usize) -> u32 {
-    // Beside its text, a turn has a few tokens.
-    u32::try_from(bytes / 4 * 3 + 8).unwrap_or(u32::MAX)
+    u32::try_from((bytes * 3).div_ceil(4)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

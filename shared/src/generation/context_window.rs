@@ -3,9 +3,9 @@
 use crate::{
     agents::Turn,
     domain::{
-        chat::ChatConfig,
+        chat::{ChatConfig, SystemPrompt},
         message::{Message, Role, Status},
-        tokens::estimated_tokens,
+        tokens::{estimated_tokens, most_tokens_of},
     },
 };
 
@@ -86,6 +86,14 @@ fn prompt_tokens(config: &ChatConfig) -> u32 {
 #[must_use]
 pub fn input_tokens(turns: &[Turn], config: &ChatConfig) -> u32 {
     turns.iter().fold(prompt_tokens(config), |tokens, turn| tokens.saturating_add(turn_tokens(&turn.content)))
+}
+
+/// The most [`input_tokens`] of a request, whatever the chat, whose newest turn is estimated to have `newest` tokens: a full
+/// window, or the longest system prompt with that turn, if that is more.
+#[must_use]
+pub fn most_input_tokens(newest: u32, max_tokens: u32) -> u32 {
+    let least = most_tokens_of(SystemPrompt::MAX_BYTES) + TURN_TOKENS;
+    least.saturating_add(newest).saturating_add(TURN_TOKENS).max(max_tokens)
 }
 
 /// The estimated tokens of a turn.
@@ -219,5 +227,22 @@ mod tests {
             serde_json::from_value(serde_json::json!({ "system_prompt": "four" })).expect("a configuration");
         let turns = context_window(vec![message(0, "word word", Status::Complete)], Some("new"), &config, 1_000);
         assert_eq!(input_tokens(&turns, &config), (1 + 3 + 1) + 3 * TURN_TOKENS);
+    }
+
+    #[test]
+    fn no_chat_has_more_input_than_the_most() {
+        let prompts = [None, Some("Be brief.".to_owned()), Some("👩".repeat(SystemPrompt::MAX_BYTES / 4))];
+        let contents = ["x".to_owned(), "x".repeat(28_000), "👩".repeat(7_000)];
+        for (prompt, content) in prompts.iter().flat_map(|prompt| contents.iter().map(move |content| (prompt, content)))
+        {
+            let config: ChatConfig =
+                serde_json::from_value(serde_json::json!({ "system_prompt": prompt })).expect("a configuration");
+            let recent: Vec<Message> = (0..50).map(|seq| message(seq, &"y".repeat(999), Status::Complete)).collect();
+            for max_tokens in [0, 500, 8_000, 100_000] {
+                let turns = context_window(recent.clone(), Some(content), &config, max_tokens);
+                let most = most_input_tokens(estimated_tokens(content), max_tokens);
+                assert!(input_tokens(&turns, &config) <= most, "{max_tokens}, {} bytes", content.len());
+            }
+        }
     }
 }

@@ -52,7 +52,7 @@ mod tests;
 mod text_buffer;
 mod timings;
 
-pub use context_window::{FIRST_MESSAGES, context_window, input_tokens, messages_to_read};
+pub use context_window::{FIRST_MESSAGES, context_window, input_tokens, messages_to_read, most_input_tokens};
 pub use generate::{GenerationContext, generate};
 pub use prefetch::prefetch;
 pub use replay::{announce_end, replay};

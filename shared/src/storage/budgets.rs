@@ -12,9 +12,9 @@
 //!
 //! DynamoDB's conditions do not calculate, so a process sends the limits that it remembers for a tenant, on the condition
 //! that they are those of the item. A message is admitted by one conditional write; by one more if the limits were changed
-//! or are not remembered, at the turn of a minute, and at the turn of a day. A tenant that was refused in the last seconds is
-//! read first, since refused writes cost too. The item lies apart from the tenant's access
-//! item, whose writes must not queue behind messages, and is billed by its size, about 30 bytes a generation.
+//! or are not remembered, at the turn of a minute, and at the turn of a day. A tenant that was refused in the last seconds
+//! is read first, since refused writes cost too. The item lies apart from the tenant's access item, whose writes must not
+//! queue behind messages, and is billed by its size, about 30 bytes a generation.
 
 use std::collections::BTreeMap;
 

@@ -7,7 +7,8 @@
 //!
 //! A generation is counted exactly once, wherever a process dies. When it ends, one write moves its record in the chat's
 //! state from `generations` to the set `uncounted`; one transaction then removes it there and adds it to both items.
-//! Maintenance does the same for what it finds in the set. Counting happens after the end is posted, so no client waits for it.
+//! Maintenance does the same for what it finds in the set. Counting happens after the end is posted, so no client waits
+//! for it.
 
 use aws_sdk_dynamodb::{Client, types::builders::UpdateBuilder};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -30,8 +31,8 @@ use crate::domain::{
 /// How long usage is kept: a year, and a month to bill it.
 pub const RETENTION_DAYS: u32 = 400;
 
-/// In how many parts the counts of a model or a user on a day are kept, since transactions on one item conflict. Ten generations of
-/// a tenant may end in a second.
+/// In how many parts the counts of a model or a user on a day are kept, since transactions on one item conflict. Ten
+/// generations of a tenant may end in a second.
 const PARTS: u8 = 8;
 
 /// The usage of tenants.

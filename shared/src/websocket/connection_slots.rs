@@ -11,9 +11,9 @@
 //! - a slot without a stored connection, older than a handshake may take: its process died in between, or DynamoDB's TTL
 //!   removed the connection. The slot is released.
 //!
-//! Both are searched when all slots of the tenant or of the chat are taken, before a connection is refused. Maintenance does the same for slots without
-//! a connection and for expired connections. No other code releases the slot of a connection that it did not end itself,
-//! so a tenant never has more connections than slots, nor more slots than its limit; neither has a chat.
+//! Both are searched when all slots of the tenant or of the chat are taken, before a connection is refused. Maintenance
+//! does the same for slots without a connection and for expired connections. No other code releases the slot of a
+//! connection that it did not end itself, so a tenant never has more connections than slots, nor more slots than its limit; neither has a chat.
 //!
 //! The write that takes a slot also counts the tenant's connects of the minute.
 

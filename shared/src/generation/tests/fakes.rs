@@ -38,6 +38,9 @@ use crate::{
     websocket::{Event, PostError},
 };
 
+/// The estimated tokens of the request to the model.
+pub(super) const INPUT_TOKENS: u32 = 7;
+
 /// How long a lease lasts.
 pub(super) const LEASE: Duration = Duration::from_secs(15);
 
@@ -60,9 +63,8 @@ pub(super) struct Stored {
     pub(super) outage_delay: Duration,
     /// How many generations run in the chat; 0 means 1.
     pub(super) generations: u32,
-    /// When the tenant's budget was settled, and the usage.
-    pub(super) budget_settled: Option<(u64, Usage)>,
-    /// The usage with which the record was removed.
+    /// The usage with which the tenant's budget was settled, and with which the record was removed.
+    pub(super) settled_with: Option<Usage>,
     pub(super) removed_with: Option<Usage>,
     /// How long each poll takes, and the deletion of the chunks.
     pub(super) poll_delay: Duration,
@@ -175,7 +177,7 @@ impl GenerationStore for InMemoryStore {
     }
 
     fn settle_budget(&self, usage: Usage) -> BoxFuture<'_, Result<(), StorageError>> {
-        self.call(move |stored, elapsed| stored.budget_settled = Some((elapsed, usage)))
+        self.call(move |stored, _| stored.settled_with = Some(usage))
     }
 
     fn remove_record(
@@ -323,7 +325,7 @@ impl Fixture {
             generations: AtomicU32::new(1),
         };
         let run = OwnedGeneration {
-            input_tokens: 7,
+            input_tokens: INPUT_TOKENS,
             grant,
             authenticator: unreachable_authenticator(),
             lease: store.clone(),

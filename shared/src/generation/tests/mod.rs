@@ -3,3 +3,4 @@
 mod engine;
 mod fakes;
 mod replay;
+mod usage;
