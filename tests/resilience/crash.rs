@@ -35,28 +35,31 @@ async fn messages(tenant: &Tenant, chat: &str) -> Vec<Value> {
     listed["messages"].as_array().expect("messages").clone()
 }
 
-/// Runs maintenance on a chat now, instead of 15 minutes after its last message.
-async fn maintain(stack: &Stack, tenant: &Tenant, chat: &str) {
-    stack.make_chat_due(tenant, chat).await;
+/// Runs maintenance on chats now, instead of 15 minutes after their last message.
+async fn maintain(stack: &Stack, tenant: &Tenant, chats: &[&String]) {
+    join_all(chats.iter().map(|chat| stack.make_chat_due(tenant, chat))).await;
     stack.invoke("maintenance", &json!({})).await;
 }
 
-/// Waits until the tenant's usage equals the sum over its stored messages, and returns it. Maintenance ends what no later
-/// message has taken over, and counts what was left by a process that died between the end of a generation and its count.
+/// Waits until every answer of these chats has its usage, and returns the answers. Maintenance ends what no later message
+/// has taken over, and counts what was left by a process that died between the end of a generation and its count.
+async fn answers_with_usage(stack: &Stack, tenant: &Tenant, chats: &[&String]) -> Vec<Value> {
+    let mut answers = vec![];
+    eventually("every answer has its usage", async || {
+        maintain(stack, tenant, chats).await;
+        answers = join_all(chats.iter().map(|chat| messages(tenant, chat))).await.concat();
+        answers.retain(|message| message["role"] == "assistant");
+        answers.iter().all(|answer| answer["usage"].is_object())
+    })
+    .await;
+    answers
+}
+
+/// Waits until the tenant's usage equals the sum over its stored messages, and returns it.
 async fn usage_once_all_is_counted(stack: &Stack, tenant: &Tenant, chats: &HashMap<String, Value>) -> Value {
     let mut stored = [0; 5];
-    for chat in chats.keys() {
-        maintain(stack, tenant, chat).await;
-        eventually("every answer has its usage", async || {
-            let has_usage = |message: &Value| message["role"] == "user" || message["usage"].is_object();
-            let has_all = messages(tenant, chat).await.iter().all(has_usage);
-            if !has_all {
-                maintain(stack, tenant, chat).await;
-            }
-            has_all
-        })
-        .await;
-        for answer in messages(tenant, chat).await.iter().filter(|message| message["role"] == "assistant") {
+    for chats in chats.keys().collect::<Vec<_>>().chunks(50) {
+        for answer in answers_with_usage(stack, tenant, chats).await {
             let number = |name: &str| answer["usage"][name].as_u64().expect("a number");
             let estimated = u64::from(answer["usage"]["estimated"] == true);
             let used = [1, 1, estimated, number("input_tokens"), number("output_tokens")];

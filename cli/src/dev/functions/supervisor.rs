@@ -22,7 +22,7 @@ use crate::{
 
 /// The pause before a restart doubles from the minimum to the maximum.
 const MIN_BACKOFF: Duration = Duration::from_millis(100);
-const MAX_BACKOFF: Duration = Duration::from_secs(5);
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
 /// A process that ran for this long resets the pause.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 
