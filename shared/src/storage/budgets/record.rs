@@ -1,0 +1,81 @@
+//! The item of a budget, and what it says about the next message.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::{
+    domain::{
+        budget::{BudgetOverrides, GenerationSlot},
+        day::Day,
+        time::Timestamp,
+    },
+    storage::{
+        error::StorageError,
+        item::{self, Item},
+    },
+};
+
+/// A tenant's own limits.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OwnLimits {
+    pub(super) read: BudgetOverrides,
+    /// As they are stored: a later release may have added some that this one does not know.
+    pub(super) stored: Option<Item>,
+}
+
+#[derive(Default, Deserialize)]
+pub(super) struct BudgetRecord {
+    /// What each slot reserves.
+    #[serde(default)]
+    pub(super) running: Option<BTreeMap<String, u32>>,
+    #[serde(default)]
+    pub(super) message_count: u32,
+    #[serde(default)]
+    pub(super) window_ends_at: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) day: Option<Day>,
+    #[serde(default)]
+    pub(super) tokens_of_day: i64,
+    #[serde(default)]
+    pub(super) tokens_of_month: i64,
+    #[serde(skip)]
+    pub(super) limits: OwnLimits,
+}
+
+impl BudgetRecord {
+    pub(super) fn of(item: Option<Item>) -> Result<Self, StorageError> {
+        let Some(item) = item else { return Ok(Self::default()) };
+        let stored = item.get("limits").and_then(|limits| limits.as_m().ok()).cloned();
+        let read = stored.clone().map(item::from_item).transpose()?.unwrap_or_default();
+        Ok(Self { limits: OwnLimits { read, stored }, ..item::from_item(item)? })
+    }
+
+    pub(super) fn slots(&self) -> impl Iterator<Item = GenerationSlot> {
+        self.running.iter().flat_map(BTreeMap::keys).filter_map(|name| GenerationSlot::parse(name))
+    }
+
+    /// The day that counts: that of the item if this machine's clock is behind, since days do not go back.
+    pub(super) fn day_at(&self, now: Timestamp) -> Day {
+        Day::of(now).max(self.day.unwrap_or(Day::of(now)))
+    }
+
+    /// The reservations that may still be settled.
+    pub(super) fn live(&self, now: Timestamp) -> BTreeMap<String, u32> {
+        let is_live = |name: &str| GenerationSlot::parse(name).is_some_and(|slot| !slot.has_expired(now));
+        let running = self.running.iter().flatten().filter(|(name, _)| is_live(name));
+        running.map(|(name, tokens)| (name.clone(), *tokens)).collect()
+    }
+
+    /// The tokens of today and of this month. A new day starts with what generations reserve that run on.
+    pub(super) fn tokens_at(&self, now: Timestamp) -> (u64, u64) {
+        let today = self.day_at(now);
+        let reserved = || self.live(now).into_values().map(u64::from).sum();
+        let counted = |tokens: i64| u64::try_from(tokens).unwrap_or(0);
+        match self.day {
+            Some(day) if day == today => (counted(self.tokens_of_day), counted(self.tokens_of_month)),
+            Some(day) if day.first_of_month() == today.first_of_month() => (reserved(), counted(self.tokens_of_month)),
+            _ => (reserved(), reserved()),
+        }
+    }
+}
