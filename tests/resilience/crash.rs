@@ -6,7 +6,7 @@ use std::{collections::HashMap, process::Command, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use shared::domain::budget::{BudgetLimits, BudgetOverrides};
+use shared::domain::budget::BudgetOverrides;
 use tests::{Options, Random, Socket, Stack, Tenant, eventually};
 use tokio::{task::spawn_blocking, time::timeout};
 
@@ -78,12 +78,13 @@ async fn usage_once_all_is_counted(stack: &Stack, tenant: &Tenant, chats: &HashM
     expected
 }
 
-/// Kills the process `rounds` times, each time with messages in flight; then checks the stored messages.
-async fn kill(rounds: usize) {
+/// Kills the process `rounds` times, each time with messages in flight; then checks the stored messages. The tenant may run
+/// this many `generations` at once.
+async fn kill(rounds: usize, generations: u32) {
     let stack = Arc::new(spawn_blocking(|| Stack::start(&Options::binaries())).await.expect("the stack starts"));
     let tenant = stack.tenant("crash").await;
-    // Generations of killed processes keep their slots until they are taken over.
-    let limits = BudgetOverrides { generations: Some(BudgetLimits::MAX_GENERATIONS), ..BudgetOverrides::default() };
+    // Killed processes reach it: a refusal takes their generations over, as soon as their leases have expired.
+    let limits = BudgetOverrides { generations: Some(generations), ..BudgetOverrides::default() };
     stack.budgets().set_limits(&tenant.id, limits).await.expect("DynamoDB responds");
     let mut pid = stack.function_pid("ws-message");
     let mut acknowledged: HashMap<String, Value> = HashMap::new();
@@ -158,11 +159,11 @@ async fn kill(rounds: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_process_loses_and_duplicates_no_message() {
-    kill(15).await;
+    kill(15, 20).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "it takes some minutes; .ci/full runs it"]
 async fn killed_process_loses_and_duplicates_no_message_in_two_hundred_kills() {
-    kill(200).await;
+    kill(200, 50).await;
 }

@@ -2,8 +2,13 @@
 
 use serde_json::{Value, json};
 use shared::{
-    domain::{id::ChatId, time::Timestamp},
-    storage::{AppendResult, ChatPosition},
+    domain::{
+        budget::{BudgetLimits, BudgetOverrides, GenerationSlot, Reservation, TokenQuota},
+        generation::GenerationRequest,
+        id::ChatId,
+        time::Timestamp,
+    },
+    storage::{AppendResult, BudgetAdmission, ChatPosition, NewMessage},
 };
 use tests::{Stack, Tenant, new_message};
 
@@ -74,4 +79,44 @@ async fn next_message_takes_over_expired_generations() {
     let statuses: Vec<_> = (0..10).map(|seq| listed[seq]["status"].as_str().expect("a status")).collect();
     let (whole, cut) = ("complete", "interrupted");
     assert_eq!(statuses, [whole, cut, whole, cut, whole, cut, whole, cut, whole, whole]);
+}
+
+/// A tenant whose processes died would stay at its limit until its slots expire.
+#[tokio::test]
+async fn tenant_at_its_limit_gets_back_the_slots_of_dead_owners() {
+    let stack = Stack::shared();
+    let tenant = stack.tenant("limit of the dead").await;
+    let limits = BudgetOverrides { generations: Some(2), ..BudgetOverrides::default() };
+    stack.budgets().set_limits(&tenant.id, limits).await.expect("DynamoDB responds");
+    let limits = BudgetLimits {
+        generations: 2,
+        messages_per_minute: 10,
+        tokens_per_day: TokenQuota::NONE,
+        tokens_per_month: TokenQuota::NONE,
+    };
+    let started = Timestamp::from_millis(Timestamp::now().as_millis() - 30_000);
+    let (dead, alive) = (tenant.chat("u").await, tenant.chat("u").await);
+    for chat in [&dead, &alive] {
+        let id = ChatId::parse(chat).expect("an id");
+        let reservation = Reservation { slot: GenerationSlot::new(started), tokens: 10 };
+        let admitted = stack.budgets().admit((&tenant.id, &id), reservation, limits, started).await;
+        assert_eq!(admitted.expect("DynamoDB responds"), BudgetAdmission::Admitted);
+        let generation = GenerationRequest { model: "test", input_tokens: 1, reservation: Some(reservation) };
+        let new = NewMessage { generation, ..new_message("Hello") };
+        let appended = stack.messages().append(&tenant.id, &id, ChatPosition::default(), new, started).await;
+        let AppendResult::Stored(exchange) = appended.expect("DynamoDB responds") else { panic!("not stored") };
+        let lease = stack.generations().lease(&tenant.id, &id, &exchange.generation);
+        let saved_at = if chat == &dead { started } else { Timestamp::now() };
+        assert!(lease.save("The saved text", saved_at).await.expect("DynamoDB responds"));
+    }
+
+    let chat = tenant.chat("u").await;
+    let mut socket = tenant.connect(&chat, "u").await;
+    let mut of_dead = tenant.connect(&dead, "u").await;
+    socket.send(&json!({ "content": "Hello" })).await;
+    assert_eq!(socket.next_of("error").await["error"]["code"], "GENERATION_LIMIT_EXCEEDED");
+    assert_eq!(of_dead.next_of("message_stream_ended").await["content"], "The saved text");
+    assert_eq!(stored(&tenant, &dead).await[1]["status"], "interrupted");
+    socket.say("Hello").await;
+    assert_eq!(stored(&tenant, &alive).await[1]["status"], "streaming", "its owner renewed the lease");
 }

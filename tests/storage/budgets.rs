@@ -34,8 +34,18 @@ fn reservation(tokens: u32, now: Timestamp) -> Reservation {
     Reservation { slot: GenerationSlot::new(taken_at), tokens }
 }
 
+/// The chat of most generations here.
+fn chat() -> ChatId {
+    ChatId::parse("chat_01M8H2AYHKZWMC6C31M1XR8RK4").expect("an id")
+}
+
+/// The refusal of a tenant whose generations are young.
+fn at_limit(limit: u32) -> BudgetAdmission {
+    BudgetAdmission::GenerationLimit { limit, may_be_lost: false }
+}
+
 async fn admit(budgets: &BudgetRepository, tenant: &TenantId, limits: BudgetLimits, now: Timestamp) -> BudgetAdmission {
-    budgets.admit(tenant, reservation(10, now), limits, now).await.expect("DynamoDB responds")
+    budgets.admit((tenant, &chat()), reservation(10, now), limits, now).await.expect("DynamoDB responds")
 }
 
 /// Reserves tokens under a quota a day and one a month. Returns the reservation, or the period whose quota is exceeded.
@@ -48,7 +58,8 @@ async fn reserve(
     let reservation = reservation(tokens, now);
     let quotas =
         BudgetLimits { tokens_per_day: TokenQuota::tokens(day), tokens_per_month: TokenQuota::tokens(month), ..LIMITS };
-    match Stack::shared().budgets().admit(tenant, reservation, quotas, now).await.expect("DynamoDB responds") {
+    match Stack::shared().budgets().admit((tenant, &chat()), reservation, quotas, now).await.expect("DynamoDB responds")
+    {
         BudgetAdmission::Admitted => Ok(reservation),
         BudgetAdmission::Quota(QuotaExceeded { period, .. }) => Err(period),
         other => panic!("{other:?}"),
@@ -61,7 +72,7 @@ async fn tokens(tenant: &TenantId, now: Timestamp) -> (u64, u64) {
 }
 
 async fn settle(tenant: &TenantId, reservation: Reservation, used: u64) {
-    Stack::shared().budgets().settle(tenant, reservation, used).await.expect("DynamoDB responds");
+    Stack::shared().budgets().settle((tenant, &chat()), reservation, used).await.expect("DynamoDB responds");
 }
 
 fn at(text: &str) -> Timestamp {
@@ -85,7 +96,7 @@ async fn simultaneous_generations_are_admitted_up_to_the_limit() {
     let (admitted, refused): (Vec<_>, Vec<_>) =
         admitted.into_iter().partition(|admission| *admission == BudgetAdmission::Admitted);
     assert_eq!((admitted.len(), refused.len()), (7, 23));
-    assert!(refused.into_iter().all(|refused| refused == BudgetAdmission::GenerationLimit(7)));
+    assert!(refused.into_iter().all(|refused| refused == at_limit(7)));
     assert_eq!(running(&tenant).await, 7);
 }
 
@@ -111,10 +122,10 @@ async fn own_limits_win_over_those_of_the_installation_from_the_next_message_on(
     let now = Timestamp::now();
     let set = async |limits| budgets.set_limits(&tenant, limits).await.expect("DynamoDB responds");
     set(BudgetOverrides { generations: Some(0), ..BudgetOverrides::default() }).await;
-    assert_eq!(admit(&budgets, &tenant, LIMITS, now).await, BudgetAdmission::GenerationLimit(0));
+    assert_eq!(admit(&budgets, &tenant, LIMITS, now).await, at_limit(0));
     set(BudgetOverrides { generations: Some(1), ..BudgetOverrides::default() }).await;
     assert_eq!(admit(&budgets, &tenant, LIMITS, now).await, BudgetAdmission::Admitted);
-    assert_eq!(admit(&budgets, &tenant, LIMITS, now).await, BudgetAdmission::GenerationLimit(1));
+    assert_eq!(admit(&budgets, &tenant, LIMITS, now).await, at_limit(1));
     set(BudgetOverrides { generations: Some(9), messages_per_minute: Some(1), ..BudgetOverrides::default() }).await;
     let refused = admit(&budgets, &tenant, LIMITS, now).await;
     assert!(matches!(refused, BudgetAdmission::MessageRate { limit: 1, .. }), "{refused:?}");
@@ -247,12 +258,42 @@ async fn refused_tenant_is_admitted_as_soon_as_its_limit_allows_it() {
     let now = Timestamp::now();
     let limits = BudgetLimits { generations: 1, ..LIMITS };
     let taken = reservation(10, now);
-    assert_eq!(budgets.admit(&tenant, taken, limits, now).await.expect("DynamoDB responds"), BudgetAdmission::Admitted);
+    assert_eq!(
+        budgets.admit((&tenant, &chat()), taken, limits, now).await.expect("DynamoDB responds"),
+        BudgetAdmission::Admitted
+    );
     for _ in 0..2 {
-        assert_eq!(admit(&budgets, &tenant, limits, now).await, BudgetAdmission::GenerationLimit(1));
+        assert_eq!(admit(&budgets, &tenant, limits, now).await, at_limit(1));
     }
-    budgets.settle(&tenant, taken, 10).await.expect("DynamoDB responds");
+    budgets.settle((&tenant, &chat()), taken, 10).await.expect("DynamoDB responds");
     assert_eq!(admit(&budgets, &tenant, limits, now).await, BudgetAdmission::Admitted);
+}
+
+#[tokio::test]
+async fn tenant_at_its_limit_claims_one_search_of_its_old_generations_in_an_interval() {
+    const INTERVAL: Duration = Duration::from_secs(20);
+    let (budgets, tenant) = (Stack::shared().budgets(), new_tenant().await);
+    let (old, young) = (Timestamp::now(), ChatId::generate());
+    let now = old.plus(INTERVAL);
+    let limits = BudgetLimits { generations: 2, ..LIMITS };
+    assert_eq!(admit(&budgets, &tenant, limits, old).await, BudgetAdmission::Admitted);
+    let admitted = budgets.admit((&tenant, &young), reservation(10, now), limits, now).await;
+    assert_eq!(admitted.expect("DynamoDB responds"), BudgetAdmission::Admitted);
+
+    let claim = async |now| budgets.claim_search(&tenant, now).await.expect("DynamoDB responds");
+    // The name of a slot may be up to a second later, see `reservation`.
+    let now = now.plus(Duration::from_secs(1));
+    for at in [now, now.plus(INTERVAL)] {
+        let may_be_lost = BudgetAdmission::GenerationLimit { limit: 2, may_be_lost: true };
+        assert_eq!(admit(&budgets, &tenant, limits, at).await, may_be_lost);
+        let mut claims = join_all((0..4).map(|_| claim(at))).await;
+        claims.retain(|chats| !chats.is_empty());
+        assert_eq!(claims.len(), 1, "one of four at once, at {at}");
+        assert!(claims[0].contains(&chat()) && claims[0].contains(&young) == (at > now), "{claims:?}");
+        let until_next = at.plus(INTERVAL - Duration::from_millis(1));
+        assert_eq!(admit(&budgets, &tenant, limits, until_next).await, at_limit(2));
+        assert!(claim(until_next).await.is_empty());
+    }
 }
 
 /// Repeats a call until it succeeds: the SDK makes three attempts, and all may lose their responses.
@@ -291,7 +332,7 @@ async fn random_reservations_and_settlements_never_pass_a_limit_and_count_once()
                 let Some(reservation) = held.pop_first() else { return };
                 let tokens = (random >> 20) % u64::from(reservation.tokens / 4);
                 for _ in 0..=(random >> 40) % 2 {
-                    until_done(async || budgets.settle(&tenant, reservation, tokens).await).await;
+                    until_done(async || budgets.settle((&tenant, &chat()), reservation, tokens).await).await;
                 }
                 used.fetch_add(tokens, Ordering::Relaxed);
             };
@@ -301,9 +342,11 @@ async fn random_reservations_and_settlements_never_pass_a_limit_and_count_once()
             }
             let tokens = 20 + u32::try_from((random >> 30) % 80).expect("small");
             let new = reservation(tokens, now);
-            match until_done(async || budgets.admit(&tenant, new, limits, now).await).await {
+            match until_done(async || budgets.admit((&tenant, &chat()), new, limits, now).await).await {
                 BudgetAdmission::Admitted => assert!(held.insert(new)),
-                BudgetAdmission::GenerationLimit(7) | BudgetAdmission::Quota(_) => settle(&mut held).await,
+                BudgetAdmission::GenerationLimit { limit: 7, .. } | BudgetAdmission::Quota(_) => {
+                    settle(&mut held).await
+                }
                 other => panic!("{other:?}"),
             }
             let status = stack.budgets().status(&tenant, now).await.expect("DynamoDB responds");
@@ -318,7 +361,7 @@ async fn random_reservations_and_settlements_never_pass_a_limit_and_count_once()
     assert_eq!(running(&tenant).await, held.len(), "each slot that is held is counted once");
     assert_eq!(tokens(&tenant, now).await.0, reserved + used.load(Ordering::Relaxed), "each token is counted once");
     for reservation in held {
-        until_done(async || budgets.settle(&tenant, reservation, 0).await).await;
+        until_done(async || budgets.settle((&tenant, &chat()), reservation, 0).await).await;
     }
     assert_eq!(running(&tenant).await, 0);
     assert_eq!(tokens(&tenant, now).await.0, used.load(Ordering::Relaxed));
@@ -333,7 +376,7 @@ async fn takeover_settles_the_budget_of_an_owner_that_died() {
         let chat = ChatId::parse(&tenant.chat("u").await).expect("an id");
         let started = Timestamp::from_millis(Timestamp::now().as_millis() - 60_000);
         let reservation = reservation(1_000, started);
-        let admitted = stack.budgets().admit(&tenant.id, reservation, LIMITS, started).await;
+        let admitted = stack.budgets().admit((&tenant.id, &chat), reservation, LIMITS, started).await;
         assert_eq!(admitted.expect("DynamoDB responds"), BudgetAdmission::Admitted);
         let request = GenerationRequest { model: "test", input_tokens: 30, reservation: Some(reservation) };
         let new = NewMessage { generation: request, ..new_message("Hello") };

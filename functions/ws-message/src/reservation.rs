@@ -9,7 +9,7 @@ use shared::{
         id::TenantId,
         time::Timestamp,
     },
-    generation::most_input_tokens,
+    generation::{LostGenerationSearch, most_input_tokens},
     runtime::{after_response, telemetry},
     storage::{BudgetAdmission, BudgetRepository},
     websocket::SocketEvent,
@@ -21,7 +21,7 @@ use crate::app::App;
 /// [takes it over](Self::hand_over).
 pub(crate) struct BudgetReservation {
     budgets: BudgetRepository,
-    tenant: TenantId,
+    grant: ConnectionGrant,
     reservation: Reservation,
     request_id: String,
     /// The tokens to settle it with when it is dropped.
@@ -45,21 +45,46 @@ impl App {
         let now = Timestamp::now();
         let reserved = BudgetReservation {
             budgets: self.budgets.clone(),
-            tenant: grant.tenant_id.clone(),
+            grant: grant.clone(),
             reservation: Reservation { slot: GenerationSlot::new(now), tokens },
             request_id: event.request_id.clone(),
             used: 0,
             is_handed_over: false,
         };
-        let refusal = match self.budgets.admit(&reserved.tenant, reserved.reservation, self.budget_limits, now).await? {
+        let refusal = match self
+            .budgets
+            .admit((&grant.tenant_id, &grant.chat_id), reserved.reservation, self.budget_limits, now)
+            .await?
+        {
             BudgetAdmission::Admitted => return Ok(reserved),
-            BudgetAdmission::GenerationLimit(limit) => budget::generation_limit_exceeded(limit),
+            BudgetAdmission::GenerationLimit { limit, may_be_lost } => {
+                if may_be_lost {
+                    self.search_lost_generations(&grant.tenant_id, event);
+                }
+                budget::generation_limit_exceeded(limit)
+            }
             BudgetAdmission::MessageRate { limit, ends_at } => budget::message_rate_exceeded(limit, ends_at, now),
             BudgetAdmission::Quota(exceeded) => budget::quota_exceeded(exceeded, now),
         };
         // There is nothing to settle.
         reserved.hand_over();
         Err(refusal)
+    }
+
+    /// Takes over the generations of a tenant whose owners died, after the response: a later message finds their slots free.
+    fn search_lost_generations(&self, tenant: &TenantId, event: &SocketEvent) {
+        let search = LostGenerationSearch {
+            budgets: self.budgets.clone(),
+            chats: self.chats.clone(),
+            generations: self.generations.clone(),
+            sockets: self.sockets.clone(),
+        };
+        let (tenant, request_id) = (tenant.clone(), event.request_id.clone());
+        after_response::spawn(telemetry::background_task("take_over_lost", async move {
+            if let Err(error) = search.run(&tenant, Timestamp::now(), &request_id).await {
+                telemetry::log_attempt(&error.into(), &request_id);
+            }
+        }));
     }
 
     /// Reserves again if the worst case was refused for its tokens: `tokens` are what this chat can use, which is less.
@@ -113,10 +138,10 @@ impl Drop for BudgetReservation {
         if self.is_handed_over {
             return;
         }
-        let (budgets, tenant, reservation) = (self.budgets.clone(), self.tenant.clone(), self.reservation);
+        let (budgets, grant, reservation) = (self.budgets.clone(), self.grant.clone(), self.reservation);
         let (request_id, used) = (self.request_id.clone(), self.used.into());
         after_response::spawn(telemetry::background_task("settle_budget", async move {
-            if let Err(error) = budgets.settle(&tenant, reservation, used).await {
+            if let Err(error) = budgets.settle((&grant.tenant_id, &grant.chat_id), reservation, used).await {
                 telemetry::log_attempt(&error.into(), &request_id);
             }
         }));

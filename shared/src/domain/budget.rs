@@ -187,11 +187,16 @@ impl GenerationSlot {
         name.parse().ok().map(Self)
     }
 
+    /// When it was taken.
+    #[must_use]
+    pub fn taken_at(self) -> Timestamp {
+        Timestamp::from_millis(i64::try_from(self.0 / Self::RANDOM_DIGITS).unwrap_or(i64::MAX))
+    }
+
     /// Whether no generation can hold the slot any more.
     #[must_use]
     pub fn has_expired(self, now: Timestamp) -> bool {
-        let taken_at = Timestamp::from_millis(i64::try_from(self.0 / Self::RANDOM_DIGITS).unwrap_or(i64::MAX));
-        taken_at.plus(SLOT_LIFETIME) <= now
+        self.taken_at().plus(SLOT_LIFETIME) <= now
     }
 }
 

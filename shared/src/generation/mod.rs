@@ -29,6 +29,7 @@
 //! | `generate` | a generation from start to end |
 //! | `replay` | a finished generation, posted again or announced after a takeover |
 //! | `takeover` | ending a generation whose owner is gone |
+//! | `lost_generations` | searching those of a tenant at its limit |
 
 mod coalescing;
 mod context_window;
@@ -38,6 +39,7 @@ mod finish;
 mod forward_deltas;
 mod generate;
 mod heartbeat;
+mod lost_generations;
 mod message_stream;
 mod owned_generation;
 mod prefetch;
@@ -54,8 +56,9 @@ mod timings;
 
 pub use context_window::{FIRST_MESSAGES, context_window, input_tokens, messages_to_read, most_input_tokens};
 pub use generate::{GenerationContext, generate};
+pub use lost_generations::LostGenerationSearch;
 pub use prefetch::prefetch;
 pub use replay::{announce_end, replay};
 pub use socket_writer::JoinAt;
 pub use sockets::ChatConnections;
-pub use takeover::{TakeoverResult, take_over, take_over_expired};
+pub use takeover::{TakeoverResult, take_over, take_over_expired, take_over_lost};

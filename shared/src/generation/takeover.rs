@@ -1,5 +1,10 @@
 //! Takeover: ending a generation whose owner is gone, with its metric.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::{replay::announce_end, sockets::ChatConnections};
 use crate::{
     domain::{
         generation::FinishedGeneration,
@@ -10,6 +15,10 @@ use crate::{
     runtime::telemetry,
     storage::{Conversation, EndedGeneration, GenerationRepository, RunningGeneration, StorageError, Takeover},
 };
+
+/// How long the sockets of a chat are notified of an end: less than the time a run of maintenance leaves before its
+/// deadline.
+const ANNOUNCEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The outcome of a takeover that was cleaned up.
 #[derive(Debug)]
@@ -51,6 +60,30 @@ pub async fn take_over(
     let record = generations.clean_up(tenant, chat, &ended).await?;
     let EndedGeneration { generation, .. } = *ended;
     Ok(TakeoverResult::Ended { generation: Box::new(generation), record })
+}
+
+/// Ends a generation if its lease has expired, and announces the end to the chat's sockets. Returns whether this call has
+/// ended it.
+///
+/// # Errors
+///
+/// [`StorageError`] when DynamoDB fails.
+pub async fn take_over_lost(
+    (generations, sockets): (&GenerationRepository, &ChatConnections),
+    (tenant, chat): (&TenantId, &ChatId),
+    message: &MessageId,
+    now: Timestamp,
+    request_id: &str,
+) -> Result<bool, StorageError> {
+    let takeover = take_over(generations, (tenant, chat), message, Status::Interrupted, now).await?;
+    let TakeoverResult::Ended { generation, record: Some(record) } = takeover else { return Ok(false) };
+    let pending = record.pending_resumes();
+    let announcement = announce_end(sockets, (tenant, chat), *generation, &pending, request_id);
+    // A client that is not notified in time resumes, or reads the message over REST.
+    if timeout(ANNOUNCEMENT_TIMEOUT, announcement).await.is_err() {
+        tracing::warn!(request_id, "end notification timed out");
+    }
+    Ok(true)
 }
 
 /// Ends the generations of a conversation whose leases have expired, so that their text is part of it. Returns those whose

@@ -1,21 +1,15 @@
 //! Purges deleted chats and takes over generations whose owners died.
 
-use std::time::Duration;
-
 use super::sweep::{Sweep, SweepResult};
 use crate::{
     domain::{
         error::ApiError,
-        id::{ChatId, MessageId, TenantId},
-        message::Status,
+        id::{ChatId, TenantId},
         time::Timestamp,
     },
-    generation::{self, TakeoverResult},
+    generation,
     storage::{PendingWork, PurgeStep, QueueEntry, StorageError},
 };
-
-/// How long the connections of a chat are notified of an end: less than the time a run leaves before its deadline.
-const NOTIFICATION_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) async fn sweep(sweep: &Sweep<'_>) -> Result<(), StorageError> {
     sweep.process(&sweep.maintenance.chats.maintenance_queue(), async |entry| process_chat(sweep, entry).await).await
@@ -37,7 +31,11 @@ async fn process_chat(sweep: &Sweep<'_>, entry: &QueueEntry<(TenantId, ChatId)>)
                 if sweep.must_stop() {
                     return Ok(SweepResult::Partial);
                 }
-                take_over(sweep, tenant, chat, &message_id).await?;
+                let Sweep { maintenance, now, request_id, .. } = sweep;
+                let backends = (&maintenance.generations, &maintenance.sockets);
+                if generation::take_over_lost(backends, (tenant, chat), &message_id, *now, request_id).await? {
+                    sweep.counter.update(|report| report.generations_taken_over += 1);
+                }
             }
             sweep.maintenance.chats.dequeue_or_postpone(entry, sweep.now).await?;
             Ok(SweepResult::Complete)
@@ -61,28 +59,4 @@ pub(super) async fn purge(sweep: &Sweep<'_>, tenant: &TenantId, chat: &ChatId) -
             PurgeStep::Complete => return Ok(SweepResult::Complete),
         }
     }
-}
-
-/// Ends a generation whose owner is gone, and notifies the chat's connections.
-async fn take_over(
-    sweep: &Sweep<'_>,
-    tenant: &TenantId,
-    chat: &ChatId,
-    message_id: &MessageId,
-) -> Result<(), StorageError> {
-    let Sweep { maintenance, request_id, .. } = sweep;
-    let generations = &maintenance.generations;
-    let takeover =
-        generation::take_over(generations, (tenant, chat), message_id, Status::Interrupted, sweep.now).await?;
-    if let TakeoverResult::Ended { generation, record: Some(record) } = takeover {
-        sweep.counter.update(|report| report.generations_taken_over += 1);
-        let pending = record.pending_resumes();
-        let notification =
-            generation::announce_end(&maintenance.sockets, (tenant, chat), *generation, &pending, request_id);
-        // A client that is not notified in time resumes, or reads the message over REST.
-        if tokio::time::timeout(NOTIFICATION_TIMEOUT, notification).await.is_err() {
-            tracing::warn!(request_id, "end notification timed out");
-        }
-    }
-    Ok(())
 }

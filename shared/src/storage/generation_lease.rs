@@ -186,7 +186,7 @@ impl GenerationLease {
     /// [`StorageError`] when DynamoDB fails.
     pub async fn settle_budget(&self, usage: Usage) -> Result<(), StorageError> {
         match self.generation.lease.reservation {
-            Some(reservation) => self.budgets.settle(&self.tenant, reservation, usage.tokens()).await,
+            Some(reservation) => self.budgets.settle((&self.tenant, &self.chat), reservation, usage.tokens()).await,
             None => Ok(()),
         }
     }

@@ -38,7 +38,7 @@ impl Settlement {
         ended_at: Timestamp,
     ) -> Result<Option<RunningGeneration>, StorageError> {
         if let Some(reservation) = running.reservation {
-            self.budgets.settle(tenant, reservation, usage.tokens()).await?;
+            self.budgets.settle((tenant, chat), reservation, usage.tokens()).await?;
         }
         let uncounted = UncountedUsage::of_record(running, usage, ended_at);
         let Some(removed) = self.states.end_generation(tenant, chat, &uncounted).await? else { return Ok(None) };

@@ -3,14 +3,14 @@
 use aws_sdk_dynamodb::{operation::update_item::builders::UpdateItemFluentBuilder, types::AttributeValue};
 
 use super::{
-    record::{BudgetRecord, OwnLimits},
+    record::{BudgetRecord, OwnLimits, RunningSlot, slot_name},
     repository::{BudgetRepository, key},
 };
 use crate::{
     domain::{
-        budget::{BudgetLimits, GenerationSlot, QuotaExceeded, Reservation, TokenQuota},
+        budget::{BudgetLimits, QuotaExceeded, Reservation, TokenQuota},
         day::Day,
-        id::TenantId,
+        id::{ChatId, TenantId},
         limits::WINDOW,
         time::Timestamp,
     },
@@ -36,7 +36,12 @@ pub enum BudgetAdmission {
     /// It may; the reservation is made, and the message counted.
     Admitted,
     /// The limit of concurrent generations is reached.
-    GenerationLimit(u32),
+    GenerationLimit {
+        /// The limit.
+        limit: u32,
+        /// Whether to [search](BudgetRepository::claim_search) generations whose owners died.
+        may_be_lost: bool,
+    },
     /// The limit of messages of this minute is reached.
     MessageRate {
         /// The limit.
@@ -58,7 +63,7 @@ impl BudgetRepository {
     /// [`StorageError`] when DynamoDB fails; the reservation may be made then.
     pub async fn admit(
         &self,
-        tenant: &TenantId,
+        (tenant, chat): (&TenantId, &ChatId),
         reservation: Reservation,
         installation: BudgetLimits,
         now: Timestamp,
@@ -71,11 +76,11 @@ impl BudgetRepository {
             let write = match &seen {
                 None => {
                     let remembered = self.own_limits.get(tenant).unwrap_or_default();
-                    self.count(tenant, reservation, (&remembered, installation), Day::of(now), now)
+                    self.count((tenant, chat), reservation, (&remembered, installation), Day::of(now), now)
                 }
                 Some(record) => {
                     // After a lost response the SDK writes again, and the condition fails on the first write.
-                    if record.slots().any(|taken| taken == reservation.slot) {
+                    if record.slots().any(|taken| taken.slot == reservation.slot) {
                         return Ok(BudgetAdmission::Admitted);
                     }
                     self.own_limits.put(tenant.clone(), record.limits.clone());
@@ -88,9 +93,9 @@ impl BudgetRepository {
                     let day = record.day_at(now);
                     match record.window_ends_at {
                         Some(ends_at) if ends_at > now => {
-                            self.count(tenant, reservation, (&record.limits, installation), day, now)
+                            self.count((tenant, chat), reservation, (&record.limits, installation), day, now)
                         }
-                        _ => self.start_window(tenant, reservation, record, installation, now),
+                        _ => self.start_window((tenant, chat), reservation, record, installation, now),
                     }
                 }
             };
@@ -120,7 +125,7 @@ impl BudgetRepository {
             return self.start_day(tenant, seen, now).await;
         }
         if seen.slots().count() >= limits.generations as usize {
-            let expired: Vec<_> = seen.slots().filter(|slot| slot.has_expired(now)).take(MAX_REMOVED).collect();
+            let expired: Vec<_> = seen.slots().filter(|taken| taken.slot.has_expired(now)).take(MAX_REMOVED).collect();
             self.remove(tenant, &expired).await?;
         }
         Ok(())
@@ -129,7 +134,7 @@ impl BudgetRepository {
     /// Counts a message into the current window.
     fn count(
         &self,
-        tenant: &TenantId,
+        (tenant, chat): (&TenantId, &ChatId),
         reservation: Reservation,
         (own, installation): (&OwnLimits, BudgetLimits),
         day: Day,
@@ -137,7 +142,7 @@ impl BudgetRepository {
     ) -> UpdateItemFluentBuilder {
         const IN_WINDOW: &str = "window_ends_at > :now AND message_count < :max_messages";
         let limits = installation.overridden_by(own.read);
-        self.reserve(tenant, reservation, (own, limits), day, IN_WINDOW)
+        self.reserve((tenant, chat), reservation, (own, limits), day, IN_WINDOW)
             .update_expression(
                 "SET running.#slot = :tokens ADD message_count :one, tokens_of_day :tokens, tokens_of_month :tokens",
             )
@@ -148,7 +153,7 @@ impl BudgetRepository {
     /// Starts the window after the one in the `seen` record, if no other message has. Creates the item.
     fn start_window(
         &self,
-        tenant: &TenantId,
+        (tenant, chat): (&TenantId, &ChatId),
         reservation: Reservation,
         seen: &BudgetRecord,
         installation: BudgetLimits,
@@ -158,14 +163,20 @@ impl BudgetRepository {
         if let (Some(_), Some(ended_at)) = (&seen.running, seen.window_ends_at) {
             let limits = installation.overridden_by(seen.limits.read);
             return self
-                .reserve(tenant, reservation, (&seen.limits, limits), seen.day_at(now), "window_ends_at = :ended_at")
+                .reserve(
+                    (tenant, chat),
+                    reservation,
+                    (&seen.limits, limits),
+                    seen.day_at(now),
+                    "window_ends_at = :ended_at",
+                )
                 .update_expression(format!(
                     "SET running.#slot = :tokens, {START} ADD tokens_of_day :tokens, tokens_of_month :tokens"
                 ))
                 .expression_attribute_values(":ends_at", text(now.plus(WINDOW)))
                 .expression_attribute_values(":ended_at", text(ended_at));
         }
-        let running = Item::from([(reservation.slot.to_string(), number(reservation.tokens))]);
+        let running = Item::from([(slot_name(reservation.slot, chat), number(reservation.tokens))]);
         self.update(tenant)
             .update_expression(format!(
                 "{SET_VERSION}, running = :running, {START}, #day = :today, tokens_of_day = :tokens, \
@@ -185,7 +196,7 @@ impl BudgetRepository {
     /// have not changed.
     fn reserve(
         &self,
-        tenant: &TenantId,
+        (tenant, chat): (&TenantId, &ChatId),
         reservation: Reservation,
         (own, limits): (&OwnLimits, BudgetLimits),
         day: Day,
@@ -195,7 +206,7 @@ impl BudgetRepository {
         let max_used = |quota: TokenQuota| quota.max_used_before(reservation.tokens).map_or(number(-1), number);
         let mut update = self
             .update(tenant)
-            .expression_attribute_names("#slot", reservation.slot.to_string())
+            .expression_attribute_names("#slot", slot_name(reservation.slot, chat))
             .expression_attribute_names("#day", "day")
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":tokens", number(reservation.tokens))
@@ -243,7 +254,7 @@ impl BudgetRepository {
     }
 
     /// Removes expired slots; the tokens that they reserve stay counted until the day ends.
-    async fn remove(&self, tenant: &TenantId, slots: &[GenerationSlot]) -> Result<(), StorageError> {
+    async fn remove(&self, tenant: &TenantId, slots: &[RunningSlot]) -> Result<(), StorageError> {
         if slots.is_empty() {
             return Ok(());
         }
@@ -254,7 +265,7 @@ impl BudgetRepository {
             .update_expression(format!("REMOVE {}", names.join(", ")))
             .condition_expression("attribute_exists(running)");
         for (place, slot) in slots.iter().enumerate() {
-            update = update.expression_attribute_names(format!("#slot{place}"), slot.to_string());
+            update = update.expression_attribute_names(format!("#slot{place}"), slot_name(slot.slot, &slot.chat));
         }
         unless_refused(update.send().await).map(drop)
     }
@@ -274,7 +285,8 @@ fn refusal(
         return Some(BudgetAdmission::MessageRate { limit: limits.messages_per_minute, ends_at });
     }
     if record.live(now).len() >= limits.generations as usize {
-        return Some(BudgetAdmission::GenerationLimit(limits.generations));
+        let may_be_lost = record.may_be_lost(now);
+        return Some(BudgetAdmission::GenerationLimit { limit: limits.generations, may_be_lost });
     }
     let (of_day, of_month) = record.tokens_at(now);
     let exceeded = limits.exceeded_by(reservation.tokens, of_day, of_month, record.day_at(now));

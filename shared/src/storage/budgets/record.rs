@@ -8,13 +8,34 @@ use crate::{
     domain::{
         budget::{BudgetOverrides, GenerationSlot},
         day::Day,
+        id::ChatId,
         time::Timestamp,
     },
     storage::{
         error::StorageError,
         item::{self, Item},
+        records::lease::TAKEOVER_AFTER,
     },
 };
+
+/// A generation that has a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RunningSlot {
+    pub(super) slot: GenerationSlot,
+    pub(super) chat: ChatId,
+}
+
+/// The name of a slot in `running`.
+pub(super) fn slot_name(slot: GenerationSlot, chat: &ChatId) -> String {
+    format!("{slot}@{chat}")
+}
+
+impl RunningSlot {
+    fn parse(name: &str) -> Option<Self> {
+        let (slot, chat) = name.split_once('@')?;
+        Some(Self { slot: GenerationSlot::parse(slot)?, chat: ChatId::parse(chat)? })
+    }
+}
 
 /// A tenant's own limits.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +47,7 @@ pub(super) struct OwnLimits {
 
 #[derive(Default, Deserialize)]
 pub(super) struct BudgetRecord {
-    /// What each slot reserves.
+    /// What each slot reserves, by [name](slot_name).
     #[serde(default)]
     pub(super) running: Option<BTreeMap<String, u32>>,
     #[serde(default)]
@@ -41,6 +62,9 @@ pub(super) struct BudgetRecord {
     pub(super) tokens_of_month: i64,
     #[serde(skip)]
     pub(super) limits: OwnLimits,
+    /// When lost generations were last searched.
+    #[serde(default)]
+    pub(super) searched_at: Option<Timestamp>,
 }
 
 impl BudgetRecord {
@@ -51,8 +75,14 @@ impl BudgetRecord {
         Ok(Self { limits: OwnLimits { read, stored }, ..item::from_item(item)? })
     }
 
-    pub(super) fn slots(&self) -> impl Iterator<Item = GenerationSlot> {
-        self.running.iter().flat_map(BTreeMap::keys).filter_map(|name| GenerationSlot::parse(name))
+    pub(super) fn slots(&self) -> impl Iterator<Item = RunningSlot> {
+        self.running.iter().flat_map(BTreeMap::keys).filter_map(|name| RunningSlot::parse(name))
+    }
+
+    /// Whether a generation may be lost: it is older than a lease lasts, and none were searched for as long.
+    pub(super) fn may_be_lost(&self, now: Timestamp) -> bool {
+        let is_old = |since: Timestamp| since.plus(TAKEOVER_AFTER) <= now;
+        self.searched_at.is_none_or(is_old) && self.slots().any(|running| is_old(running.slot.taken_at()))
     }
 
     /// The day that counts: that of the item if this machine's clock is behind, since days do not go back.
@@ -62,7 +92,7 @@ impl BudgetRecord {
 
     /// The reservations that may still be settled.
     pub(super) fn live(&self, now: Timestamp) -> BTreeMap<String, u32> {
-        let is_live = |name: &str| GenerationSlot::parse(name).is_some_and(|slot| !slot.has_expired(now));
+        let is_live = |name: &str| RunningSlot::parse(name).is_some_and(|it| !it.slot.has_expired(now));
         let running = self.running.iter().flatten().filter(|(name, _)| is_live(name));
         running.map(|(name, tokens)| (name.clone(), *tokens)).collect()
     }

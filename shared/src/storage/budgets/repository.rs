@@ -4,9 +4,12 @@ use aws_sdk_dynamodb::{
     Client, operation::update_item::builders::UpdateItemFluentBuilder, types::ReturnValuesOnConditionCheckFailure,
 };
 
-use super::record::{BudgetRecord, OwnLimits};
+use super::record::{BudgetRecord, OwnLimits, slot_name};
 use crate::{
-    domain::{budget::Reservation, id::TenantId},
+    domain::{
+        budget::Reservation,
+        id::{ChatId, TenantId},
+    },
     runtime::cache::Cache,
     storage::{
         conditional::unless_refused,
@@ -45,14 +48,19 @@ impl BudgetRepository {
     /// # Errors
     ///
     /// [`StorageError`] when DynamoDB fails; the reservation may stand then, until it expires.
-    pub async fn settle(&self, tenant: &TenantId, reservation: Reservation, used: u64) -> Result<(), StorageError> {
+    pub async fn settle(
+        &self,
+        (tenant, chat): (&TenantId, &ChatId),
+        reservation: Reservation,
+        used: u64,
+    ) -> Result<(), StorageError> {
         let change = i128::from(used) - i128::from(reservation.tokens);
         let update = self
             .table
             .update(key(tenant))
             .update_expression("REMOVE running.#slot ADD tokens_of_day :change, tokens_of_month :change")
             .condition_expression("attribute_exists(running.#slot)")
-            .expression_attribute_names("#slot", reservation.slot.to_string())
+            .expression_attribute_names("#slot", slot_name(reservation.slot, chat))
             .expression_attribute_values(":change", number(change));
         unless_refused(update.send().await).map(drop)
     }

@@ -12,6 +12,9 @@ pub(in crate::storage) const LEASE_DURATION: Duration = Duration::from_secs(15);
 /// How long an expired lease is respected still: clocks differ between machines.
 pub(in crate::storage) const CLOCK_SKEW: Duration = Duration::from_secs(5);
 
+/// How soon after its start a generation may be taken over, if its owner does not renew the lease.
+pub(in crate::storage) const TAKEOVER_AFTER: Duration = LEASE_DURATION.saturating_add(CLOCK_SKEW);
+
 /// The condition that the owner of a token still has the lease.
 pub(in crate::storage) const OWNED: &str = "#lease.#token = :token";
 
