@@ -15,6 +15,10 @@ use super::{
 /// The length of the ended answer, in bytes: a replay has nine frames.
 const ANSWER: usize = 240_000;
 
+/// The read units a second of a client that does not read: a replay reads the answer, 60 units, and lasts for a second, before
+/// it is given up. Twice as many, and four for each frame of both sockets.
+const READ_UNITS: f64 = (2 * 60 + 2 * FRAMES * 4) as f64;
+
 /// The environments that one socket may hold on average. Each of ten frames a second waits at most 350 ms for the replay
 /// before it and 250 ms for the client, or 500 ms for the owner of a generation. The replay itself, or its generation, holds
 /// one more, and the work on the frames another one.
@@ -39,7 +43,12 @@ async fn attack(length: Length) {
         tokio::join!(resume(&mut resume_ended, ended_answer, end), resume(&mut resume_running, running_answer, end));
         ((), vec![running.clone()])
     };
+    let seconds = experiment.seconds();
     let ((), usage) = experiment.run(ask).await;
+    if !reads {
+        let read_units = usage.read_units / seconds;
+        assert!(read_units <= READ_UNITS, "one replay at a time: {read_units:.0} read units a second");
+    }
     let held = usage.average_environments("ws-message");
     assert!(held <= (2 * HELD_BY_A_SOCKET) as f64, "two sockets held {held:.1} environments");
 }
