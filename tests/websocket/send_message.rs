@@ -300,7 +300,9 @@ mod black_box {
         let chat = tenant.chat("u").await;
         let mut socket = tenant.connect(&chat, "u").await;
         let frame = json!({ "content": "Hello", "client_message_id": "c1" });
-        let first = socket.ask(&frame).await[0].clone();
+        let events = socket.ask(&frame).await;
+        let (first, answer) = (events[0].clone(), events[1]["message_id"].clone());
+        assert!(first.get("answer_id").is_none(), "the answer follows");
 
         // From the same socket and from a later one.
         let mut later = tenant.connect(&chat, "u").await;
@@ -310,10 +312,26 @@ mod black_box {
             for field in ["message_id", "seq", "content", "client_message_id"] {
                 assert_eq!(second[field], first[field], "{field}");
             }
+            assert_eq!(second["answer_id"], answer, "a client that lost the answer resumes it");
         }
         let stored = tenant.get(&format!("/api/v1/chats/{chat}/messages")).await.body;
         assert_eq!(stored["total"], 2, "one answer");
         assert_eq!(stored["messages"][0]["client_message_id"], "c1");
+    }
+
+    /// Such a message is not among those that are read for the context of an answer at first.
+    #[tokio::test]
+    async fn repeated_client_message_id_of_an_old_message_names_its_answer() {
+        let tenant = Api::shared().tenant("old client ids").await;
+        let chat = tenant.chat("u").await;
+        let mut socket = tenant.connect(&chat, "u").await;
+        let frame = json!({ "content": "Hello", "client_message_id": "c1" });
+        let answer = socket.ask(&frame).await[1]["message_id"].clone();
+        for _ in 0..7 {
+            socket.say("and on").await;
+        }
+        socket.send(&frame).await;
+        assert_eq!(socket.next_of("message_received").await["answer_id"], answer);
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -45,7 +45,13 @@ pub(crate) async fn send_message(
     app.announce_takeovers(ended, &connection.grant, event);
     // A repeated message is acknowledged also if the tenant has reached a limit meanwhile.
     if let Some(stored) = client_id.as_ref().and_then(|id| chat.find_client_id(id, received_at)) {
-        app.post(&event.connection_id, Some(chat_id), Body::received(stored), &event.request_id).await;
+        app.post(
+            &event.connection_id,
+            Some(chat_id),
+            Body::received_again(stored, chat.answer_of(stored)),
+            &event.request_id,
+        )
+        .await;
         return Ok(());
     }
 
@@ -67,10 +73,11 @@ pub(crate) async fn send_message(
     let Exchange { message, generation } =
         match app.messages.append(tenant_id, chat_id, chat.position, new, Timestamp::now()).await? {
             AppendResult::Stored(exchange) => *exchange,
-            AppendResult::Duplicate(message) => {
+            AppendResult::Duplicate { message, answer } => {
                 // The model stops before a slow client delays this function.
                 drop(deltas);
-                app.post(&event.connection_id, Some(chat_id), Body::received(&message), &event.request_id).await;
+                let received = Body::received_again(&message, answer.as_ref());
+                app.post(&event.connection_id, Some(chat_id), received, &event.request_id).await;
                 return Ok(());
             }
             AppendResult::NoChat => return Err(not_found()),

@@ -72,8 +72,13 @@ pub struct Exchange {
 pub enum AppendResult {
     /// The message is stored.
     Stored(Box<Exchange>),
-    /// The client's id stands for this message, which was stored before.
-    Duplicate(Box<Message>),
+    /// The client's id stands for a message that was stored before.
+    Duplicate {
+        /// The message.
+        message: Box<Message>,
+        /// Its answer.
+        answer: Option<MessageId>,
+    },
     /// The chat does not exist.
     NoChat,
     /// Four generations run in the chat, which is the limit.
@@ -103,6 +108,14 @@ impl Conversation {
         let is_known = |message: &Message| message.created_at.plus(CLIENT_ID_LIFETIME) > now;
         let mut newest_first = self.recent.iter().rev().take_while(|message| is_known(message));
         newest_first.find(|message| message.client_message_id.as_ref() == Some(client_id))
+    }
+
+    /// The answer of a message, if it is among the newest messages.
+    #[must_use]
+    pub fn answer_of(&self, message: &Message) -> Option<&MessageId> {
+        let mut newest_first = self.recent.iter().rev();
+        let answer = newest_first.find(|other| other.in_reply_to.as_ref() == Some(&message.message_id));
+        answer.map(|answer| &answer.message_id)
     }
 
     /// Removes a generation that has ended from those that run, and replaces its message, if the message is in the
@@ -190,8 +203,10 @@ impl MessageRepository {
         ClientMessageRecord { message_seq: seq }: ClientMessageRecord,
         now: Timestamp,
     ) -> Result<AppendResult, StorageError> {
-        let mut stored = self.list_range(tenant, chat, (seq, seq), Order::Asc, now).await?;
-        Ok(stored.pop().map_or(AppendResult::NoChat, |message| AppendResult::Duplicate(Box::new(message))))
+        let mut stored = self.list_range(tenant, chat, (seq, seq + 1), Order::Asc, now).await?.into_iter();
+        let Some(message) = stored.next() else { return Ok(AppendResult::NoChat) };
+        let answer = stored.next().map(|answer| answer.message_id);
+        Ok(AppendResult::Duplicate { message: Box::new(message), answer })
     }
 
     fn put_message(

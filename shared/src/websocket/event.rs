@@ -62,6 +62,9 @@ pub enum Body<'a> {
         /// The client's id of the message.
         #[serde(skip_serializing_if = "Option::is_none")]
         client_message_id: Option<&'a ClientMessageId>,
+        /// The answer's id, if the message was received before: `resume` the answer unless it has arrived.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        answer_id: Option<&'a MessageId>,
     },
     /// The answer begins.
     MessageStreamStarted {
@@ -115,11 +118,18 @@ impl<'a> Body<'a> {
     /// The event for a stored message of the user.
     #[must_use]
     pub fn received(message: &'a Message) -> Self {
+        Self::received_again(message, None)
+    }
+
+    /// The event for a message of the user that was received before, and has this answer.
+    #[must_use]
+    pub fn received_again(message: &'a Message, answer: Option<&'a MessageId>) -> Self {
         Self::MessageReceived {
             message_id: &message.message_id,
             seq: message.seq,
             content: &message.content,
             client_message_id: message.client_message_id.as_ref(),
+            answer_id: answer,
         }
     }
 }

@@ -166,10 +166,19 @@ pub(super) fn events(kind: &str) -> Vec<(&'static str, Value)> {
             }),
         )],
         "user_created" => vec![("The first connection of a user", json!({ "user_id": USER }))],
-        "message_received" => vec![(
-            "A message is stored",
-            json!({ "message_id": USER_MESSAGE, "seq": 0, "content": USER_TEXT, "client_message_id": "c1" }),
-        )],
+        "message_received" => vec![
+            (
+                "A message is stored",
+                json!({ "message_id": USER_MESSAGE, "seq": 0, "content": USER_TEXT, "client_message_id": "c1" }),
+            ),
+            (
+                "A message is sent again",
+                json!({
+                    "message_id": USER_MESSAGE, "seq": 0, "content": USER_TEXT, "client_message_id": "c1",
+                    "answer_id": ASSISTANT_MESSAGE,
+                }),
+            ),
+        ],
         "message_stream_started" => vec![
             (
                 "The answer begins",
