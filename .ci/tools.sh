@@ -8,12 +8,13 @@ step() {
   printf '\n== %s (%d s)\n' "$1" "$SECONDS"
 }
 
-# Requires Java, Node, npm, curl and Python. Installs missing ones with apt-get.
+# Requires Java, Node, npm, curl, Python and Chromium. Installs missing ones with apt-get.
 need_prerequisites() {
   local missing=()
   command -v java >/dev/null || missing+=(openjdk-17-jre-headless)
   command -v npm >/dev/null || missing+=(nodejs npm)
   command -v curl >/dev/null || missing+=(curl)
+  command -v chromium >/dev/null || missing+=(chromium fonts-dejavu-core)
   python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv python3-pip)
   if ((${#missing[@]})); then
     apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends "${missing[@]}"

@@ -42,6 +42,7 @@ pub struct Gateway {
     schedules: Vec<Schedule>,
     invoker: Arc<Invoker>,
     server: Arc<Server>,
+    other_routes: Router,
 }
 
 struct Server {
@@ -102,7 +103,15 @@ impl Gateway {
             tasks,
             shutdown,
         };
-        Ok(Self { listener, address, routes, api, schedules, invoker, server: Arc::new(server) })
+        let (server, other_routes) = (Arc::new(server), Router::new());
+        Ok(Self { listener, address, routes, api, schedules, invoker, server, other_routes })
+    }
+
+    /// Serves these routes too, in the place of the template's: what is not of AWS, such as the page of an app.
+    #[must_use]
+    pub fn with_routes(mut self, routes: Router) -> Self {
+        self.other_routes = routes;
+        self
     }
 
     /// The address that the gateway listens on.
@@ -121,7 +130,7 @@ impl Gateway {
     pub async fn warm_up(&self) -> Result<(), GatewayError> {
         tokio::select! {
             warm = self.invoke_all() => warm,
-            served = serve(self.listener.clone(), Arc::clone(&self.server)) => served,
+            served = serve(self.listener.clone(), Arc::clone(&self.server), self.other_routes.clone()) => served,
         }
     }
 
@@ -142,13 +151,13 @@ impl Gateway {
     ///
     /// When the listener fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), GatewayError> {
-        let Self { listener, schedules, invoker, server, .. } = self;
+        let Self { listener, schedules, invoker, server, other_routes, .. } = self;
         let (stopping, tasks) = (server.shutdown.clone(), server.tasks.clone());
         for schedule in schedules {
             let (stopping, invoker) = (stopping.clone(), Arc::clone(&invoker));
             tasks.spawn(async move { stopping.run_until_cancelled(run_schedule(schedule, invoker)).await });
         }
-        let mut serving = pin!(serve(listener, server));
+        let mut serving = pin!(serve(listener, server, other_routes));
         tokio::select! {
             served = &mut serving => return served,
             () = shutdown => stopping.cancel(),
@@ -179,9 +188,10 @@ async fn run_schedule(schedule: Schedule, invoker: Arc<Invoker>) {
     schedule::run(&schedule, invoke).await;
 }
 
-async fn serve(listener: SharedListener, server: Arc<Server>) -> Result<(), GatewayError> {
+async fn serve(listener: SharedListener, server: Arc<Server>, other_routes: Router) -> Result<(), GatewayError> {
     let stopping = server.shutdown.clone();
-    let app = Router::new().fallback(handle).with_state(server).into_make_service_with_connect_info::<SourceAddress>();
+    let app = other_routes.merge(Router::new().fallback(handle).with_state(server));
+    let app = app.into_make_service_with_connect_info::<SourceAddress>();
     let serving = axum::serve(listener, app).with_graceful_shutdown(stopping.cancelled_owned());
     serving.await.map_err(GatewayError::Serve)
 }

@@ -15,6 +15,7 @@ mod local_model;
 mod options;
 mod parameters;
 mod plan;
+mod playground;
 mod ports;
 mod prerequisites;
 mod ready;

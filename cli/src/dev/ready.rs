@@ -41,6 +41,7 @@ impl Ready {
         };
         terminal.line(format_args!(
             "\n{title} {took}\n\n  \
+             Playground {playground}\n  \
              REST       {rest}\n  \
              WebSocket  {websocket}\n  \
              DynamoDB   {dynamodb} {data}\n  \
@@ -49,6 +50,7 @@ impl Ready {
              Logs       {logs}\n",
             title = bold("The Chat API is ready"),
             took = dim(&format!("({:.1} s)", self.took.as_secs_f64())),
+            playground = bold(&format!("http://localhost:{}/", self.port)),
             rest = bold(&format!("http://localhost:{}/api/v1/chats/", self.port)),
             websocket = bold(&format!("ws://localhost:{}{WEBSOCKET_PATH}", self.port)),
             dynamodb = self.dynamodb_endpoint,
@@ -61,6 +63,7 @@ impl Ready {
         terminal.line(quick_start(self.port, terminal));
         terminal.event(&json!({
             "event": "ready",
+            "playground_url": format!("http://localhost:{}/", self.port),
             "rest_url": format!("http://127.0.0.1:{}", self.port),
             "websocket_url": format!("ws://127.0.0.1:{}{WEBSOCKET_PATH}", self.port),
             "management_endpoint": format!("http://127.0.0.1:{}", self.port),

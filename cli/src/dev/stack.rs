@@ -20,6 +20,7 @@ use super::{
     functions::{Emulator, EmulatorSettings, FunctionOutput, Supervisor},
     local_model::{self, LocalModel},
     plan::{INVOKE_PORT_FLAG, PORT_FLAG, Plan},
+    playground,
     ports::{self, Port},
     prerequisites::{self, Required},
     ready::{Ready, WEBSOCKET_PATH},
@@ -271,6 +272,8 @@ impl Stack<'_> {
                 Err(GatewayError::AddressInUse { .. }) => return Err(ports::in_use(options.port, PORT_FLAG)),
                 bound => bound?,
             };
+            let rest_url = format!("http://{}", gateway.address());
+            let gateway = gateway.with_routes(playground::routes(rest_url));
             let model = model.map(|model| model.base_url.as_str());
             let mut environment = environment::local(dynamodb, &gateway.address().to_string(), model);
             if let Some(endpoint) = &options.management_endpoint {

@@ -17,12 +17,14 @@ await build({
   format: "esm",
   // CommonJS within a bundle needs `require`.
   banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
-  external: ["esbuild"],
+  external: ["esbuild", "playwright-core"],
   sourcemap: "inline",
   logLevel: "warning",
 });
 const files = tests.map((name) => `${outdir}/${name.replace(/ts$/, "mjs")}`);
-const { status } = spawnSync(process.execPath, ["--enable-source-maps", "--test", ...options, ...files], {
+// Node 20 hides its WebSocket behind this flag, which later versions accept too.
+const flags = process.versions.node.startsWith("20.") ? ["--experimental-websocket"] : [];
+const { status } = spawnSync(process.execPath, [...flags, "--enable-source-maps", "--test", ...options, ...files], {
   stdio: "inherit",
 });
 process.exitCode = status ?? 1;

@@ -303,29 +303,30 @@ export class Chat {
   /** The answer of a stream that is new; undefined as long as it may be the answer to a command. */
   #claim(stream: ActiveStream | StreamStarted): Answer | undefined {
     const [command] = this.#commands;
-    let answer = this.#expected.get(stream.in_reply_to)?.answer;
-    if (answer) {
-      this.#expected.delete(stream.in_reply_to);
-    } else if (command?.frame.type === "regenerate" && command.sent > 0) {
-      // A stream that a new socket finds names none, but no other answer streams beside a regeneration.
-      if ("type" in stream && stream.replaces !== command.frame.message_id) return undefined;
-      ({ answer } = command);
-      this.#commands.shift();
-    } else if (command && command.sent > 0) {
-      return undefined;
-    } else {
-      answer = new Answer((answer) => this.#cancel(answer));
-      this.#emit("answer", answer);
-    }
+    const asked = this.#expected.get(stream.in_reply_to)?.answer ?? this.#regenerated(stream);
+    if (!asked && command && command.sent > 0) return undefined;
+    const answer = asked ?? new Answer((answer) => this.#cancel(answer));
+    this.#expected.delete(stream.in_reply_to);
     answer.onStarted(stream);
     this.#answers.set(stream.message_id, answer);
     this.#noteEvent(answer);
+    if (!asked) this.#emit("answer", answer);
     if (answer.isCancelled) this.#sendCancel(answer);
     if (answer === command?.answer) {
+      this.#commands.shift();
       this.#release();
       this.#sendNext();
     }
     return answer;
+  }
+
+  /** The answer to a command to regenerate, if this is its stream. */
+  #regenerated(stream: ActiveStream | StreamStarted): Answer | undefined {
+    const [command] = this.#commands;
+    if (command?.frame.type !== "regenerate" || command.sent === 0) return undefined;
+    // A stream that a new socket finds names none, but no other answer streams beside a regeneration.
+    const isOther = "type" in stream && stream.replaces !== command.frame.message_id;
+    return isOther ? undefined : command.answer;
   }
 
   #onError(event: ErrorEvent): void {

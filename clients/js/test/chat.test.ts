@@ -1,6 +1,6 @@
 // The rules of the protocol, on paused time with sockets that the test answers.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { type Answer, ChatError, type ChatOptions, connect, type Source } from "../src/index.js";
 import { FakeServer, type FakeSocket, flush } from "./support/fake_server.js";
 
@@ -455,6 +455,8 @@ chatTest("close ends everything at once", async (server, socket) => {
 });
 
 test("a runtime without WebSocket is told what to do", () => {
-  if (globalThis.WebSocket) return;
+  const { WebSocket } = globalThis;
+  Object.assign(globalThis, { WebSocket: undefined });
+  after(() => Object.assign(globalThis, { WebSocket }));
   assert.throws(() => connect(async () => "ws://fake"), { code: "CONNECTION_FAILED", message: /`ws`/ });
 });

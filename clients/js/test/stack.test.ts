@@ -84,8 +84,8 @@ test("another socket of the user sees message and answer, also in mid-answer", a
   for await (const _ of answer) break;
   const other = connect(() => tenant.api.createTicket(chatId), options);
   const seen = await new Promise<Answer>((resolve) => other.on("answer", resolve));
+  assert.equal(seen.messageId, answer.messageId, "it has its id as soon as it is announced");
   assert.equal(await joined(seen), await joined(answer));
-  assert.equal(seen.messageId, answer.messageId);
   const message = new Promise<string>((resolve) => other.on("message", ({ content }) => resolve(content)));
   chat.send("Hello");
   assert.equal(await message, "Hello");

@@ -3,6 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::{Router, routing::get};
 use gateway::{Gateway, GatewayError, InvokeError, template::Template};
 
 use crate::harness::{Lambda, Stack, close_code, fixture, http, options, send};
@@ -102,4 +103,18 @@ async fn warm_up_without_invoke_api_is_unreachable() {
         Err(GatewayError::WarmUp { function, source: InvokeError::Unreachable(_) }) => assert_eq!(function, "things"),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn other_routes_are_served_beside_those_of_the_template() {
+    let mut lambda = Lambda::start().await;
+    let routes = Router::new().route("/page", get(async || "a page"));
+    let gateway = Gateway::bind(&template(), options(&lambda)).await.unwrap().with_routes(routes);
+    let url = format!("http://{}", gateway.address());
+    let serving = tokio::spawn(gateway.serve(std::future::pending()));
+    assert_eq!(http().get(format!("{url}/page")).send().await.unwrap().text().await.unwrap(), "a page");
+    let request = tokio::spawn(http().get(format!("{url}/things/1")).send());
+    lambda.expect("things").await.succeed();
+    assert!(request.await.unwrap().unwrap().status().is_success());
+    serving.abort();
 }

@@ -9,6 +9,7 @@ const CHAT = process.env.CHAT ?? new URL("../../target/debug/chat", `file://${pr
 interface Ready {
   rest_url: string;
   websocket_url: string;
+  playground_url: string;
   dynamodb_endpoint: string;
   functions: Record<string, number>;
 }
@@ -24,6 +25,7 @@ export interface Tenant {
 export class Stack {
   readonly restUrl: string;
   readonly websocketUrl: string;
+  readonly playgroundUrl: string;
   readonly functions: Record<string, number>;
   readonly #dynamodb: string;
   readonly #stop: () => Promise<void>;
@@ -31,6 +33,7 @@ export class Stack {
   private constructor(ready: Ready, stop: () => Promise<void>) {
     this.restUrl = ready.rest_url;
     this.websocketUrl = ready.websocket_url;
+    this.playgroundUrl = ready.playground_url;
     this.functions = ready.functions;
     this.#dynamodb = ready.dynamodb_endpoint;
     this.#stop = stop;
