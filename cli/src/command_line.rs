@@ -31,6 +31,9 @@ enum Command {
     /// Run DynamoDB Local with the template's tables, in memory, for tests.
     #[command(hide = true)]
     Dynamodb(dev::DynamoDbOptions),
+    /// Print the path of Node.js, which is fetched if it is missing, for tests.
+    #[command(hide = true)]
+    Node,
     /// Stop the child processes of a `chat` that was killed. Started by `chat` itself.
     #[command(name = process::REAPER_COMMAND, hide = true)]
     Reaper,
@@ -46,6 +49,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Usage(options) => admin::usage::run(*options),
         Command::Package(options) => package::run(options),
         Command::Dynamodb(options) => dev::run_dynamodb_only(options),
+        Command::Node => dev::run_node_only(),
         Command::Reaper => process::run_reaper(),
     }
 }

@@ -1,7 +1,7 @@
 //! The examples of `docs/API.md`, run as they are written.
 
 mod black_box {
-    use std::{process::Stdio, time::Duration};
+    use std::{ffi::OsStr, process::Stdio, time::Duration};
 
     use tests::{Api, Customer, Document};
     use tokio::process::Command;
@@ -17,7 +17,12 @@ mod black_box {
     }
 
     /// Runs a script; returns its output.
-    async fn output(program: &str, arguments: &[&str], script: &str, variables: &[(&str, &str)]) -> String {
+    async fn output(
+        program: impl AsRef<OsStr>,
+        arguments: &[&str],
+        script: &str,
+        variables: &[(&str, &str)],
+    ) -> String {
         let mut command = Command::new(program);
         command.args(arguments).arg(script).envs(variables.iter().copied()).stdin(Stdio::null()).kill_on_drop(true);
         let ended = tokio::time::timeout(Duration::from_secs(60), command.output()).await;
@@ -28,7 +33,7 @@ mod black_box {
     }
 
     async fn node(script: &str, variables: &[(&str, &str)]) -> String {
-        output("node", &["--experimental-websocket", "--no-warnings", "-e"], script, variables).await
+        output(tests::node(), &["--experimental-websocket", "--no-warnings", "-e"], script, variables).await
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, process::Stdio, time::Duration};
 
 use serde_json::Value;
-use tests::{Document, Stack, replace};
+use tests::{Document, Stack, node, replace};
 use tokio::process::Command;
 
 /// Runs a program; returns its output.
@@ -52,7 +52,7 @@ async fn quick_start_of_the_readme_works_as_written() {
           if (JSON.parse(data).type === "message_stream_ended") ws.close();
         }});"#
     );
-    let printed = output(Command::new("node").args(["--experimental-websocket", "--no-warnings", "-e", &script])).await;
+    let printed = output(Command::new(node()).args(["--experimental-websocket", "--no-warnings", "-e", &script])).await;
     assert_eq!(event_types(&printed), event_types(shown_events), "{printed}");
     assert!(printed.contains("You said: Hello, I need help with my account"), "{printed}");
 }

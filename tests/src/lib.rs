@@ -17,6 +17,7 @@ mod logs;
 mod management_stub;
 mod markdown;
 mod model_server;
+mod node;
 mod python;
 mod stack;
 
@@ -31,5 +32,6 @@ pub use limits::{take_slot, unreached_limits};
 pub use management_stub::{ManagementStub, Post, PostResult, SocketBehavior, management_client};
 pub use markdown::{Document, replace};
 pub use model_server::serve_model;
+pub use node::node;
 pub use python::{python_from, python_with};
 pub use stack::{Options, Stack};

@@ -10,7 +10,7 @@ use super::{
     dynamodb::{self, DynamoDbSettings, PORT_FLAG},
     failure::fail,
     ports::Port,
-    prerequisites::{self, Required},
+    prerequisites::{self, Installed, Required},
     run_folder::RunFolder,
     shutdown::Shutdown,
     tables,
@@ -66,9 +66,9 @@ async fn serve(
     children: &Children,
     terminal: &Terminal,
 ) -> Result<()> {
-    let required = Required { java: true, npm: !DynamoDbLocal::is_installed(&tools), python: false };
-    prerequisites::check(required, terminal).await?;
-    let tool = DynamoDbLocal::get(&tools, terminal).await?;
+    let required = Required { java: true, node: !DynamoDbLocal::is_installed(&tools), python: false };
+    let Installed { java, node } = prerequisites::check(required, &tools, terminal).await?;
+    let tool = DynamoDbLocal::get(java, node, &tools, terminal).await?;
     let settings = DynamoDbSettings { tool: &tool, run_folder, children, in_memory: true };
     let mut database = settings.start(0, Port::choose(0, PORT_FLAG)?).await?;
     let endpoint = format!("http://127.0.0.1:{}", database.port.number);

@@ -12,6 +12,7 @@ mod environment;
 mod failure;
 mod functions;
 mod local_model;
+mod node_only;
 mod options;
 mod parameters;
 mod plan;
@@ -27,5 +28,6 @@ mod stack;
 mod tables;
 
 pub(crate) use dynamodb_only::{DynamoDbOptions, run as run_dynamodb_only};
+pub(crate) use node_only::run as run_node_only;
 pub(crate) use options::Options;
 pub(crate) use run::run;

@@ -22,7 +22,7 @@ use super::{
     plan::{INVOKE_PORT_FLAG, PORT_FLAG, Plan},
     playground,
     ports::{self, Port},
-    prerequisites::{self, Required},
+    prerequisites::{self, Installed, Required},
     ready::{Ready, WEBSOCKET_PATH},
     shutdown::{Shutdown, ShutdownReason},
     tables,
@@ -190,10 +190,10 @@ impl Stack<'_> {
         let found = CargoLambda::find(&folder).await;
         let required = Required {
             java: starts_dynamodb,
-            npm: starts_dynamodb && !DynamoDbLocal::is_installed(&folder),
+            node: starts_dynamodb && !DynamoDbLocal::is_installed(&folder),
             python: found.is_none() || runs_model,
         };
-        prerequisites::check(required, self.terminal).await?;
+        let Installed { java, node } = prerequisites::check(required, &folder, self.terminal).await?;
         let cargo_lambda = async {
             match found {
                 Some(found) => Ok(found),
@@ -201,7 +201,10 @@ impl Stack<'_> {
             }
         };
         let dynamodb_local = async {
-            if starts_dynamodb { DynamoDbLocal::get(&folder, self.terminal).await.map(Some) } else { Ok(None) }
+            match starts_dynamodb {
+                true => DynamoDbLocal::get(java, node, &folder, self.terminal).await.map(Some),
+                false => Ok(None),
+            }
         };
         let local_llm =
             async { if runs_model { LocalLlm::get(&folder, self.terminal).await.map(Some) } else { Ok(None) } };

