@@ -45,6 +45,8 @@ interface Command {
   resendAt: number;
   /** By the awake time. */
   giveUpAt: number;
+  /** Whether it was acknowledged before: its answer is missing. */
+  isStored: boolean;
   /** How often it was sent on this socket, and at all. */
   sentHere: number;
   sent: number;
@@ -91,6 +93,11 @@ export class Chat {
     return this.#connection.state;
   }
 
+  /** The answers that stream, oldest first. */
+  get answers(): Answer[] {
+    return [...this.#answers.values()];
+  }
+
   /** Calls `listener` for each event. Returns a function that ends that. */
   on<Name extends keyof ChatEvents>(name: Name, listener: (event: ChatEvents[Name]) => void): () => void {
     const listeners = this.#listeners.get(name) ?? new Set();
@@ -132,6 +139,7 @@ export class Chat {
       answer,
       resendAt: 0,
       giveUpAt: this.#clock.now() + this.#messageTimeoutMs,
+      isStored: false,
       sentHere: 0,
       sent: 0,
     });
@@ -173,7 +181,8 @@ export class Chat {
   /** Sends a message again whose answer did not start here: its acknowledgement names the answer. */
   #askAgain(messageId: string, command: Command): void {
     this.#expected.delete(messageId);
-    command.giveUpAt = this.#clock.now() + this.#messageTimeoutMs;
+    if (!command.isStored) command.giveUpAt = this.#clock.now() + this.#messageTimeoutMs;
+    command.isStored = true;
     [command.resendAt, command.sentHere] = [0, 0];
     this.#commands.unshift(command);
   }
@@ -198,17 +207,12 @@ export class Chat {
   #tick(): void {
     this.#clock.tick();
     const awake = this.#clock.now();
-    for (const { answer } of this.#commands.filter((command) => command.giveUpAt <= awake)) {
-      const suggestion = "Check the network, then send the message again.";
-      this.#settle(
-        answer,
-        new ChatError("NO_RESPONSE", "The message was not sent in time.", suggestion, { retryable: true }),
-      );
+    for (const { answer, isStored } of this.#commands.filter((command) => command.giveUpAt <= awake)) {
+      this.#settle(answer, isStored ? noAnswer("start") : noResponse());
     }
     for (const answer of this.#answers.values()) {
       if (awake <= answer.receivedAt + this.#messageTimeoutMs) continue;
-      const suggestion = "It is stored when it ends: load the messages of the chat.";
-      this.#end(answer, new ChatError("NO_RESPONSE", "The answer does not go on.", suggestion, { retryable: true }));
+      this.#end(answer, noAnswer("go on"));
     }
     if (this.#connection.isOpen) this.#askForLate(Date.now());
     this.#connection.watch();
@@ -403,4 +407,14 @@ export function connect(source: Source, options: ChatOptions = {}): Chat {
 
 function closed(): ChatError {
   return new ChatError("CLOSED", "The chat is closed.", "Connect again.");
+}
+
+function noResponse(): ChatError {
+  const suggestion = "Check the network, then send the message again.";
+  return new ChatError("NO_RESPONSE", "The message was not sent in time.", suggestion, { retryable: true });
+}
+
+function noAnswer(what: string): ChatError {
+  const suggestion = "It is stored when it ends: load the messages of the chat.";
+  return new ChatError("NO_RESPONSE", `The answer does not ${what}.`, suggestion, { retryable: true });
 }

@@ -175,6 +175,20 @@ chatTest(
   { messageTimeoutMs: 8000 },
 );
 
+chatTest("a message whose answer never starts is sent again, then fails", async (server, socket) => {
+  const answer = server.chat.send("Hello", { clientMessageId: "c1" });
+  const end = assert.rejects(answer.ended, { code: "NO_RESPONSE", message: /does not start/ });
+  for (let minute = 0; minute < 5 && !answer.hasEnded; minute += 1) {
+    for (let turn = 0; turn < 3; turn += 1) {
+      if (!server.socket.isClosed) server.socket.received("c1", "m1", 0);
+      await server.elapse(21_000);
+    }
+  }
+  assert.ok(socket.sent.length > 2, socket.sent.join());
+  await end;
+  assert.equal((await answer.received).message_id, "m1");
+});
+
 test("events right behind the first one are not lost", async () => {
   const server = new FakeServer();
   const types: string[] = [];
