@@ -1,11 +1,11 @@
 import { ChatError, serverError } from "./errors.js";
 import { type ConnectionEstablished, type Frame, type ServerEvent, type UnknownEvent } from "./events.js";
 
-/** What is used of a WebSocket. Those of browsers, of Node 22 and of the package `ws` have it. */
+/** What is used of a WebSocket. Those of browsers, of Node 22 and of the package `ws` have it, with types of their own. */
 export interface WebSocketLike {
   send(text: string): void;
   close(code?: number): void;
-  addEventListener(type: "open" | "close" | "error" | "message", listener: (event: any) => void): void;
+  addEventListener(type: any, listener: (event: any) => void): void;
 }
 
 export type WebSocketConstructor = new (url: string) => WebSocketLike;

@@ -2,18 +2,11 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import WebSocket from "ws";
-import {
-  type Answer,
-  type Chat,
-  ChatError,
-  type ChatOptions,
-  connect,
-  type WebSocketConstructor,
-} from "../src/index.js";
+import { type Answer, type Chat, ChatError, type ChatOptions, connect } from "../src/index.js";
 import { CuttingProxy, type Fate } from "./support/cutting_proxy.js";
 import { Stack, type Tenant } from "./support/stack.js";
 
-const options: ChatOptions = { WebSocket: WebSocket as unknown as WebSocketConstructor };
+const options: ChatOptions = { WebSocket };
 const text = (count: number) => Array.from({ length: count }, (_, n) => `${n} wörd 東京 👩‍👩‍👧`).join(" ");
 
 let stack: Stack;
