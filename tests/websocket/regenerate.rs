@@ -53,6 +53,8 @@ mod black_box {
         socket.send(&regenerate).await;
         let draft = socket.next_of("message_stream_token").await["message_id"].clone();
         assert_eq!(stored(&tenant, &chat).await[1]["message_id"], old["message_id"]);
+        let stream = tenant.connect(&chat, "u").await.next().await["active_streams"][0].clone();
+        assert_eq!((&stream["message_id"], &stream["replaces"]), (&draft, &old["message_id"]));
         socket.send(&regenerate).await;
         assert_eq!(socket.next_of("error").await["error"]["code"], "GENERATION_IN_PROGRESS");
         socket.send(&json!({ "type": "cancel", "message_id": draft })).await;

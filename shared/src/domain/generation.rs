@@ -29,6 +29,9 @@ pub struct ActiveStream {
     pub seq: u32,
     /// The message that is being answered.
     pub in_reply_to: MessageId,
+    /// The answer that this one replaces once it is complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<MessageId>,
 }
 
 /// How a generation ended, as its owner stores it.

@@ -46,9 +46,9 @@ pub struct RunningGeneration {
     pub(in crate::storage) model: String,
     #[serde(default)]
     pub(in crate::storage) input_tokens: u32,
-    /// Whether a new message of the user is answered; a regeneration answers an earlier one again.
-    #[serde(default)]
-    pub(in crate::storage) answers_message: bool,
+    /// The assistant message that a regeneration replaces once it is complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::storage) replaces: Option<MessageId>,
     /// What the generation takes of its tenant's budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::storage) reservation: Option<Reservation>,
@@ -105,7 +105,7 @@ impl RunningGeneration {
             started_at: message.created_at,
             model: message.model.clone().unwrap_or_default(),
             input_tokens: message.lease.as_ref().map_or(0, |lease| lease.input_tokens),
-            answers_message: message.replaces.is_none(),
+            replaces: message.replaces.clone(),
             reservation: message.lease.as_ref().and_then(|lease| lease.reservation),
             cancelled_by: None,
             resumes: BTreeMap::new(),
@@ -139,7 +139,12 @@ impl RunningGeneration {
 
     /// The generation as `connection_established` lists it.
     pub(in crate::storage) fn to_active_stream(&self) -> ActiveStream {
-        ActiveStream { message_id: self.message_id.clone(), seq: self.seq, in_reply_to: self.in_reply_to.clone() }
+        ActiveStream {
+            message_id: self.message_id.clone(),
+            seq: self.seq,
+            in_reply_to: self.in_reply_to.clone(),
+            replaces: self.replaces.clone(),
+        }
     }
 }
 

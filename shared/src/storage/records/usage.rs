@@ -37,7 +37,7 @@ impl UncountedUsage {
             message_id: generation.message_id.clone(),
             day: Day::of(ended_at),
             model: generation.model.clone(),
-            answers_message: generation.answers_message,
+            answers_message: generation.replaces.is_none(),
             usage,
         }
     }
