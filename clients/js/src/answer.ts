@@ -42,8 +42,11 @@ export class Answer implements AsyncIterable<string> {
   model: string | undefined;
   /** The answer that this one takes the place of when it is complete. */
   replaces: string | undefined;
-  /** Resolves when the message of the user is stored. Rejects when it is refused. Of another socket's answer: never. */
-  readonly received: Promise<MessageReceived>;
+  /**
+   * Resolves when the message of the user is stored, with its id and position. Rejects when it is refused. Resolves without
+   * a value when the answer starts, if it is a regeneration or was asked for on another socket.
+   */
+  readonly received: Promise<MessageReceived | undefined>;
   /** Resolves at the end, rejects when the answer fails. */
   readonly ended: Promise<AnswerEnd>;
 
@@ -63,7 +66,7 @@ export class Answer implements AsyncIterable<string> {
   #wake = () => {};
   #changed = Promise.resolve();
   readonly #cancel: (answer: Answer) => void;
-  #receive!: (event: MessageReceived) => void;
+  #receive!: (event: MessageReceived | undefined) => void;
   #refuse!: (error: ChatError) => void;
   #end!: (end: AnswerEnd) => void;
   #fail!: (error: ChatError) => void;
@@ -118,6 +121,7 @@ export class Answer implements AsyncIterable<string> {
     this.inReplyTo = event.in_reply_to;
     this.model = event.model ?? this.model;
     this.replaces = event.replaces ?? this.replaces;
+    this.#receive(undefined);
   }
 
   /** @internal Returns the text that is new, or undefined if text before it is missing. */

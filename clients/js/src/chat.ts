@@ -22,13 +22,14 @@ export interface ChatOptions extends ConnectionOptions {
 
 /** What a chat reports. */
 export interface ChatEvents {
+  /** With an error: an attempt to connect failed, or the chat is closed for this reason. */
   state: { state: ChatState; error?: ChatError };
   /** An answer starts or is asked for, from this chat, or from another socket of the user. */
   answer: Answer;
   /** Text of an answer arrived. */
   text: { answer: Answer; text: string };
-  /** A message is stored, from this chat or from another socket of the user. */
-  message: MessageReceived;
+  /** A message is stored: with its answer if it was sent here, without if on another socket of the user. */
+  message: { message: MessageReceived; answer?: Answer };
   /** A message waits, since a limit is reached. */
   retry: { error: ChatError; inMs: number };
   /** Everything that the server sends. */
@@ -52,6 +53,8 @@ interface Command {
   sent: number;
 }
 
+/** The server refuses larger frames, and closes the socket of one above 32 KB without a word. */
+const MAX_FRAME_BYTES = 28 * 1024;
 /** The server responds to a frame within nine seconds. */
 const RESPONSE_WITHIN = 10 * SECOND;
 /** A stream that is silent for longer may have lost its process. */
@@ -126,7 +129,10 @@ export class Chat {
 
   #ask(frame: Command["frame"], signal: AbortSignal | undefined): Answer {
     const answer = new Answer((answer) => this.#cancel(answer));
+    const bytes = new TextEncoder().encode(JSON.stringify(frame)).length;
+    if (frame.type === "regenerate") answer.replaces = frame.message_id;
     if (this.state === "closed") answer.fail(closed());
+    else if (bytes > MAX_FRAME_BYTES) answer.fail(tooLarge(bytes));
     else if (signal?.aborted) answer.endUnsent();
     if (answer.hasEnded) return answer;
     if (signal) {
@@ -259,8 +265,10 @@ export class Chat {
       if (event.answer_id)
         this.#join({ message_id: event.answer_id, seq: event.seq + 1, in_reply_to: event.message_id });
       this.#sendNext();
+      this.#emit("message", { message: event, answer: command.answer });
+    } else {
+      this.#emit("message", { message: event });
     }
-    this.#emit("message", event);
   }
 
   /** Handles what waited until a command was acknowledged. */
@@ -328,9 +336,7 @@ export class Chat {
   #regenerated(stream: ActiveStream | StreamStarted): Answer | undefined {
     const [command] = this.#commands;
     if (command?.frame.type !== "regenerate" || command.sent === 0) return undefined;
-    // A stream that a new socket finds names none, but no other answer streams beside a regeneration.
-    const isOther = "type" in stream && stream.replaces !== command.frame.message_id;
-    return isOther ? undefined : command.answer;
+    return stream.replaces === command.frame.message_id ? command.answer : undefined;
   }
 
   #onError(event: ErrorEvent): void {
@@ -350,7 +356,7 @@ export class Chat {
   }
 
   #retryOrSettle(command: Command, error: ChatError): void {
-    const inMs = error.retryAfterMs ?? backoff(command.sent);
+    const inMs = Math.ceil(error.retryAfterMs ?? backoff(command.sent));
     if (!error.retryable || inMs > LONGEST_LIMIT) return this.#settle(command.answer, error);
     command.resendAt = Date.now() + inMs;
     command.sentHere = 0;
@@ -407,6 +413,12 @@ export function connect(source: Source, options: ChatOptions = {}): Chat {
 
 function closed(): ChatError {
   return new ChatError("CLOSED", "The chat is closed.", "Connect again.");
+}
+
+function tooLarge(bytes: number): ChatError {
+  const details = { allowed_bytes: MAX_FRAME_BYTES, got_bytes: bytes };
+  const message = `The message has ${bytes} bytes, which is too large.`;
+  return new ChatError("MESSAGE_TOO_LARGE", message, "Send several messages.", { details });
 }
 
 function noResponse(): ChatError {

@@ -46,7 +46,7 @@ export interface ConnectionListener {
   /** A socket is open, the first or another one. */
   onOpen(established: ConnectionEstablished): void;
   onEvent(event: ServerEvent | UnknownEvent): void;
-  /** With `closed` comes an error, unless `close` had none. */
+  /** With `closed` comes an error, unless `close` had none; with another state, if an attempt has failed. */
   onState(state: ChatState, error?: ChatError): void;
 }
 
@@ -63,6 +63,8 @@ export class Connection {
   #socket: Socket | undefined;
   #renewAt = Infinity;
   #pongDeadline = Infinity;
+  /** Whether an event came after the first one of the socket. */
+  #hasReceived = false;
   /** Ends the pause before the next attempt. */
   #retryNow = () => {};
   readonly #source: Source;
@@ -84,7 +86,7 @@ export class Connection {
     this.#options = { connectTimeoutMs: 15 * SECOND, giveUpAfterMs: 120 * SECOND, ...options, WebSocket };
     this.#clock = clock;
     this.#listener = listener;
-    globalThis.addEventListener?.("online", this.#check);
+    for (const type of ["online", "offline"]) globalThis.addEventListener?.(type, this.#check);
     globalThis.document?.addEventListener("visibilitychange", this.#check);
     void this.#run();
   }
@@ -106,7 +108,7 @@ export class Connection {
   /** Closes for good. */
   close(error?: ChatError): void {
     this.#setState("closed", error);
-    globalThis.removeEventListener?.("online", this.#check);
+    for (const type of ["online", "offline"]) globalThis.removeEventListener?.(type, this.#check);
     globalThis.document?.removeEventListener("visibilitychange", this.#check);
     this.#retryNow();
     this.drop();
@@ -123,7 +125,8 @@ export class Connection {
   }
 
   async #run(): Promise<void> {
-    let [attempt, giveUpAt] = [0, this.#clock.now() + this.#options.giveUpAfterMs];
+    const giveUp = () => this.#clock.now() + this.#options.giveUpAfterMs;
+    let [attempt, giveUpAt] = [0, giveUp()];
     while (this.state !== "closed") {
       try {
         await this.#open();
@@ -131,16 +134,24 @@ export class Connection {
           await socket.closed;
           if (socket === this.#socket) this.#socket = undefined;
         }
-        [attempt, giveUpAt] = [0, this.#clock.now() + this.#options.giveUpAfterMs];
         this.#setState("reconnecting");
+        // What breaks each socket at once must not open hundreds.
+        if (this.#hasReceived) [attempt, giveUpAt] = [0, giveUp()];
+        else attempt += 1;
         // All clients come back at once when a server restarts.
-        await this.#pause(Math.random() * 300);
+        await this.#pause(attempt === 0 ? Math.random() * 300 : backoff(attempt));
       } catch (cause) {
         const error = cause as ChatError;
         attempt += 1;
-        const pause = error.retryAfterMs ?? backoff(attempt);
-        if (!error.retryable || this.#clock.now() + pause > giveUpAt) this.close(error);
-        else await this.#pause(pause);
+        const rest = giveUpAt - this.#clock.now();
+        // The same key gets the same response, but the next ticket may do.
+        const isFinal = typeof this.#source === "object" && error.status !== undefined && error.status < 429;
+        if (!error.retryable || isFinal || rest <= 0) {
+          this.close(error);
+        } else {
+          this.#listener.onState(this.state, error);
+          await this.#pause(Math.min(error.retryAfterMs ?? backoff(attempt), rest));
+        }
       }
     }
   }
@@ -162,10 +173,12 @@ export class Connection {
     before?.close();
     this.#renewAt = socket.expiresAt - RENEW_BEFORE * (1 + Math.random());
     this.#pongDeadline = Infinity;
+    this.#hasReceived = false;
     this.#setState("open");
     this.#listener.onOpen(established);
     socket.listen((event) => {
       this.#pongDeadline = Infinity;
+      this.#hasReceived = true;
       this.#listener.onEvent(event);
     });
   }
@@ -182,8 +195,16 @@ export class Connection {
     throw new ChatError("TICKET_FAILED", "The ticket has no `url`.", "Return what the API returns for a ticket.");
   }
 
-  #request(route: string): Promise<unknown> {
-    return request(route, { method: "POST" }, { timeoutMs: this.#options.connectTimeoutMs });
+  async #request(route: string): Promise<unknown> {
+    try {
+      return await request(route, { method: "POST" }, { timeoutMs: this.#options.connectTimeoutMs });
+    } catch (cause) {
+      const error = cause as ChatError;
+      if (error.code !== "BAD_RESPONSE") throw error;
+      const { status } = error;
+      const suggestion = "Check that the user is signed in, and may open this chat.";
+      throw new ChatError("TICKET_FAILED", `The ticket route responded with ${status}.`, suggestion, { status, cause });
+    }
   }
 
   async #ask(source: () => Promise<TicketLike>): Promise<TicketLike> {
@@ -196,7 +217,7 @@ export class Connection {
     }
   }
 
-  /** The network may be back, or the machine awake: finds out. */
+  /** The network may be gone or back, or the machine awake: finds out. */
   readonly #check = (): void => {
     if (globalThis.document?.visibilityState === "hidden") return;
     this.#retryNow();

@@ -50,7 +50,7 @@ export class ChatError extends Error {
   readonly requestId: string | undefined;
 
   constructor(code: ServerCode | ClientCode, message: string, suggestion: string, more: ErrorFields = {}) {
-    super(`${message} ${suggestion}`, "cause" in more ? { cause: more.cause } : undefined);
+    super(message, "cause" in more ? { cause: more.cause } : undefined);
     this.code = code;
     this.suggestion = suggestion;
     this.retryable = more.retryable ?? false;

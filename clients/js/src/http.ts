@@ -13,6 +13,9 @@ interface ErrorBody {
 /** Sends one request, and returns the JSON of its response. Throws {@link ChatError}, or the reason of its own signal. */
 export async function request(url: string, init: RequestInit, options: RequestOptions): Promise<unknown> {
   const { timeoutMs, fetch: send = fetch } = options;
+  if (!URL.canParse(url, globalThis.location?.href)) {
+    throw new ChatError("CONNECTION_FAILED", `${url} is no address.`, "It starts with http:// or https://.");
+  }
   const timeout = AbortSignal.timeout(timeoutMs);
   let response: Response;
   let text: string;

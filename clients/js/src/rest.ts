@@ -122,5 +122,7 @@ export class ChatApi {
 }
 
 function chatPath(chatId: string): string {
+  if (!chatId)
+    throw new ChatError("INVALID_PARAMETER", "The id of the chat is empty.", "Pass the `chat_id` of a chat.");
   return `/chats/${encodeURIComponent(chatId)}`;
 }

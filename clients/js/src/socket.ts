@@ -62,7 +62,14 @@ export class Socket {
         if (socket) return socket.#onClose();
         const reason = cause instanceof Error ? `${cause.message}.` : "The server is not reached or refuses it.";
         const suggestion = "Check the address, the network, and that the ticket or key is valid.";
-        give(new ChatError("CONNECTION_FAILED", `No connection: ${reason}`, suggestion, { retryable: true, cause }));
+        const status = Number(/response: (\d{3})/.exec(reason)?.[1]) || undefined;
+        give(
+          new ChatError("CONNECTION_FAILED", `No connection: ${reason}`, suggestion, {
+            retryable: true,
+            status,
+            cause,
+          }),
+        );
       });
       ws.addEventListener("message", ({ data }) => {
         let event: ServerEvent | UnknownEvent;

@@ -50,7 +50,7 @@ chatTest("a message without acknowledgement is sent again, then by another socke
   const next = await server.open(2);
   assert.deepEqual(next.frames, [socket.frames[0]], "with the same client_message_id");
   next.received("c1", "m1", 0);
-  assert.equal((await answer.received).message_id, "m1");
+  assert.equal((await answer.received)?.message_id, "m1");
 });
 
 chatTest("an answer that ended while the connection was lost is fetched", async (server, socket) => {
@@ -186,7 +186,7 @@ chatTest("a message whose answer never starts is sent again, then fails", async 
   }
   assert.ok(socket.sent.length > 2, socket.sent.join());
   await end;
-  assert.equal((await answer.received).message_id, "m1");
+  assert.equal((await answer.received)?.message_id, "m1");
 });
 
 test("events right behind the first one are not lost", async () => {
@@ -238,12 +238,13 @@ chatTest("a replay that is refused is asked for later", async (server, socket) =
 chatTest("a regeneration is found again by another socket", async (server, socket) => {
   const answer = server.chat.regenerate("a1");
   socket.close();
-  const next = await server.open(2, [{ message_id: "a2", seq: 1, in_reply_to: "m1" }]);
+  const next = await server.open(2, [{ message_id: "a2", seq: 1, in_reply_to: "m1", replaces: "a1" }]);
   assert.deepEqual(next.sent, ["resume a2 0"]);
   next.started("a2", 1, "m1", { replaces: "a1" });
   next.ended("a2", "Hi");
   assert.equal((await answer.ended).text, "Hi");
   assert.equal(answer.replaces, "a1");
+  assert.equal(await answer.received, undefined);
 });
 
 chatTest("a regeneration that did not arrive is sent again", async (server, socket) => {
@@ -386,6 +387,36 @@ test("a chat that cannot connect gives up, and says why", async () => {
   server.end();
 });
 
+chatTest("sockets that break at once are opened ever more slowly", async (server, socket) => {
+  const errors: (string | undefined)[] = [];
+  server.chat.on("state", ({ error }) => error && errors.push(error.code));
+  socket.close();
+  for (let second = 0; second < 60; second += 1) {
+    await server.elapse(1000);
+    if (server.socket.isClosed) continue;
+    server.socket.establish();
+    await flush();
+    server.socket.close();
+  }
+  assert.ok(server.sockets.length < 16, `${server.sockets.length} sockets in a minute`);
+  assert.deepEqual(errors, []);
+});
+
+test("a failed attempt is reported while others follow", async () => {
+  const server = new FakeServer({ giveUpAfterMs: 5000 });
+  const reported: string[] = [];
+  server.chat.on("state", ({ state, error }) => reported.push(`${state} ${error?.code}`));
+  await flush();
+  for (let second = 0; second < 6; second += 1) {
+    server.socket.close();
+    await server.elapse(1000);
+  }
+  assert.equal(reported[0], "connecting CONNECTION_FAILED");
+  assert.equal(reported.at(-1), "closed CONNECTION_FAILED");
+  assert.ok(server.sockets.length >= 4, "it tries until the time is over");
+  server.end();
+});
+
 test("a socket that does not open in time is given up", async () => {
   const server = new FakeServer();
   await flush();
@@ -472,5 +503,5 @@ test("a runtime without WebSocket is told what to do", () => {
   const { WebSocket } = globalThis;
   Object.assign(globalThis, { WebSocket: undefined });
   after(() => Object.assign(globalThis, { WebSocket }));
-  assert.throws(() => connect(async () => "ws://fake"), { code: "CONNECTION_FAILED", message: /`ws`/ });
+  assert.throws(() => connect(async () => "ws://fake"), { code: "CONNECTION_FAILED", suggestion: /`ws`/ });
 });

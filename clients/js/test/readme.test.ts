@@ -5,6 +5,8 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { after, before, test } from "node:test";
 import { build } from "esbuild";
+import { WebSocket as NodeWebSocket } from "ws";
+import { connect } from "../src/index.js";
 import { Stack, type Tenant } from "./support/stack.js";
 
 const folder = "../../target/clients/readme";
@@ -67,6 +69,14 @@ test("the example of an even flow prints an answer", async () => {
   assert.equal(await output(await example("smooth.ts")), "You said: Hello");
 });
 
+test("the example of the history prints the newest chat", async () => {
+  const { chat_id } = await tenant.api.createChat({ user_id: "user123" });
+  const chat = connect(() => tenant.api.createTicket(chat_id), { WebSocket: NodeWebSocket });
+  await chat.send("Hi").ended;
+  chat.close();
+  assert.equal(await output(await example("history.ts")), "0 user Hi\n1 assistant You said: Hi\n");
+});
+
 test("the page streams an answer with a ticket of the Express backend", async () => {
   const port = await freePort();
   const env = { ...process.env, CHAT_API_KEY: tenant.key, PORT: String(port) };
@@ -78,9 +88,10 @@ test("the page streams an answer with a ticket of the Express backend", async ()
     assert.equal(missing.status, 404);
     assert.equal(((await missing.json()) as { error: { code: string } }).error.code, "CHAT_NOT_FOUND");
 
-    // What a browser has: addresses without an origin, and a body to append to.
+    // What a browser has: an address of its own, addresses without an origin, and a body to append to.
     const page = await example("page.ts");
     const browser = `
+      globalThis.location = { href: "${origin}/" };
       const send = globalThis.fetch;
       globalThis.fetch = (url, init) => send(new URL(url, "${origin}"), init);
       globalThis.document = { body: { append: (text) => process.stdout.write(text) }, addEventListener() {}, removeEventListener() {} };

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import WebSocket from "ws";
-import { type Answer, type Chat, ChatError, type ChatOptions, connect } from "../src/index.js";
+import { type Answer, type Chat, type ChatEvents, ChatError, type ChatOptions, connect } from "../src/index.js";
 import { CuttingProxy, type Fate } from "./support/cutting_proxy.js";
 import { Stack, type Tenant } from "./support/stack.js";
 
@@ -45,7 +45,7 @@ test("an answer streams, and is stored", async () => {
   assert.deepEqual(
     messages.map(({ message_id, content }) => [message_id, content]),
     [
-      [(await answer.received).message_id, text(20)],
+      [(await answer.received)?.message_id, text(20)],
       [answer.messageId, answer.text],
     ],
   );
@@ -79,9 +79,13 @@ test("another socket of the user sees message and answer, also in mid-answer", a
   const seen = await new Promise<Answer>((resolve) => other.on("answer", resolve));
   assert.equal(seen.messageId, answer.messageId, "it has its id as soon as it is announced");
   assert.equal(await joined(seen), await joined(answer));
-  const message = new Promise<string>((resolve) => other.on("message", ({ content }) => resolve(content)));
-  chat.send("Hello");
-  assert.equal(await message, "Hello");
+  const events: Promise<ChatEvents["message"]>[] = [chat, other].map(
+    (chat) => new Promise((resolve) => chat.on("message", resolve)),
+  );
+  const own = chat.send("Hello");
+  const [here, there] = await Promise.all(events);
+  assert.deepEqual([here!.answer, there!.answer], [own, undefined], "a page knows which message is its own");
+  assert.equal(there!.message.content, "Hello");
   chat.close();
   other.close();
 });
@@ -94,8 +98,8 @@ test("a key works on a server, and a wrong one fails with a reason", async () =>
   assert.equal((await chat.send("Hello").ended).text, "You said: Hello");
   chat.close();
 
-  const wrong = connect({ ...source, key: "ck_live_wrong" }, { ...options, giveUpAfterMs: 100 });
-  await assert.rejects(wrong.send("Hello").ended, { code: "CONNECTION_FAILED", message: /401/ });
+  const wrong = connect({ ...source, key: "ck_live_wrong" }, options);
+  await assert.rejects(wrong.send("Hello").ended, { code: "CONNECTION_FAILED", status: 401, message: /401/ });
   assert.equal(wrong.state, "closed");
 });
 
@@ -107,7 +111,9 @@ test("errors of the server reach the caller", async () => {
     return true;
   });
   const { chat, chatId } = await open(tenant);
-  await assert.rejects(chat.send("x".repeat(30_000)).ended, { code: "MESSAGE_TOO_LARGE" });
+  await assert.rejects(chat.send("x".repeat(28_000)).ended, { code: "MESSAGE_TOO_LARGE" }, "by the server");
+  // The socket would be closed without a word.
+  await assert.rejects(chat.send("x".repeat(40_000)).ended, { code: "MESSAGE_TOO_LARGE" }, "before it is sent");
   assert.equal((await chat.send("Hello").ended).finishReason, "stop", "the chat goes on");
   await assert.rejects(chat.regenerate("msg_00000000000000000000000000").ended, { code: "MESSAGE_NOT_FOUND" });
   const running = chat.send(text(500));

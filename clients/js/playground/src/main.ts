@@ -26,7 +26,8 @@ function open(id: string): Thread {
   const opened = new Thread(id, {
     onState: ({ state: next, error }) => {
       showState(next);
-      if (error) showNotice(error.message);
+      if (error) showNotice(`${error.message} ${error.suggestion}`);
+      else if (next === "open") showNotice("");
     },
     onEvent: showEvent,
     onSent: noteSent,

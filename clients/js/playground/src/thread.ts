@@ -48,7 +48,10 @@ export class Thread {
     this.#chat.on("retry", ({ error, inMs }) =>
       listener.onNotice(`${error.message} Trying again in ${Math.ceil(inMs / 1000)} s.`),
     );
-    this.#chat.on("message", ({ message_id, seq, content }) => this.#showStored(message_id, seq, content));
+    this.#chat.on("message", ({ message, answer }) => {
+      // A message of this page has its view.
+      if (!answer) this.#showStored(message.message_id, message.seq, message.content);
+    });
     this.#chat.on("answer", (answer) => void this.#follow(answer));
     this.#earlier.onclick = () => void this.load();
   }
@@ -77,8 +80,8 @@ export class Thread {
     this.#scrollToEnd();
     this.listener.onSent();
     answer.received.then(
-      ({ message_id, seq }) => {
-        [view.id, view.seq] = [message_id, seq];
+      (message) => {
+        [view.id, view.seq] = [message!.message_id, message!.seq];
         view.setStatus("complete");
         this.listener.onNotice("");
         this.#place(view);
@@ -156,14 +159,11 @@ export class Thread {
   }
 
   #showStored(id: string, seq: number, content: string): void {
-    // A message of this page has its view, which waits for its id.
-    queueMicrotask(() => {
-      if (this.#view(id)) return;
-      const view = new MessageView("user", id, seq);
-      view.setText(content);
-      view.setStatus("complete");
-      this.#add(view);
-    });
+    if (this.#view(id)) return;
+    const view = new MessageView("user", id, seq);
+    view.setText(content);
+    view.setStatus("complete");
+    this.#add(view);
   }
 
   #showLoaded({ message_id, role, seq, content, status }: Message): void {

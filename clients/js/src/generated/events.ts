@@ -10,6 +10,8 @@ export interface components {
             in_reply_to: components["schemas"]["MessageId"];
             /** @description The assistant message. */
             message_id: components["schemas"]["MessageId"];
+            /** @description The answer that this one replaces once it is complete. */
+            replaces?: components["schemas"]["MessageId"];
             /**
              * Format: uint32
              * @description The assistant message's place in the chat.
