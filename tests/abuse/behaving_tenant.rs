@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
+use shared::domain::id::MessageId;
 use tests::{Socket, Tenant};
 use tokio::time::Instant;
 
@@ -41,14 +42,24 @@ impl BehavingTenant {
         times[times.len() / 2]
     }
 
+    /// Sends a message and reads its answer. An event that was posted twice, as after a lost response, belongs to an earlier
+    /// answer, and does not count.
     async fn first_token(socket: &mut Socket) -> Duration {
+        let client_id = MessageId::generate().to_string();
         let sent = Instant::now();
-        socket.send(&json!({ "content": "How long does it take?" })).await;
-        let mut first = None;
+        socket.send(&json!({ "content": "How long does it take?", "client_message_id": client_id })).await;
+        let (mut message, mut answer, mut first) = (Value::Null, Value::Null, None);
         loop {
             let event = socket.next().await;
             assert_ne!(event["type"], "error", "{event}");
             match event["type"].as_str() {
+                Some("message_received") if event["client_message_id"] == client_id.as_str() => {
+                    message = event["message_id"].clone();
+                }
+                Some("message_stream_started") if event["in_reply_to"] == message => {
+                    answer = event["message_id"].clone();
+                }
+                _ if event["message_id"] != answer => {}
                 Some("message_stream_token") => _ = first.get_or_insert_with(|| sent.elapsed()),
                 Some("message_stream_ended") => return first.expect("tokens come before the end"),
                 _ => {}
