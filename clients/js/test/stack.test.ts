@@ -159,15 +159,25 @@ test("twenty-five chats survive a thousand cuts", { timeout: 300_000 }, async ()
   await proxy.stop();
 });
 
-test("a stalled connection is replaced", { timeout: 120_000 }, async () => {
+test("twenty chats survive stalls and delays", { timeout: 180_000 }, async () => {
+  const CHATS = 20;
+  const tenant = await stack.tenant();
   let connections = 0;
   const proxy = await CuttingProxy.start(stack.restUrl, () => {
     connections += 1;
-    return connections === 1 ? { afterBytes: 2000, fault: "stall" } : undefined;
+    const isFirst = connections <= CHATS;
+    const afterBytes = isFirst ? 300 + Math.floor(Math.random() * 3000) : Infinity;
+    return { afterBytes, fault: "stall", delayMs: 60 };
   });
-  const { chat } = await open(await stack.tenant(), proxy, "echo@400");
-  assert.equal(await joined(chat.send(text(60))), `You said: ${text(60)}`);
-  assert.equal(connections, 2);
-  chat.close();
+  await Promise.all(
+    Array.from({ length: CHATS }, async (_, number) => {
+      const { chat, chatId } = await open(tenant, proxy, "echo@400");
+      const content = `${number} ${text(60)}`;
+      assert.equal(await joined(chat.send(content)), `You said: ${content}`);
+      assert.equal((await tenant.api.listMessages(chatId)).total, 2);
+      chat.close();
+    }),
+  );
+  assert.ok(proxy.cuts > CHATS / 2, `${proxy.cuts} connections stalled`);
   await proxy.stop();
 });

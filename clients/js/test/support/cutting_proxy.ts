@@ -6,9 +6,11 @@ export interface Fate {
   afterBytes: number;
   /** `cut` ends both sides, `stall` forwards nothing more. */
   fault: "cut" | "stall";
+  /** How long bytes from the server take at most, in milliseconds: each time another part of it. */
+  delayMs?: number;
 }
 
-/** A proxy before the stack that cuts or stalls connections. */
+/** A proxy before the stack that cuts, stalls and delays connections. */
 export class CuttingProxy {
   cuts = 0;
   readonly #server: Server;
@@ -26,9 +28,9 @@ export class CuttingProxy {
           .on("close", () => this.#sockets.delete(socket));
       }
       client.pipe(upstream);
-      const { afterBytes = Infinity, fault } = fate() ?? {};
+      const { afterBytes = Infinity, fault, delayMs = 0 } = fate() ?? {};
       let bytes = 0;
-      upstream.on("data", (data) => {
+      const forward = (data: Buffer) => {
         if (bytes >= afterBytes) return;
         const rest = afterBytes - bytes;
         bytes += data.length;
@@ -36,6 +38,12 @@ export class CuttingProxy {
         this.cuts += 1;
         // Part of a frame arrives.
         client.write(data.subarray(0, rest), () => fault === "cut" && close());
+      };
+      let arrived = Promise.resolve();
+      upstream.on("data", (data: Buffer) => {
+        if (delayMs === 0) return forward(data);
+        arrived = arrived.then(() => new Promise((resolve) => setTimeout(resolve, Math.random() * delayMs)));
+        void arrived.then(() => forward(data));
       });
     });
   }
