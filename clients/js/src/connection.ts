@@ -54,6 +54,8 @@ export interface ConnectionListener {
 const PING_AFTER = 4 * 60 * SECOND;
 /** The server responds to a frame within nine seconds. */
 const PONG_WITHIN = 10 * SECOND;
+/** A socket that lives for longer was of use, even if nothing arrived. */
+const USEFUL_AFTER = 10 * SECOND;
 /** How long before its end a socket is replaced. */
 const RENEW_BEFORE = 60 * SECOND;
 
@@ -89,6 +91,10 @@ export class Connection {
     for (const type of ["online", "offline"]) globalThis.addEventListener?.(type, this.#check);
     globalThis.document?.addEventListener("visibilitychange", this.#check);
     void this.#run();
+  }
+
+  get isClosed(): boolean {
+    return this.state === "closed";
   }
 
   get isOpen(): boolean {
@@ -127,20 +133,22 @@ export class Connection {
   async #run(): Promise<void> {
     const giveUp = () => this.#clock.now() + this.#options.giveUpAfterMs;
     let [attempt, giveUpAt] = [0, giveUp()];
-    while (this.state !== "closed") {
+    while (!this.isClosed) {
       try {
         await this.#open();
+        const openedAt = this.#clock.now();
         for (let socket = this.#socket; socket && socket === this.#socket; socket = this.#socket) {
           await socket.closed;
           if (socket === this.#socket) this.#socket = undefined;
         }
         this.#setState("reconnecting");
         // What breaks each socket at once must not open hundreds.
-        if (this.#hasReceived) [attempt, giveUpAt] = [0, giveUp()];
+        if (this.#hasReceived || this.#clock.now() > openedAt + USEFUL_AFTER) [attempt, giveUpAt] = [0, giveUp()];
         else attempt += 1;
         // All clients come back at once when a server restarts.
         await this.#pause(attempt === 0 ? Math.random() * 300 : backoff(attempt));
       } catch (cause) {
+        if (this.isClosed) return;
         const error = cause as ChatError;
         attempt += 1;
         const rest = giveUpAt - this.#clock.now();
@@ -167,7 +175,7 @@ export class Connection {
     this.#renewAt = Infinity;
     const { WebSocket, connectTimeoutMs } = this.#options;
     const [socket, established] = await Socket.open(await this.#url(), WebSocket, connectTimeoutMs);
-    if (this.state === "closed") return socket.close();
+    if (this.isClosed) return socket.close();
     const before = this.#socket;
     this.#socket = socket;
     before?.close();
@@ -230,7 +238,7 @@ export class Connection {
   }
 
   #setState(state: ChatState, error?: ChatError): void {
-    if (this.state === "closed" || this.state === state) return;
+    if (this.isClosed || this.state === state) return;
     this.state = state;
     this.#listener.onState(state, error);
   }

@@ -387,6 +387,28 @@ test("a chat that cannot connect gives up, and says why", async () => {
   server.end();
 });
 
+chatTest("a socket that was quiet for minutes is replaced as any other", async (server, socket) => {
+  await server.elapse(180_000);
+  assert.deepEqual(socket.sent, []);
+  socket.close();
+  await server.elapse(1000);
+  server.socket.close();
+  await server.open(3);
+  assert.equal(server.chat.state, "open");
+});
+
+test("a chat that is closed while it connects reports no error", async () => {
+  const server = new FakeServer();
+  const reported: string[] = [];
+  server.chat.on("state", ({ state, error }) => reported.push(`${state} ${error?.code}`));
+  await flush();
+  server.chat.close();
+  server.socket.close();
+  await flush();
+  assert.deepEqual(reported, ["closed undefined"]);
+  server.end();
+});
+
 chatTest("sockets that break at once are opened ever more slowly", async (server, socket) => {
   const errors: (string | undefined)[] = [];
   server.chat.on("state", ({ error }) => error && errors.push(error.code));
