@@ -80,7 +80,10 @@ fn is_of_this_page(headers: &HeaderMap) -> bool {
     let host = text("host").unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let is_local = ["localhost", "127.0.0.1", "[::1]"].contains(&name);
-    is_local && text("sec-fetch-site").is_none_or(|site| ["same-origin", "none"].contains(&site))
+    // Browsers send at least one of these with a request that changes something.
+    let is_same_site = text("sec-fetch-site").is_none_or(|site| ["same-origin", "none"].contains(&site));
+    let is_same_origin = text("origin").is_none_or(|origin| origin == format!("http://{host}"));
+    is_local && is_same_site && is_same_origin
 }
 
 /// Calls the API for the page.
@@ -167,7 +170,9 @@ mod tests {
             assert!(is_of_this_page(&headers(&[("host", host), ("sec-fetch-site", "same-origin")])));
             assert!(!is_of_this_page(&headers(&[("host", host), ("sec-fetch-site", "cross-site")])));
             assert!(!is_of_this_page(&headers(&[("host", host), ("sec-fetch-site", "same-site")])));
+            assert!(!is_of_this_page(&headers(&[("host", host), ("origin", "http://evil.example")])));
         }
+        assert!(is_of_this_page(&headers(&[("host", "localhost:8000"), ("origin", "http://localhost:8000")])));
         for host in ["evil.example:8000", "localhost.evil.example", ""] {
             assert!(!is_of_this_page(&headers(&[("host", host)])), "{host}");
         }

@@ -3,6 +3,7 @@ import type { Answer } from "./answer.js";
 import { type Chat, type ChatOptions, connect } from "./chat.js";
 import type { Source } from "./connection.js";
 import { ChatError } from "./errors.js";
+import type { StreamStarted } from "./events.js";
 
 export interface TransportOptions extends ChatOptions {
   /** Where the tickets of a chat come from, such as `(id) => "/api/chats/" + id + "/tickets"`. */
@@ -21,7 +22,7 @@ export class ChatApiTransport<UI_MESSAGE extends UIMessage = UIMessage> implemen
 
   readonly #options: TransportOptions;
   readonly #chats = new Map<string, Chat>();
-  /** The last answer that was seen in each chat. */
+  /** The last answer of each chat, as far as it was seen. */
   readonly #lastAnswers = new Map<string, string>();
   /** How often the stream of a chat was asked for. */
   readonly #reconnects = new Map<string, number>();
@@ -36,15 +37,26 @@ export class ChatApiTransport<UI_MESSAGE extends UIMessage = UIMessage> implemen
     if (known && known.state !== "closed") return known;
     const { tickets, ...options } = this.#options;
     const chat = connect(tickets(chatId), options);
-    chat.on("text", ({ answer }) => this.#lastAnswers.set(chatId, answer.messageId!));
+    chat.on("event", (event) => {
+      if (event.type !== "message_stream_started") return;
+      this.#lastAnswers.set(chatId, (event as StreamStarted).message_id);
+    });
+    chat.on("answer", ({ replaces, ended }) => {
+      // The old answer stays if the new one does not end well.
+      const restore = () => replaces && this.#lastAnswers.set(chatId, replaces);
+      ended.then(({ finishReason }) => finishReason === "cancelled" && restore(), restore);
+    });
     this.#chats.set(chatId, chat);
     return chat;
   }
 
-  /** Closes the connections. */
-  close(): void {
-    for (const chat of this.#chats.values()) chat.close();
-    this.#chats.clear();
+  /** Closes the connection to a chat that is not shown any more, or all. */
+  close(chatId?: string): void {
+    for (const [id, chat] of this.#chats) {
+      if (chatId !== undefined && chatId !== id) continue;
+      chat.close();
+      this.#chats.delete(id);
+    }
   }
 
   async sendMessages({
@@ -55,9 +67,14 @@ export class ChatApiTransport<UI_MESSAGE extends UIMessage = UIMessage> implemen
     abortSignal,
   }: Parameters<ChatTransport<UI_MESSAGE>["sendMessages"]>[0]): Promise<ReadableStream<UIMessageChunk>> {
     const options = abortSignal ? { signal: abortSignal } : {};
+    const chat = this.chat(chatId);
+    // A stream that `useChat` resumes is known then. If it came later, its status would replace that of this message.
+    await opened(chat).catch(() => {});
     if (trigger === "regenerate-message") {
+      // The server ends a stopped answer within a second. Until then it is unknown which one is the last.
+      await Promise.allSettled(chat.answers.filter((answer) => answer.isCancelled).map((answer) => answer.ended));
       const id = messageId ?? this.#lastAnswers.get(chatId);
-      if (id !== undefined) return stream(this.chat(chatId).regenerate(id, options));
+      if (id !== undefined) return stream(chat.regenerate(id, options));
       const suggestion = "Call regenerate({ messageId }).";
       throw new ChatError("MISSING_PARAMETER", "The answer to regenerate is unknown.", suggestion);
     }
@@ -67,7 +84,7 @@ export class ChatApiTransport<UI_MESSAGE extends UIMessage = UIMessage> implemen
     const message = messages.at(-1);
     if (!message) throw new ChatError("MISSING_PARAMETER", "There is no message.", "Send one.");
     // Sent again by the app, it is answered once.
-    return stream(this.chat(chatId).send(textOf(message), { ...options, clientMessageId: message.id.slice(-64) }));
+    return stream(chat.send(textOf(message), { ...options, clientMessageId: message.id.slice(-64) }));
   }
 
   async reconnectToStream({

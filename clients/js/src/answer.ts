@@ -34,14 +34,14 @@ export class Answer implements AsyncIterable<string> {
   /** The text so far. */
   text = "";
   /** The id of the answer; undefined until it starts. */
-  messageId: string | undefined;
+  declare messageId?: string;
   /** Its position in the chat. */
-  seq: number | undefined;
+  declare seq?: number;
   /** The message that it answers. */
-  inReplyTo: string | undefined;
-  model: string | undefined;
+  declare inReplyTo?: string;
+  declare model?: string;
   /** The answer that this one takes the place of when it is complete. */
-  replaces: string | undefined;
+  declare replaces?: string;
   /**
    * Resolves when the message of the user is stored, with its id and position. Rejects when it is refused. Resolves without
    * a value when the answer starts, if it is a regeneration or was asked for on another socket.
@@ -119,8 +119,8 @@ export class Answer implements AsyncIterable<string> {
     this.messageId = event.message_id;
     this.seq = event.seq;
     this.inReplyTo = event.in_reply_to;
-    this.model = event.model ?? this.model;
-    this.replaces = event.replaces ?? this.replaces;
+    if (event.model) this.model = event.model;
+    if (event.replaces) this.replaces = event.replaces;
     this.#receive(undefined);
   }
 

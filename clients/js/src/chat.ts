@@ -46,8 +46,10 @@ interface Command {
   resendAt: number;
   /** By the awake time. */
   giveUpAt: number;
-  /** Whether it was acknowledged before: its answer is missing. */
+  /** Whether it was acknowledged: its answer is missing. */
   isStored: boolean;
+  /** Whether the server did not store it when it was last sent. */
+  isRefused: boolean;
   /** How often it was sent on this socket, and at all. */
   sentHere: number;
   sent: number;
@@ -74,6 +76,8 @@ export class Chat {
   /** Messages that are acknowledged, by their ids, until their answers start. */
   readonly #expected = new Map<string, Command>();
   #commands: Command[] = [];
+  /** The answers to messages of this chat that have not ended, by the client's ids of the messages. */
+  readonly #sent = new Map<string, Answer>();
   /** Handles events that may be of the answer to a command, once that is acknowledged. */
   #held: (() => void)[] = [];
   readonly #clock = new AwakeClock();
@@ -114,7 +118,12 @@ export class Chat {
    */
   send(content: string, options: { clientMessageId?: string; signal?: AbortSignal } = {}): Answer {
     const { clientMessageId = randomId(), signal } = options;
-    return this.#ask({ type: "message", content, client_message_id: clientMessageId }, signal);
+    const known = this.#sent.get(clientMessageId);
+    if (known) return known;
+    const answer = this.#ask({ type: "message", content, client_message_id: clientMessageId }, signal);
+    this.#sent.set(clientMessageId, answer);
+    void answer.ended.catch(() => {}).then(() => this.#sent.delete(clientMessageId));
+    return answer;
   }
 
   /** Asks for another answer in the place of the chat's last one. */
@@ -146,6 +155,7 @@ export class Chat {
       resendAt: 0,
       giveUpAt: this.#clock.now() + this.#messageTimeoutMs,
       isStored: false,
+      isRefused: false,
       sentHere: 0,
       sent: 0,
     });
@@ -155,10 +165,12 @@ export class Chat {
   }
 
   #cancel(answer: Answer): void {
-    const unsent = this.#commands.findIndex((command) => command.answer === answer && command.sent === 0);
-    if (unsent >= 0) {
-      this.#commands.splice(unsent, 1);
+    const command = this.#commands.find((command) => command.answer === answer);
+    if (command && !command.isStored && (command.sent === 0 || command.isRefused)) {
+      this.#commands.splice(this.#commands.indexOf(command), 1);
       answer.endUnsent();
+      this.#release();
+      this.#sendNext();
       return;
     }
     answer.isCancelled = true;
@@ -187,8 +199,6 @@ export class Chat {
   /** Sends a message again whose answer did not start here: its acknowledgement names the answer. */
   #askAgain(messageId: string, command: Command): void {
     this.#expected.delete(messageId);
-    if (!command.isStored) command.giveUpAt = this.#clock.now() + this.#messageTimeoutMs;
-    command.isStored = true;
     [command.resendAt, command.sentHere] = [0, 0];
     this.#commands.unshift(command);
   }
@@ -205,6 +215,7 @@ export class Chat {
     if (!command || !this.#connection.isOpen || Date.now() < command.resendAt) return;
     command.sentHere += 1;
     command.sent += 1;
+    command.isRefused = false;
     command.resendAt = Date.now() + RESPONSE_WITHIN;
     this.#connection.send(command.frame);
   }
@@ -213,8 +224,8 @@ export class Chat {
   #tick(): void {
     this.#clock.tick();
     const awake = this.#clock.now();
-    for (const { answer, isStored } of this.#commands.filter((command) => command.giveUpAt <= awake)) {
-      this.#settle(answer, isStored ? noAnswer("start") : noResponse());
+    for (const { answer, isStored, giveUpAt } of [...this.#commands, ...this.#expected.values()]) {
+      if (giveUpAt <= awake) this.#settle(answer, isStored ? noAnswer("start") : noResponse());
     }
     for (const answer of this.#answers.values()) {
       if (awake <= answer.receivedAt + this.#messageTimeoutMs) continue;
@@ -259,11 +270,16 @@ export class Chat {
     if (command && frame?.type === "message" && frame.client_message_id === event.client_message_id) {
       this.#commands.shift();
       command.answer.onReceived(event);
+      if (!command.isStored) command.giveUpAt = this.#clock.now() + this.#messageTimeoutMs;
+      command.isStored = true;
       command.resendAt = Date.now() + SILENT_AFTER;
       this.#expected.set(event.message_id, command);
       this.#release();
-      if (event.answer_id)
+      if (event.answer_id) {
+        // The app may have sent it before, and seen its answer.
+        this.#ended.delete(event.answer_id);
         this.#join({ message_id: event.answer_id, seq: event.seq + 1, in_reply_to: event.message_id });
+      }
       this.#sendNext();
       this.#emit("message", { message: event, answer: command.answer });
     } else {
@@ -289,7 +305,7 @@ export class Chat {
     const started = event.type === "message_stream_started";
     const answer = this.#answers.get(event.message_id) ?? (started ? this.#claim(event) : undefined);
     if (!answer) {
-      if (this.#commands[0]?.sent) this.#held.push(() => this.#onStreamEvent(event));
+      if (this.#commands[0] && mayBeAnswered(this.#commands[0])) this.#held.push(() => this.#onStreamEvent(event));
       return;
     }
     this.#noteEvent(answer);
@@ -316,7 +332,7 @@ export class Chat {
   #claim(stream: ActiveStream | StreamStarted): Answer | undefined {
     const [command] = this.#commands;
     const asked = this.#expected.get(stream.in_reply_to)?.answer ?? this.#regenerated(stream);
-    if (!asked && command && command.sent > 0) return undefined;
+    if (!asked && command && mayBeAnswered(command)) return undefined;
     const answer = asked ?? new Answer((answer) => this.#cancel(answer));
     this.#expected.delete(stream.in_reply_to);
     answer.onStarted(stream);
@@ -346,26 +362,39 @@ export class Chat {
     const [command] = this.#commands;
     if (error.code === "CHAT_NOT_FOUND" || error.code === "CONNECTION_CLOSING") return this.#connection.close(error);
     if (message_id !== undefined) return this.#answers.get(message_id)?.onError(error);
-    if (error.code === "RATE_LIMIT_EXCEEDED") {
-      const resumeAt = Date.now() + (error.retryAfterMs ?? SECOND);
-      for (const answer of this.#answers.values()) if (answer.resumes > 0) answer.resumeAt = resumeAt;
+    if (about !== undefined && !(command?.frame.type === "regenerate" && command.frame.message_id === about)) {
+      // Of a command to resume or to cancel.
+      const answer = this.#answers.get(about);
+      if (answer && error.retryable) this.#resumeLater(answer, error);
+      else if (answer) this.#end(answer, error);
+      return;
     }
-    const answer = about === undefined ? undefined : this.#answers.get(about);
-    if (answer) this.#end(answer, error);
-    else if (command && command.sentHere > 0) this.#retryOrSettle(command, error);
+    if (error.code === "RATE_LIMIT_EXCEEDED") {
+      for (const answer of this.#answers.values()) if (answer.resumes > 0) this.#resumeLater(answer, error);
+    }
+    if (command && command.sentHere > 0) this.#retryOrSettle(command, error);
+  }
+
+  #resumeLater(answer: Answer, error: ChatError): void {
+    answer.resumes = 1;
+    answer.resumeAt = Date.now() + (error.retryAfterMs ?? SECOND);
   }
 
   #retryOrSettle(command: Command, error: ChatError): void {
     const inMs = Math.ceil(error.retryAfterMs ?? backoff(command.sent));
     if (!error.retryable || inMs > LONGEST_LIMIT) return this.#settle(command.answer, error);
+    // After these two, the message may be stored.
+    command.isRefused = error.code !== "UNAVAILABLE" && error.code !== "INTERNAL";
     command.resendAt = Date.now() + inMs;
     command.sentHere = 0;
+    if (command.isRefused && command.answer.isCancelled) return this.#cancel(command.answer);
     this.#emit("retry", { error, inMs });
   }
 
   /** Ends a command that is refused. */
   #settle(answer: Answer, error: ChatError): void {
     this.#commands = this.#commands.filter((command) => command.answer !== answer);
+    for (const [id, command] of this.#expected) if (command.answer === answer) this.#expected.delete(id);
     answer.fail(error);
     this.#release();
     this.#sendNext();
@@ -415,6 +444,11 @@ function closed(): ChatError {
   return new ChatError("CLOSED", "The chat is closed.", "Connect again.");
 }
 
+/** Whether a stream may be the answer to a command, which is not acknowledged. */
+function mayBeAnswered(command: Command): boolean {
+  return command.sent > 0 && !command.isRefused;
+}
+
 function tooLarge(bytes: number): ChatError {
   const details = { allowed_bytes: MAX_FRAME_BYTES, got_bytes: bytes };
   const message = `The message has ${bytes} bytes, which is too large.`;
@@ -422,11 +456,11 @@ function tooLarge(bytes: number): ChatError {
 }
 
 function noResponse(): ChatError {
-  const suggestion = "Check the network, then send the message again.";
+  const suggestion = "Check the network, then send it again.";
   return new ChatError("NO_RESPONSE", "The message was not sent in time.", suggestion, { retryable: true });
 }
 
 function noAnswer(what: string): ChatError {
-  const suggestion = "It is stored when it ends: load the messages of the chat.";
+  const suggestion = "Load the messages of the chat.";
   return new ChatError("NO_RESPONSE", `The answer does not ${what}.`, suggestion, { retryable: true });
 }

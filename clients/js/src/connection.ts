@@ -81,7 +81,7 @@ export class Connection {
       throw new ChatError("CONNECTION_FAILED", "This runtime has no WebSocket.", suggestion);
     }
     if (typeof source === "object" && globalThis.document) {
-      const suggestion = "Pass the address of a route that creates tickets.";
+      const suggestion = "Pass the address of a ticket route.";
       throw new ChatError("CONNECTION_FAILED", "The user of this browser could read the key.", suggestion);
     }
     this.#source = source;
@@ -210,7 +210,7 @@ export class Connection {
       const error = cause as ChatError;
       if (error.code !== "BAD_RESPONSE") throw error;
       const { status } = error;
-      const suggestion = "Check that the user is signed in, and may open this chat.";
+      const suggestion = "Check that the user may open this chat.";
       throw new ChatError("TICKET_FAILED", `The ticket route responded with ${status}.`, suggestion, { status, cause });
     }
   }

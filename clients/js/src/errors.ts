@@ -38,25 +38,20 @@ interface ErrorFields {
 export class ChatError extends Error {
   override readonly name = "ChatError";
   /** Programs match on it. New codes may be added. */
-  readonly code: ServerCode | ClientCode;
+  declare readonly code: ServerCode | ClientCode;
   /** Whether the same call may succeed later. */
-  readonly retryable: boolean;
+  declare readonly retryable: boolean;
   /** What to do. */
-  readonly suggestion: string;
-  readonly details: ErrorDetails;
-  /** The HTTP status, of a REST call. */
-  readonly status: number | undefined;
+  declare readonly suggestion: string;
+  declare readonly details: ErrorDetails;
+  /** The HTTP status, of a response. */
+  declare readonly status?: number;
   /** The id to quote when you report the error to the operator. */
-  readonly requestId: string | undefined;
+  declare readonly requestId?: string;
 
   constructor(code: ServerCode | ClientCode, message: string, suggestion: string, more: ErrorFields = {}) {
-    super(message, "cause" in more ? { cause: more.cause } : undefined);
-    this.code = code;
-    this.suggestion = suggestion;
-    this.retryable = more.retryable ?? false;
-    this.details = more.details ?? {};
-    this.status = more.status;
-    this.requestId = more.requestId;
+    super(message);
+    Object.assign(this, { code, suggestion, retryable: false, details: {} }, more);
   }
 
   /** How long to wait before a retry, in milliseconds, if the server says. */

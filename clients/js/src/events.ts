@@ -31,18 +31,21 @@ export type Frame =
   | { type: "resume"; message_id: string; offset: number }
   | { type: "ping" };
 
-const TYPES: Record<ServerEvent["type"], true> = {
-  connection_established: true,
-  user_created: true,
-  message_received: true,
-  message_stream_started: true,
-  message_stream_token: true,
-  message_stream_ended: true,
-  pong: true,
-  error: true,
-};
+const TYPES = [
+  "connection_established",
+  "user_created",
+  "message_received",
+  "message_stream_started",
+  "message_stream_token",
+  "message_stream_ended",
+  "pong",
+  "error",
+] as const satisfies ServerEvent["type"][];
 
 /** Whether this version of the client knows the type of an event. */
 export function isKnown(event: ServerEvent | UnknownEvent): event is ServerEvent {
-  return Object.hasOwn(TYPES, event.type);
+  return (TYPES as readonly string[]).includes(event.type);
 }
+
+// A type that the generated events have, and this list has not, does not compile.
+true satisfies ServerEvent["type"] extends (typeof TYPES)[number] ? true : false;

@@ -26,7 +26,7 @@ export async function request(url: string, init: RequestInit, options: RequestOp
     init.signal?.throwIfAborted();
     const fields = { retryable: true, cause };
     if (!timeout.aborted) {
-      const suggestion = "Check the address and the network.";
+      const suggestion = "Check address and network.";
       throw new ChatError("CONNECTION_FAILED", `${url} cannot be reached.`, suggestion, fields);
     }
     throw new ChatError("NO_RESPONSE", `No response within ${timeoutMs / 1000} seconds.`, "Try again later.", fields);
@@ -49,8 +49,10 @@ function responseError(body: ErrorBody | undefined, { status, headers }: Respons
   const retryable = status === 429 || status >= 500;
   const fields = { status, requestId: headers.get("X-Request-Id") ?? undefined };
   const error = body?.error?.code ? serverError(body.error, retryable, fields) : foreignError(retryable, fields);
-  const retryAfter = headers.get("Retry-After");
-  if (retryAfter !== null) error.details.retry_after_seconds ??= Number(retryAfter) || 0;
+  const retryAfter = headers.get("Retry-After") ?? "";
+  // RFC 9110, section 10.2.3: seconds, or a date.
+  const seconds = Number(retryAfter) || (Date.parse(retryAfter) - Date.now()) / 1000;
+  if (seconds > 0) error.details.retry_after_seconds ??= seconds;
   return error;
 }
 

@@ -26,7 +26,7 @@ export async function* smooth(
   void (async () => {
     try {
       for await (const part of parts) {
-        waiting.push(...characters(part));
+        for (const character of characters(part)) waiting.push(character);
         wake();
       }
       end = {};

@@ -15,7 +15,7 @@ const FRAMES = 8;
 
 /** A socket whose `connection_established` has arrived. */
 export class Socket {
-  /** When the server closes it at the latest, in milliseconds since the epoch. */
+  /** When the server closes it at the latest, in milliseconds since the epoch by this machine's clock. */
   readonly expiresAt: number;
   /** When the last frame was sent. */
   sentAt = Date.now();
@@ -33,7 +33,8 @@ export class Socket {
 
   private constructor(ws: WebSocketLike, established: ConnectionEstablished) {
     this.#ws = ws;
-    this.expiresAt = Date.parse(established.expires_at);
+    // By this machine's clock, which may be hours off.
+    this.expiresAt = Date.now() + Date.parse(established.expires_at) - Date.parse(established.timestamp);
     this.closed = new Promise((resolve) => (this.#close = resolve));
   }
 
@@ -61,7 +62,7 @@ export class Socket {
       ws.addEventListener("close", () => {
         if (socket) return socket.#onClose();
         const reason = cause instanceof Error ? `${cause.message}.` : "The server is not reached or refuses it.";
-        const suggestion = "Check the address, the network, and that the ticket or key is valid.";
+        const suggestion = "Check address, network, and ticket or key.";
         const status = Number(/response: (\d{3})/.exec(reason)?.[1]) || undefined;
         give(
           new ChatError("CONNECTION_FAILED", `No connection: ${reason}`, suggestion, {
@@ -91,7 +92,7 @@ export class Socket {
           const { error, request_id } = event as Extract<ServerEvent, { type: "error" }>;
           give(serverError(error, error.details.retryable, { requestId: request_id }));
         } else {
-          const suggestion = "Check the address and the versions of client and server.";
+          const suggestion = "Check the address and both versions.";
           give(new ChatError("BAD_RESPONSE", `The first event is ${event.type}.`, suggestion));
         }
       });
@@ -144,7 +145,7 @@ function create(url: string, WebSocket: WebSocketConstructor): WebSocketLike {
   try {
     return new WebSocket(url);
   } catch (cause) {
-    const suggestion = "Use an address that starts with ws:// or wss://, without a fragment.";
+    const suggestion = "It starts with ws:// or wss://.";
     throw new ChatError("CONNECTION_FAILED", `${url.split("?")[0]} is no address of a WebSocket.`, suggestion, {
       cause,
     });

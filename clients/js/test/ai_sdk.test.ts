@@ -111,6 +111,25 @@ test("stop ends the answer on the server too, and regenerate replaces it", async
   assert.notEqual((await tenant.api.listMessages(chatId)).messages[1]!.message_id, message_id);
 });
 
+test("an answer is regenerated after a regeneration was stopped", async () => {
+  const chatId = await newChat();
+  const page = await open(chatId);
+  await send(page, words(30));
+  await until(page, "streaming");
+  await until(page, "ready");
+  await page.getByRole("button", { name: "Regenerate" }).click();
+  await untilMiddle(page);
+  await page.getByRole("button", { name: "Stop" }).click();
+  await until(page, "ready");
+  await page.getByRole("button", { name: "Regenerate" }).click();
+  await page.waitForFunction(
+    (whole) => document.querySelectorAll("li")[1]?.textContent === whole,
+    `You said: ${words(30)}`,
+  );
+  await until(page, "ready");
+  assert.equal(await page.locator("#error").innerText(), "");
+});
+
 test("a page that is reloaded in mid-answer goes on, and can stop it", async () => {
   const chatId = await newChat();
   const page = await open(chatId);

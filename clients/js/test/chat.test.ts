@@ -228,7 +228,7 @@ chatTest("a replay that is refused is asked for later", async (server, socket) =
   const answer = await streaming(server, socket);
   socket.close();
   const next = await server.open(2);
-  next.error("RATE_LIMIT_EXCEEDED", { retry_after_seconds: 1 });
+  next.error("RATE_LIMIT_EXCEEDED", { retry_after_seconds: 1, message_id: "a1" });
   await server.elapse(2500);
   assert.deepEqual(next.sent, ["resume a1 6", "resume a1 6"]);
   next.error("MESSAGE_NOT_FOUND", { message_id: "a1", retryable: false });
@@ -282,6 +282,75 @@ chatTest("cancel is sent once the answer has an id, and again by another socket"
   assert.deepEqual(next.sent, ["resume a1 0", "cancel a1"]);
   next.ended("a1", "so", "cancelled");
   assert.deepEqual([(await answer.ended).finishReason, answer.text], ["cancelled", "so"]);
+});
+
+chatTest("an error about an answer that has ended is not about the message on its way", async (server, socket) => {
+  await streaming(server, socket);
+  socket.ended("a1", "so far");
+  const next = server.chat.send("next");
+  socket.error("MESSAGE_NOT_FOUND", { message_id: "a1", retryable: false });
+  await flush();
+  assert.ok(!next.hasEnded);
+});
+
+chatTest("a message that waits for a limit is not sent once it is cancelled", async (server, socket) => {
+  const answer = server.chat.send("Hello");
+  server.chat.send("next");
+  socket.error("MESSAGE_RATE_EXCEEDED", { retry_after_seconds: 3 });
+  answer.cancel();
+  assert.equal((await answer.ended).finishReason, "cancelled");
+  await server.elapse(5000);
+  assert.deepEqual(socket.sent, ["message Hello", "message next"]);
+});
+
+chatTest("a message that is cancelled before its refusal is not sent again", async (server, socket) => {
+  const answer = server.chat.send("Hello");
+  answer.cancel();
+  socket.error("GENERATION_IN_PROGRESS");
+  assert.equal((await answer.ended).finishReason, "cancelled");
+  await server.elapse(15_000);
+  assert.deepEqual(socket.sent, ["message Hello"]);
+});
+
+chatTest("answers of other sockets are shown while a message waits for a limit", async (server, socket) => {
+  const answers: Answer[] = [];
+  server.chat.send("Hello");
+  server.chat.on("answer", (answer) => answers.push(answer));
+  socket.error("GENERATION_IN_PROGRESS");
+  socket.started("a9", 3, "m8");
+  assert.deepEqual(
+    answers.map((answer) => answer.messageId),
+    ["a9"],
+  );
+});
+
+chatTest("the same message twice has one answer", async (server, socket) => {
+  const [one, two] = ["Hello", "Hello"].map((text) => server.chat.send(text, { clientMessageId: "c1" }));
+  assert.equal(one, two);
+  assert.deepEqual(socket.sent, ["message Hello"]);
+  socket.received("c1", "m1", 0);
+  socket.started("a1", 1, "m1");
+  socket.ended("a1", "Hi");
+  await flush();
+  const again = server.chat.send("Hello", { clientMessageId: "c1" });
+  socket.received("c1", "m1", 0, { answer_id: "a1" });
+  assert.equal(socket.sent.at(-1), "resume a1 0");
+  socket.started("a1", 1, "m1");
+  socket.token("a1", 0, "Hi");
+  socket.ended("a1", "Hi");
+  assert.equal((await again.ended).text, "Hi");
+});
+
+test("a clock that is hours ahead opens no sockets", async () => {
+  const server = new FakeServer();
+  await flush();
+  const [now, hours] = [Date.now(), 60 * 60 * 1000];
+  const [timestamp, expires_at] = [now - 3 * hours, now - hours].map((time) => new Date(time).toISOString());
+  const established = { connection_id: "c", user_id: "u", active_streams: [], timestamp, expires_at };
+  server.socket.event({ type: "connection_established", ...established });
+  await server.elapse(60_000);
+  assert.equal(server.sockets.length, 1);
+  server.end();
 });
 
 chatTest("a message that waits is cancelled without being sent", async ({ chat }, socket) => {

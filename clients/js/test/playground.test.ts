@@ -231,6 +231,19 @@ test("a model's HTML is text, and its links are harmless", async () => {
   await playground.close();
 });
 
+test("an answer stays in its chat when another one is opened", async () => {
+  const playground = await Playground.open();
+  await playground.send(words(80));
+  await playground.untilMiddle();
+  await playground.page.getByRole("button", { name: "New chat" }).click();
+  await playground.page.waitForTimeout(500);
+  assert.equal(await playground.answers.count(), 0);
+  await playground.page.goBack();
+  await playground.until("complete");
+  assert.equal(await playground.lastText, `You said: ${words(80)}`);
+  await playground.close();
+});
+
 test("settings change title and model", async () => {
   const playground = await Playground.open();
   await playground.send("Hello");
@@ -287,6 +300,14 @@ test("it works by keyboard alone", async () => {
   await keyboard.press("Enter");
   await playground.until("complete");
   assert.equal((await playground.lastText).replace(/\s+/g, " "), "You said: Hello there");
+  // The skip link leads back to the composer, and leaves the chat open.
+  const address = playground.page.url();
+  await playground.page.getByText("Skip to the message").focus();
+  await keyboard.press("Enter");
+  await keyboard.type("again");
+  await keyboard.press("Enter");
+  await playground.until("complete", 2);
+  assert.equal(playground.page.url(), address);
   // From the composer back to the answer's buttons.
   const reached = new Set<string>();
   for (let step = 0; step < 12; step += 1) {

@@ -14,6 +14,7 @@ const STATES = { connecting: "Connecting", open: "Connected", reconnecting: "Rec
 
 let thread: Thread | undefined;
 let isStreaming = false;
+let isCreating = false;
 const chats = new ChatList(showTitle, (id) => id === thread?.chatId && showNew(), showNotice);
 
 function showNotice(text: string): void {
@@ -84,9 +85,12 @@ function updateSend(): void {
 async function submit(): Promise<void> {
   const text = content.value.trim();
   if (!text) return thread?.stop();
+  // The chat of the first message is being created.
+  if (isCreating) return;
   showNotice("");
   if (!thread) {
-    const chat = await backend.createChat();
+    isCreating = true;
+    const chat = await backend.createChat().finally(() => (isCreating = false));
     chats.put(chat);
     history.pushState(null, "", `#${chat.chat_id}`);
     open(chat.chat_id);
@@ -102,7 +106,7 @@ async function submit(): Promise<void> {
 /** Follows the address: `#chat_…` is a chat. */
 async function follow(): Promise<void> {
   const id = location.hash.slice(1);
-  if (!id) return showNew();
+  if (!id.startsWith("chat_")) return showNew();
   if (id === thread?.chatId) return;
   byId("welcome").hidden = true;
   await open(id).load();
@@ -146,6 +150,12 @@ addEventListener("keydown", ({ key }) => {
   if (key === "Escape" && byId("chats").classList.contains("is-open")) toggle("chats", "open-chats", false);
 });
 addEventListener("hashchange", () => attempt(follow()));
+
+document.querySelector<HTMLElement>(".skip")!.onclick = (event) => {
+  // Its address is no chat.
+  event.preventDefault();
+  content.focus();
+};
 
 updateSend();
 attempt(chats.load().then(follow));

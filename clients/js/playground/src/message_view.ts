@@ -14,7 +14,9 @@ export class MessageView {
   readonly element: HTMLLIElement;
   text = "";
   readonly #body = create("div", { className: "body" });
-  readonly #footer = create("footer");
+  readonly #copy = button("Copy", () => void navigator.clipboard?.writeText(this.text), "Copy the answer");
+  readonly #actions = create("span");
+  readonly #state = create("span", { className: "status" });
   #isRendering = false;
 
   constructor(
@@ -25,25 +27,28 @@ export class MessageView {
     this.element = create("li", { className: `message ${role}` });
     const who = create("span", { className: "hidden" }, role === "user" ? "You: " : "Answer: ");
     this.element.append(who, this.#body);
-    if (role === "assistant") this.element.append(this.#footer);
+    if (role === "assistant") this.element.append(create("footer", {}, this.#copy, this.#actions, this.#state));
   }
 
   get status(): MessageStatus {
     return this.element.dataset.status as MessageStatus;
   }
 
-  /** Shows how the message is, with what can be done with it. */
-  setStatus(status: MessageStatus, actions: HTMLElement[] = [], detail = STATUS_TEXTS[status] ?? ""): void {
+  /** Shows how the message is, and why. */
+  setStatus(status: MessageStatus, reason = STATUS_TEXTS[status] ?? ""): void {
     this.element.dataset.status = status;
-    if (this.role === "user") return;
-    const state = create(
-      "span",
-      { className: status === "failed" || status === "interrupted" ? "status failed" : "status" },
-      detail,
-    );
-    const copy = button("Copy", () => void navigator.clipboard?.writeText(this.text), "Copy the answer");
-    this.#footer.replaceChildren(...(status === "streaming" ? [] : [copy, ...actions]), ...(detail ? [state] : []));
-    this.#render();
+    this.#state.textContent = reason;
+    this.#state.className = status === "failed" || status === "interrupted" ? "status failed" : "status";
+    this.#copy.hidden = status === "streaming";
+    this.setActions([]);
+    if (this.role === "assistant") this.#render();
+  }
+
+  /** Shows what can be done with an answer, beside copying it. */
+  setActions(actions: HTMLElement[]): void {
+    // The focus stays on a button that stays.
+    if (actions.length === this.#actions.childElementCount) return;
+    this.#actions.replaceChildren(...actions);
   }
 
   append(text: string): void {

@@ -38,7 +38,11 @@ export class Thread {
       return backend.createTicket(chatId);
     };
     this.#chat = connect(ticket, { WebSocket: SwitchedWebSocket, giveUpAfterMs: 30 * 60 * 1000 });
-    this.#chat.on("state", (event) => listener.onState(event));
+    this.#chat.on("state", (event) => {
+      listener.onState(event);
+      // What happened while there was no connection is not sent again.
+      if (event.state === "open") this.#attempt(this.#refresh());
+    });
     this.#chat.on("event", (event) => {
       listener.onEvent(event);
       // An answer is shown as soon as it starts, before its first text.
@@ -53,7 +57,10 @@ export class Thread {
       if (!answer) this.#showStored(message.message_id, message.seq, message.content);
     });
     this.#chat.on("answer", (answer) => void this.#follow(answer));
-    this.#earlier.onclick = () => void this.load();
+    this.#earlier.onclick = () => {
+      this.#earlier.disabled = true;
+      this.#attempt(this.load().finally(() => (this.#earlier.disabled = false)));
+    };
   }
 
   get isEmpty(): boolean {
@@ -70,6 +77,27 @@ export class Thread {
     this.#earlier.hidden = !has_more;
     this.#scroller.scrollTop += this.#scroller.scrollHeight - height;
     this.#updateActions();
+  }
+
+  /** Loads the newest messages again: some may be new, and an answer may have ended. */
+  async #refresh(): Promise<void> {
+    if (this.isEmpty) return;
+    const { messages } = await backend.listMessages(this.chatId, 0);
+    if (this.#isClosed) return;
+    for (const message of messages) {
+      const view = this.#view(message.message_id);
+      const isRunning = this.#chat.answers.some((answer) => answer.messageId === message.message_id);
+      if (!view) this.#showLoaded(message);
+      else if (view.status === "streaming" && message.status !== "streaming" && !isRunning) {
+        view.setText(message.content);
+        view.setStatus(message.status);
+      }
+    }
+    this.#updateActions();
+  }
+
+  #attempt(action: Promise<void>): void {
+    action.catch((error: Error) => this.listener.onNotice(error.message));
   }
 
   send(content: string): void {
@@ -112,12 +140,14 @@ export class Thread {
     let reason = "";
     try {
       for await (const part of smooth(answer)) {
+        if (this.#isClosed) return;
         this.#show(answer, view);
         const isAtEnd = this.#isAtEnd();
         view.append(part);
         if (isAtEnd) requestAnimationFrame(() => this.#scrollToEnd());
       }
       const { finishReason } = await answer.ended;
+      if (this.#isClosed) return;
       if (finishReason === "cancelled") status = "cancelled";
       else this.#announce(view.text);
     } catch (error) {
@@ -144,7 +174,7 @@ export class Thread {
     } else {
       if (replaced) this.#remove(replaced);
       this.#show(answer, view);
-      view.setStatus(status, [], reason || undefined);
+      view.setStatus(status, reason || undefined);
     }
     this.#updateActions();
   }
@@ -179,8 +209,8 @@ export class Thread {
     const last = this.#views.filter((view) => !view.element.hidden).at(-1);
     for (const view of this.#views) {
       if (view.role === "user" || view.status === "streaming") continue;
-      const regenerate = button("Regenerate", () => view.id && this.#chat.regenerate(view.id), "Regenerate the answer");
-      view.setStatus(view.status, view === last ? [regenerate] : []);
+      const regenerate = () => view.id && void this.#chat.regenerate(view.id);
+      view.setActions(view === last ? [button("Regenerate", regenerate, "Regenerate the answer")] : []);
     }
   }
 
