@@ -14,6 +14,8 @@ let stack: Stack;
 let browser: Browser;
 before(async () => {
   stack = await Stack.start();
+  // All tests are one tenant.
+  await stack.setDemoLimits({ "rest-per-minute": 10_000 });
   mkdirSync(screenshots, { recursive: true });
   browser = await launch();
 });
@@ -320,13 +322,11 @@ test("it works by keyboard alone", async () => {
 
 test("a rate limit is reported, and nothing that was typed is lost", async () => {
   const playground = await Playground.open();
-  const statuses = await playground.page.evaluate(async () => {
-    const calls = Array.from({ length: 110 }, () => fetch("/playground/api/chats"));
-    return (await Promise.all(calls)).map((response) => response.status);
-  });
-  assert.ok(statuses.includes(429));
+  // A new chat takes more requests than one.
+  await stack.setDemoLimits({ "rest-per-minute": 1 });
   await playground.send("Hello");
   await playground.page.locator("#notice").filter({ hasText: "requests" }).waitFor();
   assert.equal(await playground.page.getByLabel("Message", { exact: true }).inputValue(), "Hello");
+  await stack.setDemoLimits({ "rest-per-minute": 10_000 });
   await playground.close();
 });

@@ -62,14 +62,21 @@ export class Stack {
       "connects-per-minute": 100_000,
       "messages-per-minute": 100_000,
     };
-    const options = Object.entries({ ...unreached, ...limits }).flatMap(([name, value]) => [
-      `--${name}`,
-      String(value),
-    ]);
-    const endpoints = ["--dynamodb-endpoint", this.#dynamodb, "--management-endpoint", this.restUrl, "--json"];
-    const { stdout } = await promisify(execFile)(CHAT, ["tenant", "create", "client test", ...options, ...endpoints]);
-    const { tenant_id, api_key } = JSON.parse(stdout);
+    const created = await this.#tenantCommand("create", "client test", { ...unreached, ...limits });
+    const { tenant_id, api_key } = created as { tenant_id: string; api_key: string };
     return { id: tenant_id, key: api_key, api: new ChatApi({ url: this.restUrl, key: api_key }) };
+  }
+
+  /** Changes the limits of the demo tenant, which the playground uses. */
+  async setDemoLimits(limits: Record<string, number>): Promise<void> {
+    await this.#tenantCommand("set-limits", "Demo", limits);
+  }
+
+  async #tenantCommand(command: string, name: string, limits: Record<string, number>): Promise<unknown> {
+    const options = Object.entries(limits).flatMap(([limit, value]) => [`--${limit}`, String(value)]);
+    const endpoints = ["--dynamodb-endpoint", this.#dynamodb, "--management-endpoint", this.restUrl, "--json"];
+    const { stdout } = await promisify(execFile)(CHAT, ["tenant", command, name, ...options, ...endpoints]);
+    return JSON.parse(stdout);
   }
 
   stop(): Promise<void> {
