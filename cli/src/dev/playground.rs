@@ -23,7 +23,7 @@ use super::demo_tenant;
 /// Whose chats the page shows.
 const USER: &str = "playground";
 
-const PAGE: &str = include_str!("../../../clients/js/playground/dist/index.html");
+const PAGE: &str = include_str!("../../../clients/js/playground/index.html");
 const SCRIPT: &str = include_str!("../../../clients/js/playground/dist/main.js");
 const STYLE: &str = include_str!("../../../clients/js/playground/dist/style.css");
 
@@ -70,7 +70,8 @@ async fn refuse_other_sites(request: Request, next: Next) -> Response {
     if is_of_this_page(request.headers()) {
         next.run(request).await
     } else {
-        error(StatusCode::FORBIDDEN, "CHAT_ACCESS_DENIED", "Open the playground at http://localhost, with its port.")
+        let message = "The playground is for this machine and its own page.";
+        error(StatusCode::FORBIDDEN, "CHAT_ACCESS_DENIED", message, "Open it at http://localhost, with its port.")
     }
 }
 
@@ -95,7 +96,8 @@ async fn call(
     body: Bytes,
 ) -> Response {
     let Some(route) = api_route(&method, &path) else {
-        return error(StatusCode::NOT_FOUND, "ROUTE_NOT_FOUND", "The playground has no such route.");
+        let message = "The playground has no such route.";
+        return error(StatusCode::NOT_FOUND, "ROUTE_NOT_FOUND", message, "Call the API below /api/v1, with a key.");
     };
     let url = format!("{}{route}?{}", backend.rest_url, query.unwrap_or_default());
     let mut request =
@@ -107,7 +109,10 @@ async fn call(
     }
     match request.send().await {
         Ok(response) => passed_on(response).await,
-        Err(_) => error(StatusCode::BAD_GATEWAY, "UNAVAILABLE", "The local API does not respond."),
+        Err(_) => {
+            let message = "The local API does not respond.";
+            error(StatusCode::BAD_GATEWAY, "UNAVAILABLE", message, "Look at the output of `cargo chat dev`.")
+        }
     }
 }
 
@@ -148,8 +153,8 @@ async fn passed_on(response: reqwest::Response) -> Response {
 }
 
 /// An error in the API's envelope.
-fn error(status: StatusCode, code: &str, message: &str) -> Response {
-    let body = json!({ "error": { "code": code, "message": message, "details": { "suggestion": "" } } });
+fn error(status: StatusCode, code: &str, message: &str, suggestion: &str) -> Response {
+    let body = json!({ "error": { "code": code, "message": message, "details": { "suggestion": suggestion } } });
     (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 

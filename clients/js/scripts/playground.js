@@ -1,4 +1,4 @@
-// Builds the page of `cargo chat dev` into playground/dist, which the command line embeds. With `--check`, fails if it is
+// Builds script and style of the page of `cargo chat dev` into playground/dist, which the command line embeds. With `--check`, fails if it is
 // stale.
 import { readFile, writeFile } from "node:fs/promises";
 import { build } from "esbuild";
@@ -17,7 +17,6 @@ const { outputFiles } = await build({
   write: false,
 });
 const files = outputFiles.map((file) => [file.path, file.text]);
-files.push([path("dist/index.html"), await readFile(path("index.html"), "utf8")]);
 for (const [name, text] of files) {
   const stored = await readFile(name, "utf8").catch(() => "");
   if (!process.argv.includes("--check")) {

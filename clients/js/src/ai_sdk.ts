@@ -69,7 +69,7 @@ export class ChatApiTransport<UI_MESSAGE extends UIMessage = UIMessage> implemen
     const options = abortSignal ? { signal: abortSignal } : {};
     const chat = this.chat(chatId);
     // A stream that `useChat` resumes is known then. If it came later, its status would replace that of this message.
-    await opened(chat).catch(() => {});
+    await opened(chat);
     if (trigger === "regenerate-message") {
       // The server ends a stopped answer within a second. Until then it is unknown which one is the last.
       await Promise.allSettled(chat.answers.filter((answer) => answer.isCancelled).map((answer) => answer.ended));

@@ -238,8 +238,10 @@ test("an answer stays in its chat when another one is opened", async () => {
   await playground.send(words(80));
   await playground.untilMiddle();
   await playground.page.getByRole("button", { name: "New chat" }).click();
-  await playground.page.waitForTimeout(500);
-  assert.equal(await playground.answers.count(), 0);
+  await playground.send("elsewhere");
+  await playground.until("complete");
+  assert.equal(await playground.lastText, "You said: elsewhere");
+  await playground.page.goBack();
   await playground.page.goBack();
   await playground.until("complete");
   assert.equal(await playground.lastText, `You said: ${words(80)}`);

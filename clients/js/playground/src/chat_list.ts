@@ -1,6 +1,7 @@
 import type { ChatInfo } from "../../src/server.js";
 import { backend } from "./backend.js";
 import { button, byId, create } from "./dom.js";
+import { attempt } from "./notice.js";
 
 /** The chats of the user: lists, changes, deletes. */
 export class ChatList {
@@ -11,7 +12,6 @@ export class ChatList {
   constructor(
     private readonly onChanged: (id: string) => void,
     private readonly onDeleted: (id: string) => void,
-    private readonly onNotice: (text: string) => void,
   ) {}
 
   async load(): Promise<void> {
@@ -64,7 +64,6 @@ export class ChatList {
   }
 
   #show(): void {
-    const attempt = (action: Promise<void>) => void action.catch((error: Error) => this.onNotice(error.message));
     const items = this.#chats.map((chat) => {
       const title = titleOf(chat);
       const link = create("a", { href: `#${chat.chat_id}`, title }, title);

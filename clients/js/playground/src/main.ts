@@ -4,22 +4,18 @@ import { ChatList } from "./chat_list.js";
 import { noteSent, showEvent } from "./details.js";
 import { byId } from "./dom.js";
 import { network } from "./network.js";
+import { attempt, explain, showNotice } from "./notice.js";
 import { Thread } from "./thread.js";
 
 const content = byId<HTMLTextAreaElement>("content");
 const send = byId<HTMLButtonElement>("send");
 const state = byId("state");
-const notice = byId("notice");
 const STATES = { connecting: "Connecting", open: "Connected", reconnecting: "Reconnecting", closed: "Closed" };
 
 let thread: Thread | undefined;
 let isStreaming = false;
 let isCreating = false;
-const chats = new ChatList(showTitle, (id) => id === thread?.chatId && showNew(), showNotice);
-
-function showNotice(text: string): void {
-  notice.textContent = text;
-}
+const chats = new ChatList(showTitle, (id) => id === thread?.chatId && showNew());
 
 /** Opens a chat, with its messages and a connection. */
 function open(id: string): Thread {
@@ -27,7 +23,7 @@ function open(id: string): Thread {
   const opened = new Thread(id, {
     onState: ({ state: next, error }) => {
       showState(next);
-      if (error) showNotice(`${error.message} ${error.suggestion}`);
+      if (error) showNotice(explain(error));
       else if (next === "open") showNotice("");
     },
     onEvent: showEvent,
@@ -36,7 +32,6 @@ function open(id: string): Thread {
       isStreaming = streams;
       updateSend();
     },
-    onNotice: showNotice,
   });
   thread = opened;
   showState("connecting");
@@ -111,10 +106,6 @@ async function follow(): Promise<void> {
   byId("welcome").hidden = true;
   await open(id).load();
   byId("welcome").hidden = !thread?.isEmpty;
-}
-
-function attempt(action: Promise<void>): void {
-  action.catch((error: Error) => showNotice(error.message));
 }
 
 function toggle(id: "chats" | "details", opener: string, isOpen: boolean): void {

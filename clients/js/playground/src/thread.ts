@@ -1,10 +1,11 @@
-import { type Answer, type Chat, ChatError, type ChatEvents, connect } from "../../src/index.js";
+import { type Answer, type Chat, type ChatEvents, connect } from "../../src/index.js";
 import { smooth } from "../../src/smooth.js";
 import type { Message } from "../../src/server.js";
 import { backend } from "./backend.js";
 import { button, byId } from "./dom.js";
 import { MessageView, type MessageStatus } from "./message_view.js";
 import { network, SwitchedWebSocket } from "./network.js";
+import { attempt, explain, showNotice } from "./notice.js";
 
 /** What the page does when something happens in a thread. */
 export interface ThreadListener {
@@ -14,7 +15,6 @@ export interface ThreadListener {
   onSent(): void;
   /** An answer streams or not. */
   onStreaming(isStreaming: boolean): void;
-  onNotice(text: string): void;
 }
 
 /** The messages of one chat, and its connection. */
@@ -41,7 +41,7 @@ export class Thread {
     this.#chat.on("state", (event) => {
       listener.onState(event);
       // What happened while there was no connection is not sent again.
-      if (event.state === "open") this.#attempt(this.#refresh());
+      if (event.state === "open") attempt(this.#refresh());
     });
     this.#chat.on("event", (event) => {
       listener.onEvent(event);
@@ -50,7 +50,7 @@ export class Thread {
         queueMicrotask(() => this.#running.forEach((view, answer) => this.#show(answer, view)));
     });
     this.#chat.on("retry", ({ error, inMs }) =>
-      listener.onNotice(`${error.message} Trying again in ${Math.ceil(inMs / 1000)} s.`),
+      showNotice(`${error.message} Trying again in ${Math.ceil(inMs / 1000)} s.`),
     );
     this.#chat.on("message", ({ message, answer }) => {
       // A message of this page has its view.
@@ -59,7 +59,7 @@ export class Thread {
     this.#chat.on("answer", (answer) => void this.#follow(answer));
     this.#earlier.onclick = () => {
       this.#earlier.disabled = true;
-      this.#attempt(this.load().finally(() => (this.#earlier.disabled = false)));
+      attempt(this.load().finally(() => (this.#earlier.disabled = false)));
     };
   }
 
@@ -96,10 +96,6 @@ export class Thread {
     this.#updateActions();
   }
 
-  #attempt(action: Promise<void>): void {
-    action.catch((error: Error) => this.listener.onNotice(error.message));
-  }
-
   send(content: string): void {
     const answer = this.#chat.send(content);
     const view = this.#add(new MessageView("user", undefined, Infinity));
@@ -111,7 +107,7 @@ export class Thread {
       (message) => {
         [view.id, view.seq] = [message!.message_id, message!.seq];
         view.setStatus("complete");
-        this.listener.onNotice("");
+        showNotice("");
         this.#place(view);
       },
       () => this.#remove(view),
@@ -153,7 +149,7 @@ export class Thread {
     } catch (error) {
       if (this.#isClosed) return;
       status = "failed";
-      reason = error instanceof ChatError ? error.message : String(error);
+      reason = explain(error);
     }
     this.#running.delete(answer);
     this.#end(answer, view, status, reason);
@@ -166,11 +162,11 @@ export class Thread {
       // The old answer stays.
       replaced.element.hidden = false;
       this.#remove(view);
-      this.listener.onNotice(reason);
+      showNotice(reason);
     } else if (answer.messageId === undefined) {
       // The message was refused, so there is no answer.
       this.#remove(view);
-      this.listener.onNotice(reason);
+      showNotice(reason);
     } else {
       if (replaced) this.#remove(replaced);
       this.#show(answer, view);

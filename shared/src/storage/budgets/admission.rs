@@ -80,7 +80,7 @@ impl BudgetRepository {
                 }
                 Some(record) => {
                     // After a lost response the SDK writes again, and the condition fails on the first write.
-                    if record.slots().any(|taken| taken.slot == reservation.slot) {
+                    if record.has(reservation.slot, chat) {
                         return Ok(BudgetAdmission::Admitted);
                     }
                     self.own_limits.put(tenant.clone(), record.limits.clone());

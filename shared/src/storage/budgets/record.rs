@@ -79,6 +79,11 @@ impl BudgetRecord {
         self.running.iter().flat_map(BTreeMap::keys).filter_map(|name| RunningSlot::parse(name))
     }
 
+    /// Whether the slot is taken.
+    pub(super) fn has(&self, slot: GenerationSlot, chat: &ChatId) -> bool {
+        self.running.as_ref().is_some_and(|running| running.contains_key(&slot_name(slot, chat)))
+    }
+
     /// Whether a generation may be lost: it is older than a lease lasts, and none were searched for as long.
     pub(super) fn may_be_lost(&self, now: Timestamp) -> bool {
         let is_old = |since: Timestamp| since.plus(TAKEOVER_AFTER) <= now;
