@@ -38,6 +38,10 @@ mod agents {
     mod real_model;
 }
 
+mod clients {
+    mod rust_client;
+}
+
 mod dev_stack {
     mod dev;
 }

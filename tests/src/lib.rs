@@ -5,6 +5,7 @@
 
 mod api;
 mod clients;
+mod cutting_proxy;
 mod documents;
 mod fault_profile;
 mod fault_proxy;
@@ -23,6 +24,7 @@ mod stack;
 
 pub use api::{Api, Customer};
 pub use clients::{Received, Response, Socket, Tenant, eventually};
+pub use cutting_proxy::{CuttingProxy, Fate};
 pub use fault_profile::{FaultProfile, Random, RandomFaults, seeds};
 pub use fault_proxy::{Fault, FaultProxy};
 pub use faulty_stack::FaultyStack;
