@@ -22,7 +22,7 @@ use crate::{
     source::Source,
 };
 
-/// How often late answers and the machine's sleep are looked for.
+/// How often the chat looks for late answers, and for a machine that slept.
 const TICK: Duration = Duration::from_secs(1);
 /// By how much more the clock of the wall moves while a machine sleeps.
 const SLEPT: Duration = Duration::from_secs(5);

@@ -120,7 +120,7 @@ pub struct ErrorBody {
 }
 
 impl ChatError {
-    /// An error of this client, which a retry does not mend.
+    /// An error of this client, which a retry does not repair.
     pub(crate) fn new(code: Code, message: impl Into<String>, suggestion: impl Into<String>) -> Self {
         let (message, suggestion) = (message.into(), suggestion.into());
         let (details, status, request_id) = (Map::new(), None, None);

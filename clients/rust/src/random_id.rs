@@ -1,4 +1,4 @@
-//! Ids that nobody else chooses.
+//! Random ids.
 
 /// 128 random bits, in hexadecimal digits.
 pub(crate) fn random_id() -> String {

@@ -1,6 +1,6 @@
 //! One WebSocket, from its handshake to its end.
 
-use std::{collections::VecDeque, sync::Once, time::Duration};
+use std::{collections::VecDeque, sync::OnceLock, time::Duration};
 
 use futures_util::{SinkExt, Stream, StreamExt};
 use reqwest::header::RETRY_AFTER;
@@ -209,8 +209,8 @@ fn refusal(response: &Response) -> ChatError {
 
 /// An application that has two providers of TLS has to choose one. For all others, this does.
 fn choose_tls_provider() {
-    static CHOOSE: Once = Once::new();
-    CHOOSE.call_once(|| {
+    static CHOSEN: OnceLock<()> = OnceLock::new();
+    CHOSEN.get_or_init(|| {
         // An error means that the application has chosen.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     });
