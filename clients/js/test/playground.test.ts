@@ -217,6 +217,36 @@ test("a ticket that is used up is replaced", async () => {
   await playground.close();
 });
 
+test("a message and its answer are shown once, also if they are loaded before their events come", async () => {
+  const playground = await Playground.open();
+  let [release, hold] = [() => {}, true];
+  await playground.page.routeWebSocket(/ticket=/, (socket) => {
+    const held: (string | Buffer)[] = [];
+    release = () => {
+      hold = false;
+      for (const message of held) socket.send(message);
+    };
+    socket.connectToServer().onMessage((message) => {
+      const isFirst = String(message).includes("connection_established");
+      if (hold && !isFirst) held.push(message);
+      else socket.send(message);
+    });
+  });
+  await playground.page.route("**/messages*", async (route) => {
+    for (;;) {
+      const response = await route.fetch();
+      if (((await response.json()) as { total: number }).total === 2) return route.fulfill({ response });
+    }
+  });
+  await playground.send(words(40));
+  await playground.until("streaming");
+  release();
+  await playground.until("complete");
+  assert.equal(await playground.lastText, `You said: ${words(40)}`);
+  assert.equal(await playground.page.locator(".message.user").count(), 1);
+  await playground.close();
+});
+
 test("a model's HTML is text, and its links are harmless", async () => {
   const playground = await Playground.open();
   await playground.send(

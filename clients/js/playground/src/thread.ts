@@ -105,7 +105,7 @@ export class Thread {
     this.listener.onSent();
     answer.received.then(
       (message) => {
-        [view.id, view.seq] = [message!.message_id, message!.seq];
+        this.#identify(view, message!.message_id, message!.seq);
         view.setStatus("complete");
         showNotice("");
         this.#place(view);
@@ -178,7 +178,7 @@ export class Thread {
   /** Puts an answer into the thread, once it has started. */
   #show(answer: Answer, view: MessageView): void {
     if (answer.messageId === undefined || view.element.isConnected) return;
-    [view.id, view.seq] = [answer.messageId, answer.seq ?? Infinity];
+    this.#identify(view, answer.messageId, answer.seq ?? Infinity);
     const replaced = answer.replaces === undefined ? undefined : this.#view(answer.replaces);
     if (replaced) replaced.element.hidden = true;
     this.#add(view);
@@ -212,6 +212,13 @@ export class Thread {
 
   #view(id: string | undefined): MessageView | undefined {
     return id === undefined ? undefined : this.#views.find((view) => view.id === id);
+  }
+
+  /** Gives a view its id. Its message may have been loaded before its event came. */
+  #identify(view: MessageView, id: string, seq: number): void {
+    const loaded = this.#view(id);
+    if (loaded && loaded !== view) this.#remove(loaded);
+    [view.id, view.seq] = [id, seq];
   }
 
   #add(view: MessageView): MessageView {
