@@ -40,6 +40,7 @@ mod agents {
 
 mod clients {
     mod rust_client;
+    mod talk;
 }
 
 mod dev_stack {

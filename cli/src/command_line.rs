@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{admin, dev, package, process};
+use crate::{admin, dev, package, process, talk};
 
 /// Chats between users and AI agents over REST and WebSocket.
 #[derive(Debug, Parser)]
@@ -18,6 +18,8 @@ struct Cli {
 enum Command {
     /// Run the whole stack on this machine: DynamoDB Local, the functions with hot reload, the API on port 8000.
     Dev(Box<dev::Options>),
+    /// Talk to the model in the terminal: with a prompt, in a pipe, or as JSON.
+    Talk(talk::Options),
     /// Create, show and change tenants, on this machine or on AWS.
     Tenant(Box<admin::tenant::Options>),
     /// Create, list, rotate and revoke the API keys of a tenant, on this machine or on AWS.
@@ -43,6 +45,7 @@ enum Command {
 pub(crate) fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Dev(options) => dev::run(*options),
+        Command::Talk(options) => talk::run(options),
         Command::Tenant(options) => admin::tenant::run(*options),
         Command::Key(options) => admin::key::run(*options),
         Command::User(options) => admin::user::run(*options),

@@ -10,8 +10,8 @@ use shared::{
     storage::TenantRepository,
 };
 
-/// The API key of the demo tenant.
-pub(super) const API_KEY: &str = "your-tenant-api-key";
+use crate::local_stack::DEMO_API_KEY;
+
 const NAME: &str = "Demo";
 /// The environment variable with the name of the tenants table.
 const TABLE_VARIABLE: &str = "TENANTS_TABLE";
@@ -22,7 +22,7 @@ pub(super) async fn create(client: &Client, functions: &[Function]) -> Result<bo
         return Ok(false);
     };
     let tenants = TenantRepository::new(client.clone(), table.clone());
-    let key = ApiKey::new(API_KEY).hash();
+    let key = ApiKey::new(DEMO_API_KEY).hash();
     let tenant = NewTenant { name: NAME, key: &key, limits: Limits::default(), defaults: ChatConfig::default() };
     let created = tenants.create(tenant, Timestamp::now()).await;
     Ok(created.context("failed to create the demo tenant")?.is_some())

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use super::agent::Agent;
+use crate::local_stack::DEFAULT_PORT;
 
 /// The flags of `chat dev`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     /// Port of the API, for both REST and WebSocket; 0 chooses a free one
-    #[arg(long, value_name = "PORT", default_value_t = 8000, help_heading = "Addresses")]
+    #[arg(long, value_name = "PORT", default_value_t = DEFAULT_PORT, help_heading = "Addresses")]
     pub(super) port: u16,
 
     /// Port of DynamoDB Local; 0 chooses a free one

@@ -18,7 +18,7 @@ use axum::{
 use serde_json::{Value, json};
 use shared::domain::id::ChatId;
 
-use super::demo_tenant;
+use crate::local_stack::DEMO_API_KEY;
 
 /// Whose chats the page shows.
 const USER: &str = "playground";
@@ -101,7 +101,7 @@ async fn call(
     };
     let url = format!("{}{route}?{}", backend.rest_url, query.unwrap_or_default());
     let mut request =
-        backend.client.request(method.clone(), url.trim_end_matches('?')).header("X-API-Key", demo_tenant::API_KEY);
+        backend.client.request(method.clone(), url.trim_end_matches('?')).header("X-API-Key", DEMO_API_KEY);
     if method == Method::POST && path == "chats" {
         request = request.json(&with_user(&body));
     } else if !body.is_empty() {

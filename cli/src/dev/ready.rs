@@ -4,8 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::json;
 
-use super::demo_tenant::API_KEY;
-use crate::terminal::{Colour, Terminal};
+use crate::{
+    local_stack::{DEFAULT_PORT, DEMO_API_KEY},
+    terminal::{Colour, Terminal},
+};
 
 /// The path of the WebSocket API.
 pub(super) const WEBSOCKET_PATH: &str = "/ws/chat";
@@ -42,6 +44,7 @@ impl Ready {
         terminal.line(format_args!(
             "\n{title} {took}\n\n  \
              Playground {playground}\n  \
+             Terminal   {talk}\n  \
              REST       {rest}\n  \
              WebSocket  {websocket}\n  \
              DynamoDB   {dynamodb} {data}\n  \
@@ -51,6 +54,7 @@ impl Ready {
             title = bold("The Chat API is ready"),
             took = dim(&format!("({:.1} s)", self.took.as_secs_f64())),
             playground = bold(&format!("http://localhost:{}/", self.port)),
+            talk = bold(&talk(self.port)),
             rest = bold(&format!("http://localhost:{}/api/v1/chats/", self.port)),
             websocket = bold(&format!("ws://localhost:{}{WEBSOCKET_PATH}", self.port)),
             dynamodb = self.dynamodb_endpoint,
@@ -69,7 +73,7 @@ impl Ready {
             "management_endpoint": format!("http://127.0.0.1:{}", self.port),
             "invoke_endpoint": format!("http://127.0.0.1:{}", self.invoke_port),
             "dynamodb_endpoint": self.dynamodb_endpoint,
-            "api_key": API_KEY,
+            "api_key": DEMO_API_KEY,
             "tables": self.tables,
             "functions": self.functions,
             "logs": self.logs_path,
@@ -78,10 +82,18 @@ impl Ready {
     }
 }
 
+/// The command to talk to the stack at this port.
+fn talk(port: u16) -> String {
+    match port {
+        DEFAULT_PORT => "cargo chat talk".to_owned(),
+        port => format!("cargo chat talk --url http://localhost:{port}"),
+    }
+}
+
 /// The three steps of the README, with this stack's port.
 fn quick_start(port: u16, terminal: &Terminal) -> String {
     let step = |text: &str| terminal.paint(Colour::Bold, text);
-    let key = API_KEY;
+    let key = DEMO_API_KEY;
     format!(
         r#"{first}
 

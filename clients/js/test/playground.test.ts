@@ -219,17 +219,17 @@ test("a ticket that is used up is replaced", async () => {
 
 test("a message and its answer are shown once, also if they are loaded before their events come", async () => {
   const playground = await Playground.open();
-  let [release, hold] = [() => {}, true];
+  let [release, isReleased] = [() => {}, false];
   await playground.page.routeWebSocket(/ticket=/, (socket) => {
     const held: (string | Buffer)[] = [];
     release = () => {
-      hold = false;
+      isReleased = true;
       for (const message of held) socket.send(message);
     };
     socket.connectToServer().onMessage((message) => {
       const isFirst = String(message).includes("connection_established");
-      if (hold && !isFirst) held.push(message);
-      else socket.send(message);
+      if (isReleased || isFirst) socket.send(message);
+      else held.push(message);
     });
   });
   await playground.page.route("**/messages*", async (route) => {

@@ -1,0 +1,71 @@
+//! Starts the right form of a conversation.
+
+use std::{
+    io::{IsTerminal, stdin, stdout},
+    process::ExitCode,
+};
+
+use anyhow::Error;
+use chat_api_client::ChatError;
+use serde_json::json;
+
+use super::{conversation::Conversation, events, options::Options, pipe, terminal_chat};
+use crate::{async_runtime::block_on, terminal::Terminal};
+
+/// The exit code of a program that Ctrl-C ended: 128 and the number of SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// How a conversation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    Left,
+    Failed,
+    Interrupted,
+}
+
+/// Runs the command.
+pub(crate) fn run(options: Options) -> ExitCode {
+    let is_terminal = stdin().is_terminal() && stdout().is_terminal();
+    // In a pipe, stdout has the text of the answer alone.
+    let terminal = Terminal::new(options.json || !is_terminal);
+    let is_json = options.json;
+    let work = async {
+        let mut conversation = Conversation::new(options.api()?, &options.user, options.model.clone());
+        if let Some(chat) = &options.chat {
+            conversation.open(chat).await?;
+        }
+        if options.json {
+            events::run(&mut conversation, &terminal).await
+        } else if is_terminal {
+            terminal_chat::run(&mut conversation, options.url(), &terminal).await
+        } else {
+            pipe::run(&mut conversation, &terminal).await
+        }
+    };
+    match block_on(work) {
+        Ok(Ending::Left) => ExitCode::SUCCESS,
+        Ok(Ending::Failed) => ExitCode::FAILURE,
+        Ok(Ending::Interrupted) => ExitCode::from(INTERRUPTED),
+        Err(error) => {
+            fail(&error, &terminal, is_json);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints why something failed, for people and, if one reads, for a program.
+pub(super) fn fail(error: &Error, terminal: &Terminal, is_json: bool) {
+    terminal.failure(explain(error));
+    if is_json {
+        let code = error.downcast_ref::<ChatError>().map(ChatError::code);
+        terminal.event(&json!({"event": "failed", "code": code, "message": format!("{error:#}")}));
+    }
+}
+
+/// An error with what to do about it.
+pub(super) fn explain(error: &Error) -> String {
+    match error.downcast_ref::<ChatError>() {
+        Some(error) => format!("{error} {}", error.suggestion()).trim_end().to_owned(),
+        None => format!("{error:#}"),
+    }
+}
