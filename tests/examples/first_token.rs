@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use chat_api_client::{Chat, Source};
 use tests::Stack;
 
 const WARM_UP: usize = 10;
@@ -12,20 +12,21 @@ const MESSAGES: usize = 100;
 
 #[tokio::main]
 async fn main() {
-    let tenant = Stack::shared().tenant("bench").await;
-    let chat = tenant.chat("u").await;
-    let mut socket = tenant.connect(&chat, "u").await;
+    let stack = Stack::shared();
+    let tenant = stack.tenant("bench").await;
+    let chat_id = tenant.chat("u").await;
+    let chat = Chat::connect(Source::key(stack.websocket_url(), &tenant.key, "u", &chat_id));
     let mut times = Vec::new();
     for number in 0..WARM_UP + MESSAGES {
         let sent = Instant::now();
-        socket.send(&json!({ "content": "How long does it take?" })).await;
-        socket.next_of("message_stream_token").await;
+        let mut answer = chat.send("How long does it take?");
+        answer.next().await.expect("a first token");
         if number >= WARM_UP {
             times.push(sent.elapsed());
         }
-        socket.next_of("message_stream_ended").await;
-        // The limit is 10 frames a second.
-        tokio::time::sleep(Duration::from_millis(110)).await;
+        answer.ended().await.expect("an end");
+        // The client sends eight frames a second.
+        tokio::time::sleep(Duration::from_millis(130)).await;
     }
     times.sort_unstable();
     let at = |share: f64| milliseconds(times[((times.len() - 1) as f64 * share) as usize]);

@@ -47,9 +47,9 @@ async fn memory_and_open_files_stay_constant_under_load() {
     let tenant = stack.tenant_with("soak", limits).await;
     let over = Arc::new(AtomicBool::new(false));
     let clients = (0..CLIENTS).map(|number| {
-        let mut client = LoadClient::new(tenant.clone(), number, over.clone());
+        let mut client = LoadClient::new(&stack, &tenant, number, over.clone());
         tokio::spawn(async move {
-            Box::pin(client.run()).await;
+            Box::pin(client.run()).await.expect("every call succeeds");
             client.counts
         })
     });

@@ -1,7 +1,7 @@
 //! A client that uses every operation, with pauses.
 
 use std::{
-    fmt::{Display, Formatter, Result},
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,9 +9,11 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
-use tests::{Random, Socket, Tenant};
+use chat_api_client::{
+    Answer, Chat, ChatApi, ChatError, Event, NewChat, Page, Source, Update,
+    resources::{ChatChange, ChatConfig},
+};
+use tests::{Random, Stack, Tenant};
 
 /// Messages in a chat before the client creates another.
 const MESSAGES: usize = 8;
@@ -20,7 +22,9 @@ const CONTENT: &str = "Tell me once more, and take your time: how does all of th
                        what comes last, and why is the one before the other? 東京 👩‍👩‍👧";
 
 pub(super) struct LoadClient {
-    tenant: Tenant,
+    api: ChatApi,
+    websocket_url: String,
+    key: String,
     user: String,
     random: Random,
     over: Arc<AtomicBool>,
@@ -38,85 +42,110 @@ pub(super) struct Counts {
 }
 
 impl LoadClient {
-    pub(super) fn new(tenant: Tenant, number: u64, over: Arc<AtomicBool>) -> Self {
-        Self { tenant, user: format!("user-{number}"), random: Random::new(number), over, counts: Counts::default() }
+    pub(super) fn new(stack: &Stack, tenant: &Tenant, number: u64, over: Arc<AtomicBool>) -> Self {
+        Self {
+            api: ChatApi::new(stack.rest_url(), &tenant.key),
+            websocket_url: stack.websocket_url().to_owned(),
+            key: tenant.key.clone(),
+            user: format!("user-{number}"),
+            random: Random::new(number),
+            over,
+            counts: Counts::default(),
+        }
     }
 
     /// Runs until `over`.
-    pub(super) async fn run(&mut self) {
+    pub(super) async fn run(&mut self) -> Result<(), ChatError> {
         while !self.over.load(Ordering::Relaxed) {
-            let body = json!({ "user_id": self.user, "config": { "model": "echo@25" } });
-            let chat = self.tenant.chat_with(&body).await;
+            let config = ChatConfig { model: Some("echo@25".to_owned()), ..ChatConfig::default() };
+            let new_chat = NewChat { config: Some(config), ..NewChat::of_user(&self.user) };
+            let chat_id = self.api.create_chat(&new_chat).await?.chat_id;
             self.counts.chats += 1;
-            let mut socket = self.connect(&chat).await;
+            let mut chat = self.connect(&chat_id);
             for _ in 0..MESSAGES {
                 // The time to read and write.
                 tokio::time::sleep(Duration::from_millis(2_000 + self.random.below(6_000))).await;
                 if self.over.load(Ordering::Relaxed) {
                     break;
                 }
-                self.exchange(&mut socket, &chat).await;
+                self.exchange(&mut chat, &chat_id).await?;
             }
-            self.read_and_delete(socket, &chat).await;
+            self.read_and_delete(chat, &chat_id).await?;
         }
+        Ok(())
     }
 
-    async fn exchange(&mut self, socket: &mut Socket, chat: &str) {
+    async fn exchange(&mut self, chat: &mut Chat, chat_id: &str) -> Result<(), ChatError> {
         self.counts.messages += 1;
-        socket.send(&json!({ "content": CONTENT })).await;
-        let message_id = socket.next_of("message_stream_started").await["message_id"].clone();
+        let mut answer = chat.send(CONTENT);
         match self.random.below(10) {
             0 => {
-                socket.next_of("message_stream_token").await;
-                socket.send(&json!({ "type": "cancel", "message_id": message_id })).await;
+                answer.next().await?;
+                answer.cancel();
+                answer.ended().await?;
                 self.counts.cancelled += 1;
             }
             1 => {
-                let offset = socket.next_of("message_stream_token").await["next_offset"].clone();
-                *socket = self.connect(chat).await;
-                socket.send(&json!({ "type": "resume", "message_id": message_id, "offset": offset })).await;
-                self.counts.resumed += 1;
+                answer.next().await?;
+                *chat = self.connect(chat_id);
+                if let Some(answer) = streaming(chat).await {
+                    check(&answer).await?;
+                    self.counts.resumed += 1;
+                }
             }
             2 => {
-                until_end(socket, &message_id).await;
-                socket.send(&json!({ "type": "ping" })).await;
-                socket.next_of("pong").await;
+                check(&answer).await?;
                 // The end is sent before the generation leaves the list of running ones.
                 tokio::time::sleep(Duration::from_millis(500)).await;
-                socket.send(&json!({ "type": "regenerate", "message_id": message_id })).await;
-                let message_id = socket.next_of("message_stream_started").await["message_id"].clone();
+                check(&chat.regenerate(&answer.message_id().expect("an id"))).await?;
                 self.counts.regenerated += 1;
-                return until_end(socket, &message_id).await;
             }
-            _ => {}
+            _ => check(&answer).await?,
         }
-        until_end(socket, &message_id).await;
+        Ok(())
     }
 
-    async fn connect(&mut self, chat: &str) -> Socket {
+    fn connect(&mut self, chat_id: &str) -> Chat {
         if self.random.below(2) == 0 {
-            return self.tenant.connect(chat, &self.user).await;
+            return Chat::connect(Source::key(&self.websocket_url, &self.key, &self.user, chat_id));
         }
-        let created = self.tenant.post(&format!("/api/v1/chats/{chat}/tickets"), &json!({})).await;
-        let query = format!("ticket={}", created.body["ticket"].as_str().expect("a ticket"));
-        self.tenant.connect_with(&query, &[]).await.expect("the handshake succeeds")
+        let (api, chat_id) = (self.api.clone(), chat_id.to_owned());
+        Chat::connect(Source::tickets(move || {
+            let (api, chat_id) = (api.clone(), chat_id.clone());
+            async move { Ok::<_, ChatError>(api.create_ticket(&chat_id).await?.url) }
+        }))
     }
 
-    async fn read_and_delete(&mut self, mut socket: Socket, chat: &str) {
-        let path = format!("/api/v1/chats/{chat}");
-        let tenant = &self.tenant;
-        assert_eq!(tenant.get(&path).await.status, StatusCode::OK);
-        assert_eq!(tenant.get(&format!("{path}/messages")).await.status, StatusCode::OK);
-        assert_eq!(tenant.get(&format!("/api/v1/chats/user/{}", self.user)).await.status, StatusCode::OK);
-        let change = tenant.request(Method::PATCH, &path).json(&json!({ "title": "Changed" }));
-        assert_eq!(tenant.send(change).await.status, StatusCode::OK);
-        assert_eq!(tenant.delete(&path).await.status, StatusCode::NO_CONTENT);
-        socket.closed().await;
+    async fn read_and_delete(&mut self, chat: Chat, chat_id: &str) -> Result<(), ChatError> {
+        self.api.get_chat(chat_id).await?;
+        self.api.list_messages(chat_id, Page::default()).await?;
+        self.api.list_user_chats(&self.user, Page::default()).await?;
+        let change = ChatChange { title: Some(Some("Changed".to_owned())), ..ChatChange::default() };
+        self.api.update_chat(chat_id, &change).await?;
+        let mut updates = chat.updates();
+        self.api.delete_chat(chat_id).await?;
+        // The server closes it.
+        while updates.next().await.is_some() {}
+        Ok(())
     }
 }
 
-async fn until_end(socket: &mut Socket, message_id: &Value) {
-    while socket.next_of("message_stream_ended").await["message_id"] != *message_id {}
+/// Waits for the whole answer.
+async fn check(answer: &Answer) -> Result<(), ChatError> {
+    assert_eq!(answer.ended().await?.text, format!("You said: {CONTENT}"));
+    Ok(())
+}
+
+/// The answer that was streaming when the chat connected, if it had not ended.
+async fn streaming(chat: &Chat) -> Option<Answer> {
+    let mut updates = chat.updates();
+    loop {
+        match updates.next().await? {
+            Update::Event(Event::ConnectionEstablished(event)) if event.active_streams.is_empty() => return None,
+            Update::Answer(answer) => return Some(answer),
+            _ => {}
+        }
+    }
 }
 
 impl Counts {
@@ -131,12 +160,12 @@ impl Counts {
     }
 }
 
-impl Display for Counts {
-    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { chats, messages, cancelled, resumed, regenerated } = self;
         write!(
             f,
-            "{chats} chats, {messages} messages, of their answers {cancelled} cancelled, {resumed} resumed on another socket, \
+            "{chats} chats, {messages} messages, of their answers {cancelled} cancelled, {resumed} continued on another socket, \
              {regenerated} regenerated"
         )
     }
