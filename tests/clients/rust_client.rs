@@ -24,7 +24,7 @@ fn words(count: usize) -> String {
 }
 
 fn api(tenant: &Tenant) -> ChatApi {
-    ChatApi::new(Stack::shared().rest_url(), &tenant.key)
+    ChatApi::new(Stack::shared().rest_url(), &tenant.key).expect("an address and a key")
 }
 
 async fn new_chat(api: &ChatApi, model: &str) -> String {
@@ -95,7 +95,7 @@ async fn refusals_have_a_reason() {
 
     let wrong = Chat::connect(Source::key(stack.websocket_url(), "ck_live_wrong", "u", &chat_id));
     assert_eq!(wrong.opened().await.expect_err("a refusal").status(), Some(401));
-    let nowhere = ChatApi::new("no address", "key").get_chat(&chat_id).await.expect_err("no address");
+    let nowhere = ChatApi::new("no address", "key").expect_err("no address");
     assert_eq!((nowhere.code(), nowhere.is_retryable()), (&Code::ConnectionFailed, false));
     let elsewhere = Chat::connect(Source::key(stack.rest_url(), &tenant.key, "u", &chat_id));
     assert_eq!(elsewhere.opened().await.expect_err("no WebSocket").code(), &Code::ConnectionFailed);

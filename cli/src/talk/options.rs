@@ -40,7 +40,7 @@ impl Options {
             None if is_local => DEMO_API_KEY,
             None => bail!("{} needs an API key: set CHAT_API_KEY to a key of your tenant", self.url),
         };
-        Ok(ChatApi::new(&self.url, key))
+        Ok(ChatApi::new(&self.url, key)?)
     }
 
     /// The address of the API.

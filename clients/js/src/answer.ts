@@ -61,6 +61,8 @@ export class Answer implements AsyncIterable<string> {
   /** @internal */
   isCancelled = false;
 
+  /** Whether text is missing before a part that came, and was asked for. */
+  #hasGap = false;
   #state: "running" | "ended" | ChatError = "running";
   #error: ChatError | undefined;
   #wake = () => {};
@@ -124,14 +126,20 @@ export class Answer implements AsyncIterable<string> {
     this.#receive(undefined);
   }
 
-  /** @internal Returns the text that is new, or undefined if text before it is missing. */
+  /** @internal Returns the text that is new, or undefined if text before it has to be asked for. */
   onToken({ offset, next_offset, token }: StreamToken): string | undefined {
-    if (offset > this.offset) return undefined;
+    if (offset > this.offset) {
+      // All parts that follow lack the same text.
+      if (this.#hasGap) return "";
+      this.#hasGap = true;
+      return undefined;
+    }
     if (next_offset <= this.offset) return "";
     // After a network error, a part may come again, and longer.
     const seen = this.offset - offset;
     const text = seen === 0 ? token : new TextDecoder().decode(new TextEncoder().encode(token).subarray(seen));
     this.offset = next_offset;
+    this.#hasGap = false;
     return this.#append(text);
   }
 
@@ -140,8 +148,9 @@ export class Answer implements AsyncIterable<string> {
     this.#error = error;
   }
 
-  /** @internal Returns the text that is new. */
-  onEnded({ content, finish_reason, usage, timing }: StreamEnded): string {
+  /** @internal Returns the text that is new, or undefined if it has to be asked for: another end comes after it. */
+  onEnded({ content, finish_reason, usage, timing }: StreamEnded): string | undefined {
+    if (this.#hasGap && content === undefined) return undefined;
     const rest = content === undefined ? "" : this.#append(content.slice(this.text.length));
     if (finish_reason === "error") {
       const error = new ChatError("AGENT_ERROR", "The answer failed.", "Regenerate it.", { retryable: true });
@@ -150,6 +159,16 @@ export class Answer implements AsyncIterable<string> {
       this.#finish({ text: this.text, finishReason: finish_reason, usage, timing });
     }
     return rest;
+  }
+
+  /** @internal Ends as another one does, with its text: it is the same answer. */
+  follow(other: Answer): void {
+    this.messageId = other.messageId!;
+    const copied = other.ended.finally(() => this.#append(other.text));
+    copied.then(
+      (end) => this.#finish(end),
+      (error) => this.fail(error),
+    );
   }
 
   /** @internal */

@@ -6,7 +6,6 @@ import {
   type ConnectionEstablished,
   type ErrorEvent,
   type Frame,
-  isKnown,
   type MessageReceived,
   type ServerEvent,
   type StreamStarted,
@@ -166,13 +165,7 @@ export class Chat {
 
   #cancel(answer: Answer): void {
     const command = this.#commands.find((command) => command.answer === answer);
-    if (command && !command.isStored && (command.sent === 0 || command.isRefused)) {
-      this.#commands.splice(this.#commands.indexOf(command), 1);
-      answer.endUnsent();
-      this.#release();
-      this.#sendNext();
-      return;
-    }
+    if (command && !mayBeAnswered(command)) return this.#settle(answer);
     answer.isCancelled = true;
     if (answer.messageId) this.#sendCancel(answer);
   }
@@ -200,7 +193,8 @@ export class Chat {
   #askAgain(messageId: string, command: Command): void {
     this.#expected.delete(messageId);
     [command.resendAt, command.sentHere] = [0, 0];
-    this.#commands.unshift(command);
+    // A command that is on its way comes first: an error names none.
+    this.#commands.splice(this.#commands[0]?.sentHere ? 1 : 0, 0, command);
   }
 
   #resume(answer: Answer): void {
@@ -250,41 +244,49 @@ export class Chat {
 
   #onEvent(event: ServerEvent | UnknownEvent): void {
     this.#emit("event", event);
-    if (!isKnown(event)) return this.#emit("unknown", event);
-    switch (event.type) {
+    const known = event as ServerEvent;
+    switch (known.type) {
       case "message_received":
-        return this.#onReceived(event);
+        return this.#onReceived(known);
       case "message_stream_started":
       case "message_stream_token":
       case "message_stream_ended":
-        return this.#onStreamEvent(event);
+        return this.#onStreamEvent(known);
       case "error":
-        return this.#onError(event);
+        return this.#onError(known);
+      case "connection_established":
+      case "user_created":
+      case "pong":
+        return;
       default:
+        // A type that the generated events have, and this list has not, does not compile.
+        known satisfies never;
+        this.#emit("unknown", event);
     }
   }
 
   #onReceived(event: MessageReceived): void {
-    const [command] = this.#commands;
-    const { frame } = command ?? {};
-    if (command && frame?.type === "message" && frame.client_message_id === event.client_message_id) {
-      this.#commands.shift();
-      command.answer.onReceived(event);
-      if (!command.isStored) command.giveUpAt = this.#clock.now() + this.#messageTimeoutMs;
-      command.isStored = true;
-      command.resendAt = Date.now() + SILENT_AFTER;
-      this.#expected.set(event.message_id, command);
-      this.#release();
-      if (event.answer_id) {
-        // The app may have sent it before, and seen its answer.
-        this.#ended.delete(event.answer_id);
-        this.#join({ message_id: event.answer_id, seq: event.seq + 1, in_reply_to: event.message_id });
-      }
-      this.#sendNext();
-      this.#emit("message", { message: event, answer: command.answer });
-    } else {
-      this.#emit("message", { message: event });
+    const id = event.client_message_id;
+    const command = this.#commands.find(({ frame }) => frame.type === "message" && frame.client_message_id === id);
+    // One that was sent again may be acknowledged twice.
+    if (!command) return void (this.#sent.has(id!) || this.#emit("message", { message: event }));
+    const { answer } = command;
+    this.#drop(answer);
+    answer.onReceived(event);
+    if (!command.isStored) command.giveUpAt = this.#clock.now() + this.#messageTimeoutMs;
+    command.isStored = true;
+    command.resendAt = Date.now() + SILENT_AFTER;
+    const streaming = this.#answers.get(event.answer_id!);
+    if (streaming) answer.follow(streaming);
+    else this.#expected.set(event.message_id, command);
+    this.#release();
+    if (event.answer_id) {
+      // The app may have sent it before, and seen its answer.
+      this.#ended.delete(event.answer_id);
+      this.#join({ message_id: event.answer_id, seq: event.seq + 1, in_reply_to: event.message_id });
     }
+    this.#sendNext();
+    this.#emit("message", { message: event, answer });
   }
 
   /** Handles what waited until a command was acknowledged. */
@@ -314,11 +316,11 @@ export class Chat {
       answer.onStarted(event);
     } else if (event.type === "message_stream_token") {
       text = answer.onToken(event);
-      if (text === undefined) this.#resume(answer);
     } else {
       text = answer.onEnded(event);
-      this.#end(answer);
+      if (text !== undefined) this.#end(answer);
     }
+    if (text === undefined) this.#resume(answer);
     if (text) this.#emit("text", { answer, text });
   }
 
@@ -388,16 +390,24 @@ export class Chat {
     command.resendAt = Date.now() + inMs;
     command.sentHere = 0;
     if (command.isRefused && command.answer.isCancelled) return this.#cancel(command.answer);
+    // What was kept for it is of another socket.
+    this.#release();
     this.#emit("retry", { error, inMs });
   }
 
-  /** Ends a command that is refused. */
-  #settle(answer: Answer, error: ChatError): void {
-    this.#commands = this.#commands.filter((command) => command.answer !== answer);
-    for (const [id, command] of this.#expected) if (command.answer === answer) this.#expected.delete(id);
-    answer.fail(error);
+  /** Ends a command that is refused, or taken back before it was sent. */
+  #settle(answer: Answer, error?: ChatError): void {
+    this.#drop(answer);
+    if (error) answer.fail(error);
+    else answer.endUnsent();
     this.#release();
     this.#sendNext();
+  }
+
+  /** Forgets the command of an answer. */
+  #drop(answer: Answer): void {
+    this.#commands = this.#commands.filter((command) => command.answer !== answer);
+    for (const [id, command] of this.#expected) if (command.answer === answer) this.#expected.delete(id);
   }
 
   /** Forgets an answer that has ended, or fails it. */
@@ -446,17 +456,17 @@ function closed(): ChatError {
 
 /** Whether a stream may be the answer to a command, which is not acknowledged. */
 function mayBeAnswered(command: Command): boolean {
-  return command.sent > 0 && !command.isRefused;
+  return command.isStored || (command.sent > 0 && !command.isRefused);
 }
 
 function tooLarge(bytes: number): ChatError {
   const details = { allowed_bytes: MAX_FRAME_BYTES, got_bytes: bytes };
-  const message = `The message has ${bytes} bytes, which is too large.`;
+  const message = `The message is too large: ${bytes} bytes.`;
   return new ChatError("MESSAGE_TOO_LARGE", message, "Send several messages.", { details });
 }
 
 function noResponse(): ChatError {
-  const suggestion = "Check the network, then send it again.";
+  const suggestion = "Check the network.";
   return new ChatError("NO_RESPONSE", "The message was not sent in time.", suggestion, { retryable: true });
 }
 

@@ -30,22 +30,3 @@ export type Frame =
   | { type: "cancel" | "regenerate"; message_id: string }
   | { type: "resume"; message_id: string; offset: number }
   | { type: "ping" };
-
-const TYPES = [
-  "connection_established",
-  "user_created",
-  "message_received",
-  "message_stream_started",
-  "message_stream_token",
-  "message_stream_ended",
-  "pong",
-  "error",
-] as const satisfies ServerEvent["type"][];
-
-/** Whether this version of the client knows the type of an event. */
-export function isKnown(event: ServerEvent | UnknownEvent): event is ServerEvent {
-  return (TYPES as readonly string[]).includes(event.type);
-}
-
-// A type that the generated events have, and this list has not, does not compile.
-true satisfies ServerEvent["type"] extends (typeof TYPES)[number] ? true : false;

@@ -34,6 +34,9 @@ export interface RestOptions {
   fetch?: typeof fetch;
 }
 
+/** The longest pause before a call is repeated, in milliseconds. Who waits for a ticket has 15 seconds. */
+const LONGEST_PAUSE = 10_000;
+
 interface Call extends CallOptions {
   body?: unknown;
   query?: Record<string, unknown> | undefined;
@@ -101,8 +104,9 @@ export class ChatApi {
         if (!(error instanceof ChatError)) throw error;
         // An earlier attempt has deleted it, and its response was lost.
         if (method === "DELETE" && attempt > 1 && error.status === 404) return undefined as T;
-        if (!error.retryable || attempt > this.#options.retries) throw error;
-        await sleep(error.retryAfterMs ?? backoff(attempt), call.signal);
+        const pause = error.retryAfterMs ?? backoff(attempt);
+        if (!error.retryable || attempt > this.#options.retries || pause > LONGEST_PAUSE) throw error;
+        await sleep(pause, call.signal);
       }
     }
   }

@@ -596,3 +596,78 @@ test("a runtime without WebSocket is told what to do", () => {
   after(() => Object.assign(globalThis, { WebSocket }));
   assert.throws(() => connect(async () => "ws://fake"), { code: "CONNECTION_FAILED", suggestion: /`ws`/ });
 });
+
+chatTest("a message that is sent again waits for the one on its way", async (server, socket) => {
+  const first = server.chat.send("one", { clientMessageId: "c1" });
+  socket.received("c1", "m1", 0);
+  await server.elapse(19_000);
+  const second = server.chat.send("two", { clientMessageId: "c2" });
+  await server.elapse(3_000);
+  socket.error("QUOTA_EXCEEDED", { retryable: false });
+  await assert.rejects(second.ended, { code: "QUOTA_EXCEEDED" });
+  assert.deepEqual(socket.sent, ["message one", "message two", "message one"]);
+  socket.received("c1", "m1", 0, { answer_id: "a1" });
+  socket.ended("a1", "Hi");
+  assert.equal((await first.ended).text, "Hi");
+});
+
+chatTest("a stored message keeps its answer when it is refused again", async (server, socket) => {
+  const answer = server.chat.send("Hello", { clientMessageId: "c1" });
+  socket.received("c1", "m1", 0);
+  socket.close();
+  const next = await server.open(2);
+  next.error("RATE_LIMIT_EXCEEDED", { retryable: true, retry_after_seconds: 5 });
+  next.started("a1", 1, "m1");
+  next.token("a1", 0, "Hi");
+  await server.elapse(6_000);
+  next.received("c1", "m1", 0, { answer_id: "a1" });
+  next.ended("a1", "Hi");
+  assert.equal((await answer.ended).text, "Hi");
+});
+
+chatTest("a message of a page before gets the answer that streams", async (server, socket) => {
+  socket.close();
+  const next = await server.open(2, [{ message_id: "a1", seq: 1, in_reply_to: "m1" }]);
+  next.token("a1", 0, "one ");
+  const answer = server.chat.send("Hello", { clientMessageId: "c1" });
+  next.received("c1", "m1", 0, { answer_id: "a1" });
+  next.token("a1", 4, "two");
+  next.ended("a1", "one two");
+  assert.equal((await answer.ended).text, "one two");
+  assert.equal(answer.messageId, "a1");
+});
+
+chatTest("a second acknowledgement is not of another socket", async (server, socket) => {
+  const answers: unknown[] = [];
+  server.chat.on("message", ({ answer }) => answers.push(answer));
+  const answer = server.chat.send("Hello", { clientMessageId: "c1" });
+  socket.received("c1", "m1", 0);
+  socket.received("c1", "m1", 0);
+  await flush();
+  assert.deepEqual(answers, [answer]);
+});
+
+chatTest("an answer of another socket is reported while a message waits for a limit", async (server, socket) => {
+  const answers: Answer[] = [];
+  server.chat.on("answer", (answer) => answers.push(answer));
+  const own = server.chat.send("Hello");
+  socket.started("a9", 3, "m8");
+  socket.error("MESSAGE_RATE_EXCEEDED", { retryable: true, retry_after_seconds: 50 });
+  await flush();
+  assert.deepEqual(
+    answers.map((answer) => answer.messageId),
+    [own.messageId, "a9"],
+  );
+});
+
+chatTest("an end without content waits for missing text", async (server, socket) => {
+  const answer = await streaming(server, socket);
+  socket.token("a1", 10, "later");
+  socket.token("a1", 15, "later");
+  assert.deepEqual(socket.sent, ["message Hello", "resume a1 6"], "once for both");
+  socket.ended("a1", undefined);
+  assert.deepEqual(socket.sent.slice(2), ["resume a1 6"]);
+  socket.token("a1", 6, " andlaterlater");
+  socket.ended("a1", undefined);
+  assert.equal((await answer.ended).text, "so far andlaterlater");
+});

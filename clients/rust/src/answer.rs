@@ -165,8 +165,12 @@ impl Answer {
 /// The chat's side of an answer.
 #[derive(Debug)]
 pub(crate) struct Tracked {
-    pub(crate) id: AnswerNumber,
-    progress: watch::Sender<Progress>,
+    /// Usually one. More if the app has sent a message again whose answer was streaming here already.
+    handles: Vec<(AnswerNumber, watch::Sender<Progress>)>,
+    /// The end of the text that arrived, in bytes of UTF-8.
+    offset: usize,
+    /// Whether text is missing before a part that came, and was asked for.
+    pub(crate) has_gap: bool,
     /// When to ask for the rest, unless an event of this answer comes.
     pub(crate) resume_at: Option<Instant>,
     /// How often the rest was asked for since the last event.
@@ -181,8 +185,9 @@ pub(crate) struct Tracked {
 impl Tracked {
     pub(crate) fn new(id: AnswerNumber) -> Self {
         Self {
-            id,
-            progress: watch::Sender::default(),
+            handles: vec![(id, watch::Sender::default())],
+            offset: 0,
+            has_gap: false,
             resume_at: None,
             resumes: 0,
             received_at: Instant::now(),
@@ -192,56 +197,84 @@ impl Tracked {
     }
 
     /// The app's side of it.
-    pub(crate) fn answer(&self, requests: mpsc::WeakUnboundedSender<Request>) -> Answer {
-        Answer { id: self.id, progress: self.progress.subscribe(), requests, read: 0 }
+    pub(crate) fn answer(&self, requests: mpsc::WeakUnboundedSender<Request>) -> Option<Answer> {
+        let (id, progress) = self.handles.first()?;
+        Some(Answer { id: *id, progress: progress.subscribe(), requests, read: 0 })
     }
 
-    /// The end of the text that arrived, in bytes of UTF-8.
+    pub(crate) fn is(&self, number: AnswerNumber) -> bool {
+        self.handles.iter().any(|(id, _)| *id == number)
+    }
+
+    /// Gives another answer of the app the text of this one, now and from now on.
+    pub(crate) fn join(&mut self, other: Self) {
+        if let Some((_, known)) = self.handles.first() {
+            let (text, start) = (known.borrow().text.clone(), known.borrow().start.clone());
+            other.update(|progress| {
+                text.clone_into(&mut progress.text);
+                start.clone_into(&mut progress.start);
+            });
+        }
+        self.is_cancelled |= other.is_cancelled;
+        self.handles.extend(other.handles);
+    }
+
+    fn update(&self, change: impl Fn(&mut Progress)) {
+        for (_, progress) in &self.handles {
+            progress.send_modify(&change);
+        }
+    }
+
     pub(crate) fn offset(&self) -> usize {
-        self.progress.borrow().text.len()
+        self.offset
     }
 
-    pub(crate) fn on_received(&self, message: MessageReceived) {
-        self.progress.send_modify(|progress| progress.received = Some(Ok(Some(message))));
+    pub(crate) fn on_received(&self, message: &MessageReceived) {
+        self.update(|progress| progress.received = Some(Ok(Some(message.clone()))));
     }
 
-    pub(crate) fn on_started(&self, start: Start) {
-        self.progress.send_modify(|progress| {
+    pub(crate) fn on_started(&self, start: &Start) {
+        self.update(|progress| {
             progress.received.get_or_insert(Ok(None));
-            let model = progress.start.take().and_then(|known| known.model);
-            progress.start = Some(Start { model: start.model.clone().or(model), ..start });
+            let known = progress.start.take().and_then(|known| known.model);
+            progress.start = Some(Start { model: start.model.clone().or(known), ..start.clone() });
         });
     }
 
     /// Appends what is new. False if text before it is missing.
-    pub(crate) fn on_token(&self, part: &StreamToken) -> bool {
-        let known = self.offset();
-        if part.next_offset <= known {
+    pub(crate) fn on_token(&mut self, part: &StreamToken) -> bool {
+        if part.next_offset <= self.offset {
             return true;
         }
         // After a network error, a part may come again, and longer.
-        let new = known.checked_sub(part.offset).and_then(|seen| part.token.get(seen..));
+        let new = self.offset.checked_sub(part.offset).and_then(|seen| part.token.get(seen..));
         if let Some(new) = new {
-            self.progress.send_modify(|progress| progress.text.push_str(new));
+            self.append(new);
         }
         new.is_some()
+    }
+
+    fn append(&mut self, text: &str) {
+        self.offset += text.len();
+        self.has_gap = false;
+        self.update(|progress| progress.text.push_str(text));
     }
 
     pub(crate) fn on_error(&mut self, error: ChatError) {
         self.error = Some(error);
     }
 
-    pub(crate) fn on_ended(mut self, end: StreamEnded) {
+    pub(crate) fn on_ended(mut self, end: &StreamEnded) {
+        if let Some(rest) = end.content.as_deref().and_then(|content| content.get(self.offset..)) {
+            self.append(rest);
+        }
         let failure = (end.finish_reason == FinishReason::Error).then(|| {
             let unknown = || ChatError::new(Code::AgentError, "The answer failed.", "Regenerate it.").retryable();
             self.error.take().unwrap_or_else(unknown)
         });
-        self.progress.send_modify(|progress| {
-            if let Some(rest) = end.content.as_deref().and_then(|content| content.get(progress.text.len()..)) {
-                progress.text.push_str(rest);
-            }
-            progress.outcome = Some(match failure {
-                Some(error) => Err(error),
+        self.update(|progress| {
+            progress.outcome = Some(match &failure {
+                Some(error) => Err(error.clone()),
                 None => Ok(AnswerEnd {
                     text: progress.text.clone(),
                     finish_reason: end.finish_reason,
@@ -255,17 +288,17 @@ impl Tracked {
     /// Ends an answer whose message the server does not have.
     pub(crate) fn end_unsent(self) {
         let error = ChatError::new(Code::Closed, "The message was cancelled before it was sent.", "Send it again.");
-        let (text, finish_reason) = (String::new(), FinishReason::Cancelled);
-        self.progress.send_modify(|progress| {
-            progress.received.get_or_insert(Err(error));
+        self.update(|progress| {
+            progress.received.get_or_insert(Err(error.clone()));
+            let (text, finish_reason) = (String::new(), FinishReason::Cancelled);
             progress.outcome = Some(Ok(AnswerEnd { text, finish_reason, usage: None, timing: None }));
         });
     }
 
-    pub(crate) fn fail(self, error: ChatError) {
-        self.progress.send_modify(|progress| {
+    pub(crate) fn fail(self, error: &ChatError) {
+        self.update(|progress| {
             progress.received.get_or_insert_with(|| Err(error.clone()));
-            progress.outcome = Some(Err(error));
+            progress.outcome = Some(Err(error.clone()));
         });
     }
 }

@@ -1,11 +1,12 @@
 //! The REST API.
 
-use std::{fmt, time::Duration};
+use std::{error::Error, fmt, time::Duration};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
     Method, RequestBuilder, Response, StatusCode,
-    header::{HeaderMap, RETRY_AFTER},
+    header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    redirect::Policy,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::sleep;
@@ -19,29 +20,30 @@ use crate::{
 
 /// The longest wait for one response.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest pause before a call is repeated. A caller that waits for a ticket has 15 seconds.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// How often a call is repeated that failed for a reason that passes.
 const RETRIES: u32 = 3;
 
 /// The REST API, for servers and operators: the key opens all chats of the tenant.
 ///
-/// Every call may be repeated safely, so it is, three times at most, after `Retry-After` or a growing pause, when the server is
-/// not reached, limits the rate, or fails.
+/// Every call may be repeated safely, so it is, three times at most, after `Retry-After` or a growing pause of up to ten
+/// seconds, when the server is not reached, limits the rate, or fails.
 #[derive(Clone)]
 pub struct ChatApi {
     /// Without a slash at its end.
     url: String,
-    key: String,
     http: reqwest::Client,
 }
 
 /// Which part of a list to return.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// How many: 1 to 100, 50 by default.
+    /// How many: 1 to 200, 50 by default.
     pub limit: Option<u32>,
     /// How many to leave out.
     pub offset: Option<u32>,
-    /// Newest first.
+    /// Newest first. Chats always are.
     pub is_descending: bool,
 }
 
@@ -55,10 +57,29 @@ impl Page {
 
 impl ChatApi {
     /// The API at an address such as `http://localhost:8000`.
-    #[must_use]
-    pub fn new(url: &str, key: &str) -> Self {
-        let http = reqwest::Client::builder().timeout(TIMEOUT).build().unwrap_or_default();
-        Self { url: url.trim_end_matches('/').to_owned(), key: key.to_owned(), http }
+    ///
+    /// # Errors
+    ///
+    /// `CONNECTION_FAILED` if it is no address or the machine has no certificates; `INVALID_API_KEY` if it is no key.
+    pub fn new(url: &str, key: &str) -> Result<Self, ChatError> {
+        if !reqwest::Url::parse(url).is_ok_and(|url| ["http", "https"].contains(&url.scheme())) {
+            let message = format!("{url} is no address.");
+            return Err(ChatError::new(Code::ConnectionFailed, message, "It starts with http:// or https://."));
+        }
+        let mut key = HeaderValue::from_str(key).map_err(|_| {
+            ChatError::new(Code::InvalidApiKey, "The key has a character that no key has.", "Look for a line break.")
+        })?;
+        key.set_sensitive(true);
+        let http = reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            // The API redirects nowhere, and another host must not get the key.
+            .redirect(Policy::none())
+            .default_headers(HeaderMap::from_iter([(HeaderName::from_static("x-api-key"), key)]));
+        let http = http.build().map_err(|error| {
+            let message = format!("No HTTP client: {}.", with_causes(&error));
+            ChatError::new(Code::ConnectionFailed, message, "Install the certificates of this system.")
+        })?;
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), http })
     }
 
     /// Creates a chat. A repeated call creates no second one.
@@ -130,7 +151,7 @@ impl ChatApi {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}/api/v1{path}", self.url)).header("X-API-Key", &self.key)
+        self.http.request(method, format!("{}/api/v1{path}", self.url))
     }
 
     /// Sends a request until it succeeds or will not; returns the body.
@@ -138,7 +159,7 @@ impl ChatApi {
         let mut attempt = 1;
         loop {
             let (client, request) = request().build_split();
-            let request = request.map_err(|error| unreachable_error(&self.url, &error, false))?;
+            let request = request.map_err(|error| unreachable_error(&self.url, &error))?;
             let is_delete = request.method() == Method::DELETE;
             let error = match client.execute(request).await {
                 Ok(response) => match respond(response).await {
@@ -147,12 +168,13 @@ impl ChatApi {
                     Err(error) if is_delete && attempt > 1 && error.status() == Some(404) => return Ok(String::new()),
                     Err(error) => error,
                 },
-                Err(error) => unreachable_error(&self.url, &error, true),
+                Err(error) => unreachable_error(&self.url, &error),
             };
-            if !error.is_retryable() || attempt > RETRIES {
+            let pause = error.retry_after().unwrap_or_default().max(backoff(attempt));
+            if !error.is_retryable() || attempt > RETRIES || pause > LONGEST_PAUSE {
                 return Err(error);
             }
-            sleep(error.retry_after().unwrap_or_else(|| backoff(attempt))).await;
+            sleep(pause).await;
             attempt += 1;
         }
     }
@@ -188,7 +210,7 @@ async fn respond(response: Response) -> Result<String, ChatError> {
 
     let (status, headers) = (response.status(), response.headers().clone());
     let address = response.url().to_string();
-    let body = response.text().await.map_err(|error| unreachable_error(&address, &error, true))?;
+    let body = response.text().await.map_err(|error| unreachable_error(&address, &error))?;
     if status.is_success() {
         return Ok(body);
     }
@@ -215,14 +237,19 @@ fn foreign_error(status: StatusCode, is_retryable: bool) -> ChatError {
     }
 }
 
-fn unreachable_error(address: &str, error: &reqwest::Error, is_retryable: bool) -> ChatError {
-    if !is_retryable {
-        let message = format!("{address} is no address.");
-        return ChatError::new(Code::ConnectionFailed, message, "It starts with http:// or https://.");
-    }
+fn unreachable_error(address: &str, error: &reqwest::Error) -> ChatError {
     let message = match error.is_timeout() {
         true => format!("{address} did not respond within {} seconds.", TIMEOUT.as_secs()),
-        false => format!("{address} cannot be reached."),
+        false => format!("{address} cannot be reached: {}.", with_causes(error)),
     };
     ChatError::new(Code::ConnectionFailed, message, "Check address and network.").retryable()
+}
+
+/// What happened, from the inside: the message of the error itself has the address once more.
+fn with_causes(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
 }

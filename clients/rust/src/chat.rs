@@ -27,6 +27,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// By how much more the clock of the wall moves while a machine sleeps.
 const SLEPT: Duration = Duration::from_secs(5);
 
+/// More than a process lives; times beyond it may overflow.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// How long a chat waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
@@ -134,7 +137,9 @@ impl Chat {
     /// Outside of a tokio runtime.
     #[must_use]
     pub fn connect_within(source: Source, timeouts: Timeouts) -> Self {
-        Self::with(Connection::new(source, timeouts.connect, timeouts.give_up), timeouts.message)
+        let capped = |timeout: Duration| timeout.min(LONGEST_TIMEOUT);
+        let connection = Connection::new(source, capped(timeouts.connect), capped(timeouts.give_up));
+        Self::with(connection, capped(timeouts.message))
     }
 
     pub(crate) fn with(connection: Connection, message_timeout: Duration) -> Self {
@@ -176,7 +181,7 @@ impl Chat {
     fn ask(&self, sent: &mut Sent, frame: Frame) -> Answer {
         sent.next_number += 1;
         let tracked = Tracked::new(sent.next_number);
-        let answer = tracked.answer(self.requests.downgrade());
+        let answer = tracked.answer(self.requests.downgrade()).expect("it has one handle");
         // A chat that has ended drops it, which fails its answer.
         let _ = self.requests.send(Request::Ask(Command::new(frame, tracked)));
         answer
@@ -203,7 +208,8 @@ impl Chat {
         }
     }
 
-    /// What the chat reports from now on. Ends when the chat is closed.
+    /// What the chat reports from now on. Ends when the chat is closed. Call it before you wait for anything: an answer that
+    /// is streaming is reported when the chat connects. Read it or drop it: what is not read is kept.
     #[must_use]
     pub fn updates(&self) -> Updates {
         let (sender, updates) = mpsc::unbounded_channel();
@@ -263,7 +269,6 @@ impl Driver {
             }
             self.follow();
         }
-        *self.shared.listeners() = Listeners { open: Vec::new(), is_over: true };
     }
 
     fn on_notice(&mut self, notice: Notice) {
@@ -308,6 +313,20 @@ impl Driver {
 
     fn report(&self, update: Update) {
         self.shared.listeners().open.retain(|listener| listener.send(update.clone()).is_ok());
+    }
+}
+
+impl Drop for Driver {
+    /// Also after a panic, as of the app's function: nobody waits for a chat that has ended.
+    fn drop(&mut self) {
+        self.state.send_if_modified(|state| {
+            let is_open = state.0 != State::Closed;
+            if is_open {
+                *state = (State::Closed, Some(closed()));
+            }
+            is_open
+        });
+        *self.shared.listeners() = Listeners { open: Vec::new(), is_over: true };
     }
 }
 

@@ -21,6 +21,8 @@ const PING_AFTER: Duration = Duration::from_secs(4 * 60);
 const PONG_WITHIN: Duration = Duration::from_secs(10);
 /// A socket that lives for longer was of use, even if nothing arrived.
 const USEFUL_AFTER: Duration = Duration::from_secs(10);
+/// API Gateway closes a socket after two hours.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);
 /// How long before its end a socket is replaced.
 const RENEW_BEFORE: Duration = Duration::from_secs(60);
 /// All clients come back at once when a server restarts.
@@ -174,8 +176,10 @@ impl Connection {
         let now = Instant::now();
         // A socket before is closed only now, so that no event is missed.
         self.socket = Some(socket);
+        let before = RENEW_BEFORE.mul_f64(1.0 + rand::random::<f64>());
+        // A server whose sockets end sooner must not get one after the other.
         self.renew_at = lifetime(&established)
-            .map(|lifetime| now + lifetime.saturating_sub(RENEW_BEFORE.mul_f64(1.0 + rand::random::<f64>())));
+            .map(|lifetime| now + lifetime.saturating_sub(before).max(lifetime / 2).max(PONG_WITHIN));
         (self.opened_at, self.sent_at) = (now, now);
         (self.pong_deadline, self.has_received) = (None, false);
         self.set_state(State::Open);
@@ -194,7 +198,7 @@ impl Connection {
         if !error.is_retryable() || is_final || rest.is_zero() {
             return self.close(error);
         }
-        let pause = error.retry_after().unwrap_or_else(|| backoff(self.attempt));
+        let pause = error.retry_after().unwrap_or_default().max(backoff(self.attempt));
         self.retry_at = Some(Instant::now() + pause.min(rest));
         self.notices.push_back(Notice::State(self.state, Some(error)));
     }
@@ -254,7 +258,9 @@ impl Connection {
 /// How long the server keeps a socket. By this machine's clock, its end may be hours off.
 fn lifetime(established: &ConnectionEstablished) -> Option<Duration> {
     let at = |text: &str| text.parse::<Timestamp>().ok();
-    at(&established.expires_at)?.duration_since(at(&established.timestamp)?).try_into().ok()
+    let lifetime: Duration =
+        at(&established.expires_at)?.duration_since(at(&established.timestamp)?).try_into().ok()?;
+    Some(lifetime.min(LONGEST_LIFETIME))
 }
 
 async fn next_event(socket: &mut Option<Socket>) -> Option<Event> {

@@ -180,7 +180,8 @@ impl ChatError {
     /// How long to wait before a retry, if the server says.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        self.0.details.get(RETRY_AFTER).and_then(Value::as_u64).map(Duration::from_secs)
+        let seconds = self.0.details.get(RETRY_AFTER).and_then(Value::as_u64)?;
+        Some(Duration::from_secs(seconds.min(LONGEST_RETRY_AFTER)))
     }
 
     /// The answer that a refused frame named.
@@ -215,6 +216,8 @@ impl From<ErrorEvent> for ChatError {
 }
 
 const RETRY_AFTER: &str = "retry_after_seconds";
+/// A month, in seconds: a quota may last so long. More is of no use, and may overflow.
+const LONGEST_RETRY_AFTER: u64 = 31 * 24 * 60 * 60;
 
 #[cfg(test)]
 mod tests {

@@ -167,6 +167,9 @@ pub enum FinishReason {
     Cancelled,
     /// The model failed, or the process that streamed it died.
     Error,
+    /// One that this version does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The tokens that an answer used.

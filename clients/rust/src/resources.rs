@@ -51,7 +51,7 @@ pub struct NewChat {
     /// Its title.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// What the app stores with it: at most 4 KB.
+    /// What the app stores with it: at most 16 KiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Map<String, Value>>,
     /// How its answers are made.
@@ -144,6 +144,9 @@ pub enum Role {
     User,
     /// The model.
     Assistant,
+    /// One that this version does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Where a message stands.
@@ -161,6 +164,9 @@ pub enum Status {
     Interrupted,
     /// The model failed.
     Failed,
+    /// One that this version does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Some chats of a user, most recently active first.

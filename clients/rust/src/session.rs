@@ -46,6 +46,8 @@ pub(crate) struct Session {
     answers: HashMap<String, Tracked>,
     /// The ids of those that have.
     ended: HashSet<String>,
+    /// The ids of the messages that were sent here.
+    received: HashSet<String>,
     /// What may be of the answer to a command, once that is acknowledged.
     held: Vec<Held>,
     next_number: AnswerNumber,
@@ -99,7 +101,7 @@ impl Command {
 
     /// Whether a stream may be its answer, which is not acknowledged.
     fn may_be_answered(&self) -> bool {
-        self.sent > 0 && !self.is_refused
+        self.is_stored || self.sent > 0 && !self.is_refused
     }
 
     /// The answer that it replaces.
@@ -125,6 +127,7 @@ impl Session {
             expected: HashMap::new(),
             answers: HashMap::new(),
             ended: HashSet::new(),
+            received: HashSet::new(),
             held: Vec::new(),
             // Those of commands count from 0.
             next_number: 1 << 63,
@@ -139,7 +142,7 @@ impl Session {
     pub(crate) fn ask(&mut self, mut command: Command) {
         let bytes = command.frame.to_json().len();
         if bytes > MAX_FRAME_BYTES {
-            return command.answer.fail(too_large(bytes));
+            return command.answer.fail(&too_large(bytes));
         }
         command.give_up_at = Instant::now() + self.message_timeout;
         self.commands.push_back(command);
@@ -147,10 +150,10 @@ impl Session {
     }
 
     pub(crate) fn cancel(&mut self, number: AnswerNumber) {
-        let is_asked = |command: &Command| command.answer.id == number;
+        let is_asked = |command: &Command| command.answer.is(number);
         if let Some(at) = self.commands.iter().position(is_asked) {
             let command = &mut self.commands[at];
-            if command.is_stored || command.may_be_answered() {
+            if command.may_be_answered() {
                 command.answer.is_cancelled = true;
             } else if let Some(command) = self.commands.remove(at) {
                 command.answer.end_unsent();
@@ -159,7 +162,7 @@ impl Session {
             }
         } else if let Some(command) = self.expected.values_mut().find(|command| is_asked(command)) {
             command.answer.is_cancelled = true;
-        } else if let Some((id, answer)) = self.answers.iter_mut().find(|(_, answer)| answer.id == number) {
+        } else if let Some((id, answer)) = self.answers.iter_mut().find(|(_, answer)| answer.is(number)) {
             answer.is_cancelled = true;
             send_cancel(&mut self.frames, id, answer);
         }
@@ -169,6 +172,7 @@ impl Session {
     pub(crate) fn on_open(&mut self, established: ConnectionEstablished) {
         self.is_open = true;
         for (id, answer) in &mut self.answers {
+            answer.has_gap = false;
             resume(&mut self.frames, id, answer);
         }
         let streams = established.active_streams;
@@ -190,10 +194,12 @@ impl Session {
         self.is_open = false;
     }
 
-    /// Sends a message again whose answer did not start here: its acknowledgement names the answer.
+    /// Sends a message again whose answer did not start here: its acknowledgement names the answer. A command that is on
+    /// its way comes first: an error names none.
     fn ask_again(&mut self, mut command: Command) {
         command.send_at_once();
-        self.commands.push_front(command);
+        let is_on_its_way = self.commands.front().is_some_and(|first| first.sent_here > 0);
+        self.commands.insert(usize::from(is_on_its_way), command);
     }
 
     fn send_next(&mut self) {
@@ -226,8 +232,8 @@ impl Session {
         self.commands = rest;
         late.extend::<VecDeque<_>>(unacknowledged);
         if !late.is_empty() {
-            for Command { answer, is_stored, .. } in late {
-                answer.fail(if is_stored { no_answer("start") } else { no_response() });
+            for Command { answer, is_stored, sent, .. } in late {
+                answer.fail(&if is_stored { no_answer("start") } else { no_response(sent) });
             }
             self.release();
             self.send_next();
@@ -235,7 +241,7 @@ impl Session {
         let is_silent = |answer: &Tracked| now > answer.received_at + self.message_timeout;
         for (id, answer) in self.answers.extract_if(|_, answer| is_silent(answer)) {
             self.ended.insert(id);
-            answer.fail(no_answer("go on"));
+            answer.fail(&no_answer("go on"));
         }
     }
 
@@ -277,12 +283,17 @@ impl Session {
     }
 
     fn on_received(&mut self, message: MessageReceived) {
-        let is_its = |command: &mut Command| {
+        let is_its = |command: &Command| {
             matches!(&command.frame, Frame::Message { client_message_id, .. }
                 if message.client_message_id.as_ref() == Some(client_message_id))
         };
-        let Some(mut command) = self.commands.pop_front_if(is_its) else {
-            return self.updates.push(Update::Message(message));
+        let command = self.commands.iter().position(is_its).and_then(|at| self.commands.remove(at));
+        let Some(mut command) = command else {
+            // One that was sent again may be acknowledged twice.
+            if !self.received.contains(&message.message_id) {
+                self.updates.push(Update::Message(message));
+            }
+            return;
         };
         let now = Instant::now();
         if !command.is_stored {
@@ -290,13 +301,23 @@ impl Session {
         }
         command.is_stored = true;
         command.resend_at = now + SILENT_AFTER;
-        command.answer.on_received(message.clone());
-        self.expected.insert(message.message_id.clone(), command);
-        self.release();
-        if let Some(answer_id) = message.answer_id {
-            // The app may have sent it before, and seen its answer.
-            self.ended.remove(&answer_id);
-            self.join(Start::repeated(answer_id, message.seq + 1, message.message_id));
+        command.answer.on_received(&message);
+        self.received.insert(message.message_id.clone());
+        let streaming = message.answer_id.as_ref().and_then(|id| Some((id, self.answers.get_mut(id)?)));
+        if let Some((id, answer)) = streaming {
+            answer.join(command.answer);
+            if answer.is_cancelled {
+                send_cancel(&mut self.frames, id, answer);
+            }
+            self.release();
+        } else {
+            self.expected.insert(message.message_id.clone(), command);
+            self.release();
+            if let Some(answer_id) = message.answer_id {
+                // The app may have sent it before, and seen its answer.
+                self.ended.remove(&answer_id);
+                self.join(Start::repeated(answer_id, message.seq.saturating_add(1), message.message_id));
+            }
         }
         self.send_next();
     }
@@ -350,18 +371,28 @@ impl Session {
                 return;
             }
         }
-        if let Event::MessageStreamEnded(end) = event {
-            if let Some(answer) = self.answers.remove(&id) {
-                answer.on_ended(end);
-            }
-            self.ended.insert(id);
-            return;
-        }
         let Some(answer) = self.answers.get_mut(&id) else { return };
         note_event(answer);
         match event {
-            Event::MessageStreamStarted(started) => answer.on_started(started.into()),
-            Event::MessageStreamToken(part) if !answer.on_token(&part) => resume(&mut self.frames, &id, answer),
+            Event::MessageStreamStarted(started) => answer.on_started(&started.into()),
+            Event::MessageStreamToken(part) => {
+                let lacks_text = !answer.on_token(&part);
+                // All parts that follow lack the same text.
+                if lacks_text && !answer.has_gap {
+                    resume(&mut self.frames, &id, answer);
+                    answer.has_gap = true;
+                }
+            }
+            // The missing text is on its way, and another end after it.
+            Event::MessageStreamEnded(end) if end.content.is_none() && answer.has_gap => {
+                resume(&mut self.frames, &id, answer);
+            }
+            Event::MessageStreamEnded(end) => {
+                if let Some(answer) = self.answers.remove(&id) {
+                    answer.on_ended(&end);
+                }
+                self.ended.insert(id);
+            }
             _ => {}
         }
     }
@@ -386,10 +417,10 @@ impl Session {
                 Tracked::new(self.next_number)
             }
         };
-        answer.on_started(start);
+        answer.on_started(&start);
         note_event(&mut answer);
         if is_elsewhere {
-            self.updates.push(Update::Answer(answer.answer(self.requests.clone())));
+            self.updates.extend(answer.answer(self.requests.clone()).map(Update::Answer));
         }
         if answer.is_cancelled {
             send_cancel(&mut self.frames, &id, &mut answer);
@@ -426,7 +457,7 @@ impl Session {
                 }
             } else if let Some((id, answer)) = self.answers.remove_entry(about) {
                 self.ended.insert(id);
-                answer.fail(error);
+                answer.fail(&error);
             }
             return;
         }
@@ -446,7 +477,7 @@ impl Session {
         let after = error.retry_after().unwrap_or_else(|| backoff(command.sent));
         if !error.is_retryable() || after > LONGEST_LIMIT {
             if let Some(command) = self.commands.pop_front() {
-                command.answer.fail(error);
+                command.answer.fail(&error);
             }
             self.release();
             return self.send_next();
@@ -455,10 +486,15 @@ impl Session {
         command.is_refused = ![&Code::Unavailable, &Code::Internal].contains(&error.code());
         command.resend_at = Instant::now() + after;
         command.sent_here = 0;
-        if command.is_refused && command.answer.is_cancelled {
-            let number = command.answer.id;
-            return self.cancel(number);
+        if command.is_refused && !command.is_stored && command.answer.is_cancelled {
+            if let Some(command) = self.commands.pop_front() {
+                command.answer.end_unsent();
+            }
+            self.release();
+            return self.send_next();
         }
+        // What was kept for it is of another socket.
+        self.release();
         self.updates.push(Update::Retry { error, after });
     }
 
@@ -468,7 +504,7 @@ impl Session {
         let expected = mem::take(&mut self.expected).into_values();
         let asked = commands.chain(expected).map(|command| command.answer);
         for answer in asked.chain(mem::take(&mut self.answers).into_values()) {
-            answer.fail(error.clone());
+            answer.fail(error);
         }
     }
 }
@@ -506,9 +542,12 @@ fn too_large(bytes: usize) -> ChatError {
     ChatError::new(Code::MessageTooLarge, message, "Send several messages.")
 }
 
-fn no_response() -> ChatError {
-    let suggestion = "Check the network, then send it again.";
-    ChatError::new(Code::NoResponse, "The message was not sent in time.", suggestion).retryable()
+fn no_response(sent: u32) -> ChatError {
+    let (message, suggestion) = match sent {
+        0 => ("The message was not sent in time.", "Check the network, then send it again."),
+        _ => ("The message was not acknowledged in time.", "Load the messages of the chat: it may be stored."),
+    };
+    ChatError::new(Code::NoResponse, message, suggestion).retryable()
 }
 
 fn no_answer(what: &str) -> ChatError {

@@ -26,6 +26,8 @@ use crate::{
 const FRAMES: usize = 8;
 /// Events that wait to be read. Then the network has to wait.
 const UNREAD_EVENTS: usize = 256;
+/// How long the network may take for a frame.
+const SEND_WITHIN: Duration = Duration::from_secs(10);
 /// How long the closing handshake may take.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
@@ -83,8 +85,13 @@ impl Socket {
         tokio::spawn(async move {
             let mut pace = Pace::default();
             while let Some(frame) = unsent.recv().await {
+                // The next socket sends again what this one does not.
+                if unsent.is_closed() && pace.is_full() {
+                    break;
+                }
                 pace.wait().await;
-                if sink.send(Message::text(frame.to_json())).await.is_err() {
+                let sent = timeout(SEND_WITHIN, sink.send(Message::text(frame.to_json()))).await;
+                if !matches!(sent, Ok(Ok(()))) {
                     return;
                 }
             }
@@ -138,6 +145,12 @@ struct Pace {
 }
 
 impl Pace {
+    /// Whether the next frame would wait.
+    fn is_full(&self) -> bool {
+        let oldest = self.sent.front().filter(|_| self.sent.len() == FRAMES);
+        oldest.is_some_and(|oldest| oldest.elapsed() < Duration::from_secs(1))
+    }
+
     async fn wait(&mut self) {
         if self.sent.len() == FRAMES
             && let Some(oldest) = self.sent.pop_front()

@@ -65,9 +65,10 @@ fn names(schema: &Value) -> Vec<Value> {
     names
 }
 
-fn knows_all<T: DeserializeOwned>(schema: &Value) {
+fn knows_all<T: Serialize + DeserializeOwned>(schema: &Value) {
     for name in names(schema) {
-        from_value::<T>(name.clone()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let known = from_value::<T>(name.clone()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(to_value(known).expect("JSON"), name);
     }
 }
 

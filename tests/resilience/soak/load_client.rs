@@ -44,7 +44,7 @@ pub(super) struct Counts {
 impl LoadClient {
     pub(super) fn new(stack: &Stack, tenant: &Tenant, number: u64, over: Arc<AtomicBool>) -> Self {
         Self {
-            api: ChatApi::new(stack.rest_url(), &tenant.key),
+            api: ChatApi::new(stack.rest_url(), &tenant.key).expect("an address and a key"),
             websocket_url: stack.websocket_url().to_owned(),
             key: tenant.key.clone(),
             user: format!("user-{number}"),

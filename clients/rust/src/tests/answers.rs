@@ -248,3 +248,25 @@ async fn refused_regeneration_is_an_error() {
     peer.fail("MESSAGE_NOT_FOUND", json!({ "retryable": false, "message_id": "a0" }), None).await;
     assert_eq!(answer.ended().await.expect_err("a refusal").code(), &Code::MessageNotFound);
 }
+
+#[tokio::test(start_paused = true)]
+async fn end_without_content_waits_for_missing_text() {
+    let (_chat, _server, mut peer, answer) = streaming().await;
+    for offset in [8, 13] {
+        peer.part(0, offset, "three").await;
+    }
+    assert_eq!(peer.frame().await, resume("a0", 4));
+    peer.end(0, "stop", None).await;
+    assert_eq!(peer.frame().await, resume("a0", 4), "once for both parts, and at the end");
+    peer.part(0, 4, "two threethree").await;
+    peer.end(0, "stop", None).await;
+    assert_eq!(text(&answer).await, "one two threethree");
+}
+
+#[tokio::test(start_paused = true)]
+async fn end_for_an_unknown_reason_is_one() {
+    let (_chat, _server, peer, answer) = streaming().await;
+    peer.end(0, "out_of_patience", Some("one two")).await;
+    let end = answer.ended().await.expect("an end");
+    assert_eq!((end.text.as_str(), end.finish_reason), ("one two", FinishReason::Unknown));
+}

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::server::{GIVE_UP_AFTER, Server, error, resume, stream};
-use crate::{ChatError, Code, Event, Frame, State, Update};
+use crate::{Chat, ChatError, Code, Event, Frame, Source, State, Timeouts, Update};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -215,4 +215,41 @@ async fn error_before_the_first_event_is_tried_again() {
     server.refuse(error("UNAVAILABLE", json!({ "retryable": true, "retry_after_seconds": 5 }))).await;
     let _peer = server.accept().await;
     chat.opened().await.expect("a connection");
+}
+
+#[tokio::test(start_paused = true)]
+async fn server_cannot_ask_for_a_storm() {
+    let start = Instant::now();
+    let (_chat, mut server) = Server::with_source(false);
+    let mut peers = Vec::new();
+    for _ in 0..10 {
+        peers.push(server.accept_for("2026-11-23T04:58:11Z", &[]).await);
+    }
+    assert!(start.elapsed() >= 60 * SECOND, "{:?}", start.elapsed());
+    let start = Instant::now();
+    let (_chat, mut server) = Server::with_source(false);
+    for _ in 0..10 {
+        server.refuse(refused(503).with_retry_after(Some(0))).await;
+    }
+    assert!(start.elapsed() >= 20 * SECOND, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn panic_of_the_app_ends_the_chat() {
+    let fetch = async || -> Result<String, ChatError> { panic!("a bug of the app") };
+    let chat = Chat::connect(Source::tickets(fetch));
+    let mut updates = chat.updates();
+    assert_eq!(chat.opened().await.expect_err("it has ended").code(), &Code::Closed);
+    assert!(updates.next().await.is_none());
+    assert_eq!(chat.send("Hello").ended().await.expect_err("it has ended").code(), &Code::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn longest_timeouts_are_no_panic() {
+    let (message, connect, give_up) = (Duration::MAX, Duration::MAX, Duration::MAX);
+    let source = Source::tickets(std::future::pending::<Result<String, ChatError>>);
+    let chat = Chat::connect_within(source, Timeouts { connect, give_up, message });
+    let answer = chat.send("Hello");
+    answer.cancel();
+    answer.ended().await.expect("an end");
 }

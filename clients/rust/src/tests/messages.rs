@@ -227,3 +227,89 @@ async fn answer_before_the_acknowledgement_is_of_this_message() {
         assert!(!matches!(update, Update::Answer(_)), "it was asked for here");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn message_of_a_process_before_gets_the_answer_that_streams() {
+    let (chat, mut server) = Server::with_source(false);
+    let mut peer = server.accept_with(&[stream(0)]).await;
+    assert_eq!(peer.frame().await, resume("a0", 0));
+    peer.part(0, 0, "one ").await;
+    let mut answer = chat.send_as("id", "Hello");
+    assert_eq!(peer.message().await.1, "id");
+    peer.receive_again(0, "id", Some("a0")).await;
+    assert_eq!(answer.next().await.expect("text").as_deref(), Some("one "));
+    peer.part(0, 4, "two").await;
+    peer.end(0, "stop", None).await;
+    assert_eq!(answer.ended().await.expect("an end").text, "one two");
+    assert_eq!(answer.message_id().as_deref(), Some("a0"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn message_that_is_sent_again_waits_for_the_one_on_its_way() {
+    let (chat, _server, mut peer) = Server::chat().await;
+    let first = chat.send("1");
+    let (_, first_id) = peer.message().await;
+    peer.receive(0, &first_id).await;
+    first.received().await.expect("stored");
+    tokio::time::sleep(19 * SECOND).await;
+    let second = chat.send("2");
+    assert_eq!(peer.message().await.0, "2");
+    // Now the answer to the first one is late.
+    tokio::time::sleep(3 * SECOND).await;
+    peer.fail("QUOTA_EXCEEDED", json!({ "retryable": false }), None).await;
+    assert_eq!(second.ended().await.expect_err("a refusal").code(), &Code::QuotaExceeded);
+    assert_eq!(peer.message().await.1, first_id);
+    peer.receive_again(0, &first_id, Some("a0")).await;
+    assert_eq!(peer.frame().await, resume("a0", 0));
+    peer.end(0, "stop", Some("Hi")).await;
+    assert_eq!(first.ended().await.expect("an end").text, "Hi");
+}
+
+#[tokio::test(start_paused = true)]
+async fn stored_message_keeps_its_answer_when_it_is_refused_again() {
+    let (chat, mut server, mut peer) = Server::chat().await;
+    let answer = chat.send("Hello");
+    let (_, id) = peer.message().await;
+    peer.receive(0, &id).await;
+    answer.received().await.expect("stored");
+    peer.close();
+    let mut peer = server.accept().await;
+    peer.message().await;
+    peer.fail("RATE_LIMIT_EXCEEDED", json!({ "retryable": true, "retry_after_seconds": 5 }), None).await;
+    peer.start(0).await;
+    peer.part(0, 0, "Hi").await;
+    assert_eq!(peer.message().await.1, id);
+    peer.receive_again(0, &id, Some("a0")).await;
+    peer.end(0, "stop", None).await;
+    assert_eq!(answer.ended().await.expect("an end").text, "Hi");
+}
+
+#[tokio::test(start_paused = true)]
+async fn second_acknowledgement_is_not_of_another_socket() {
+    let (chat, _server, mut peer) = Server::chat().await;
+    let mut updates = chat.updates();
+    let answer = chat.send("Hello");
+    let (_, id) = peer.message().await;
+    peer.receive(0, &id).await;
+    peer.receive(0, &id).await;
+    peer.start(0).await;
+    peer.end(0, "stop", Some("Hi")).await;
+    answer.ended().await.expect("an end");
+    drop(chat);
+    while let Some(update) = updates.next().await {
+        assert!(!matches!(update, Update::Message(_)), "it was sent here");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_of_another_socket_is_reported_while_a_message_waits() {
+    let (chat, _server, mut peer) = Server::chat().await;
+    let mut updates = chat.updates();
+    let _answer = chat.send("Hello");
+    peer.message().await;
+    peer.start(0).await;
+    peer.fail("MESSAGE_RATE_EXCEEDED", json!({ "retryable": true, "retry_after_seconds": 50 }), None).await;
+    let start = tokio::time::Instant::now();
+    while !matches!(updates.next().await, Some(Update::Answer(_))) {}
+    assert!(start.elapsed() < SECOND, "{:?}", start.elapsed());
+}
