@@ -25,7 +25,11 @@ fn program() -> std::path::PathBuf {
 /// `chat talk` of a tenant, with everything piped.
 fn talk(tenant: &Tenant, url: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
-    command.args(["talk", "--url", url, "--user", "u"]).args(arguments).env("CHAT_API_KEY", &tenant.key);
+    command.args(["talk", "--url", url]).args(arguments).env("CHAT_API_KEY", &tenant.key);
+    // A chat has its user.
+    if !arguments.iter().any(|argument| argument.starts_with("chat_")) {
+        command.args(["--user", "u"]);
+    }
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -86,10 +90,10 @@ async fn failures_say_what_to_do() {
     let unknown = "chat_00000000000000000000000000";
     for (url, arguments, input, expected) in [
         (url, vec![], " \n", "there is nothing to send"),
-        (url, vec![unknown], "Hello", "No chat with this id exists"),
-        (url, vec!["--key", "wrong"], "Hello", "This API key is not valid. Check the key"),
+        (url, vec![unknown], "Hello", "No chat with this id exists for your tenant. /chats lists yours"),
+        (url, vec!["--key", "wrong"], "Hello", "This API key is not valid. Set CHAT_API_KEY"),
         ("nowhere", vec![], "Hello", "It starts with http:// or https://."),
-        ("http://127.0.0.1:9", vec![], "Hello", "http://127.0.0.1:9 cannot be reached. Check address and network."),
+        ("http://127.0.0.1:9", vec![], "Hello", "http://127.0.0.1:9 cannot be reached: Connection refused"),
     ] {
         let output = run(talk(&tenant, url, &arguments), input).await;
         let stderr = text(&output.stderr);
@@ -131,6 +135,62 @@ async fn interrupt_stops_the_answer() {
     let messages = tenant.get("/api/v1/chats/user/u").await.body["chats"][0]["chat_id"].clone();
     let path = format!("/api/v1/chats/{}/messages", messages.as_str().expect("an id"));
     assert_eq!(tenant.get(&path).await.body["messages"][1]["status"], "cancelled");
+}
+
+/// Without a reader, nothing is asked of the model any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn gone_reader_ends_it() {
+    let stack = Stack::shared();
+    let tenant = stack.tenant("talk").await;
+    let mut command = talk(&tenant, stack.rest_url(), &["--model", "echo@20"]);
+    let work = spawn_blocking(move || {
+        let mut child = command.spawn().expect("it starts");
+        child.stdin.take().expect("stdin is piped").write_all("word\n".repeat(200).as_bytes()).expect("it reads");
+        let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+        lines.next().expect("a line").expect("a text");
+        drop(lines);
+        child.wait().expect("it ends").code()
+    });
+    assert_eq!(work.await.expect("it runs"), Some(0));
+    let chat = tenant.get("/api/v1/chats/user/u").await.body["chats"][0]["chat_id"].clone();
+    let path = format!("/api/v1/chats/{}/messages", chat.as_str().expect("an id"));
+    assert_eq!(tenant.get(&path).await.body["messages"][1]["status"], "cancelled");
+
+    let mut command = talk(&tenant, stack.rest_url(), &["--json"]);
+    let work = spawn_blocking(move || {
+        let mut child = command.spawn().expect("it starts");
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        drop(child.stdout.take());
+        while stdin.write_all(b"Hello\n").is_ok() {}
+        child.wait().expect("it ends").code()
+    });
+    assert_eq!(work.await.expect("it runs"), Some(0));
+    // A full disk is another matter.
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("a device");
+    let mut command = talk(&tenant, stack.rest_url(), &[]);
+    command.stdout(full);
+    assert_eq!(run(command, "Hello").await.status.code(), Some(1));
+}
+
+/// A program that waits for its next line ends with the signal.
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupt_ends_json() {
+    let stack = Stack::shared();
+    let tenant = stack.tenant("talk").await;
+    let mut command = talk(&tenant, stack.rest_url(), &["--json"]);
+    let work = spawn_blocking(move || {
+        let mut child = command.spawn().expect("it starts");
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        stdin.write_all(b"Hello\n").expect("it reads");
+        let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.contains("message_stream_ended")));
+        let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+        assert!(interrupted.is_ok_and(|status| status.success()));
+        let code = child.wait().expect("it ends").code();
+        drop(stdin);
+        code
+    });
+    assert_eq!(work.await.expect("it runs"), Some(130));
 }
 
 #[tokio::test(flavor = "multi_thread")]

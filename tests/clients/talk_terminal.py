@@ -65,6 +65,10 @@ for text in ["stopped", PROMPT]:
 assert "^C" not in shown(), shown()
 enter(child, "/model echo", "answers from now on")
 enter(child, "/regenerate", "You said: word word", "tokens")
+# Lines that come at once are messages one after the other. Ctrl-Z does nothing.
+child.send("first of two\rsecond of two\r\x1a")
+for text in ["You said: first of two", "You said: second of two", "tokens", PROMPT]:
+    child.expect_exact(text)
 enter(child, "/new", "starts another chat")
 enter(child, "A second chat", "You said: A second chat", "tokens")
 enter(child, "/chats", "A second chat", "Hello")
@@ -84,13 +88,17 @@ print(shown())
 
 # Two windows: a message of one appears in the other. Ctrl-C twice leaves in the middle of an answer.
 one = start("--model", "echo@20")
+enter(one, "/chats", "A second chat")
 enter(one, "/chats 1", "A second chat")
 two = start()
+enter(two, "/chats", "A second chat")
 enter(two, "/chats 1", "A second chat")
 enter(one, "From the first window", "You said: From the first window", "tokens")
 two.expect_exact("From the first window")
 two.expect_exact("(from another window)")
 two.expect_exact("You said: From the first window")
+# The last answer is the other window's.
+enter(two, "/regenerate", "You said: From the first window", "tokens")
 enter(one, "/model echo@5", "answers from now on")
 one.sendline("word " * 100)
 one.expect_exact("You said: word")

@@ -35,7 +35,8 @@ pub(super) fn parse(line: &str) -> Input {
     if let Some(text) = line.strip_prefix("//") {
         return Input::Message(format!("/{text}"));
     }
-    if !line.starts_with('/') {
+    // A pasted text of several lines is a message.
+    if !line.starts_with('/') || line.contains('\n') {
         return if line.is_empty() { Input::Nothing } else { Input::Message(line.to_owned()) };
     }
     let (name, argument) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
@@ -74,6 +75,7 @@ mod tests {
             ("/chats two", unknown("/chats two")),
             ("/model", Input::Model(None)),
             ("/model echo@20", Input::Model(Some("echo@20".to_owned()))),
+            ("/model\necho@20", message("/model\necho@20")),
             ("/etc/hosts", unknown("/etc/hosts")),
             ("/quit now", unknown("/quit now")),
         ] {

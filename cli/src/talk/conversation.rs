@@ -1,8 +1,8 @@
 //! The chat that is open, and the API behind it.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use chat_api_client::{
-    Answer, Chat, ChatApi, ChatError, NewChat, Page, Source, Updates,
+    Answer, Chat, ChatApi, ChatError, NewChat, Page, Source, State, Updates,
     resources::{ChatChange, ChatConfig, ChatInfo, ConfigChange, Message, Role},
 };
 
@@ -23,7 +23,6 @@ struct Current {
     info: ChatInfo,
     chat: Chat,
     updates: Updates,
-    last_answer: Option<String>,
 }
 
 impl Conversation {
@@ -75,31 +74,27 @@ impl Conversation {
             let info = self.api.create_chat(&chat).await?;
             self.connect(info);
         }
-        let current = self.current.as_mut().context("no chat is open")?;
-        Ok(current.chat.send(content))
+        Ok(self.chat().context("no chat is open")?.send(content))
     }
 
     /// Asks for another answer in the place of the last one.
     pub(super) async fn regenerate(&mut self) -> Result<Answer> {
-        let nothing = || anyhow!("there is no answer yet: send a message first");
-        let current = self.current.as_mut().ok_or_else(nothing)?;
-        if current.last_answer.is_none() {
-            let page = Page { limit: Some(1), is_descending: true, ..Page::default() };
-            let last = self.api.list_messages(&current.info.chat_id, page).await?.messages.pop();
-            current.last_answer =
-                last.filter(|message| message.role == Role::Assistant).map(|message| message.message_id);
-        }
-        let last = current.last_answer.as_deref().ok_or_else(nothing)?;
-        Ok(current.chat.regenerate(last))
+        let newest = Page { limit: Some(1), is_descending: true, ..Page::default() };
+        let last = match self.info() {
+            Some(info) => self.api.list_messages(&info.chat_id, newest).await?.messages.pop(),
+            None => None,
+        };
+        let answer = last.filter(|message| message.role == Role::Assistant);
+        let answer = answer.context("there is no answer yet: send a message first")?;
+        Ok(self.chat().context("no chat is open")?.regenerate(&answer.message_id))
     }
 
-    /// Remembers an answer that has ended: it can be regenerated.
-    pub(super) fn ended(&mut self, answer: &Answer) {
-        if let Some(current) = &mut self.current {
-            // Of a failed regeneration, the old answer stays.
-            let is_kept = answer.replaces().is_some() && answer.text().is_empty();
-            current.last_answer = answer.message_id().filter(|_| !is_kept);
+    /// The connection of the open chat: another one if it was closed for good.
+    fn chat(&mut self) -> Option<&Chat> {
+        if let Some(current) = self.current.take_if(|current| current.chat.state() == State::Closed) {
+            self.connect(current.info);
         }
+        self.current.as_ref().map(|current| &current.chat)
     }
 
     /// The newest messages of the chat, oldest first.
@@ -135,7 +130,7 @@ impl Conversation {
             async move { Ok::<_, ChatError>(api.create_ticket(&chat_id).await?.url) }
         }));
         let updates = chat.updates();
-        self.current = Some(Current { info, chat, updates, last_answer: None });
+        self.current = Some(Current { info, chat, updates });
     }
 }
 

@@ -12,6 +12,7 @@ mod prompt;
 mod run;
 mod terminal_chat;
 mod view;
+mod wait;
 
 pub(crate) use options::Options;
 pub(crate) use run::run;

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use chat_api_client::ChatApi;
+use clap::builder::NonEmptyStringValueParser;
 
 use crate::local_stack::{DEFAULT_PORT, DEMO_API_KEY};
 
@@ -10,10 +11,13 @@ use crate::local_stack::{DEFAULT_PORT, DEMO_API_KEY};
 #[command(after_help = "Examples:
   cargo chat talk                                  talk to the stack of `cargo chat dev`
   echo 'What is DynamoDB?' | cargo chat talk       print the answer alone
-  cargo chat talk --url https://….amazonaws.com    with CHAT_API_KEY, to a stack on AWS")]
+  cargo chat talk --url https://….amazonaws.com    with CHAT_API_KEY, to a stack on AWS
+
+With --json, an event of the server has a `type` and the fields of docs/API.md. What the program itself reports has an
+`event`: `state`, `retry` or `failed`.")]
 pub(crate) struct Options {
     /// The chat to continue. Without it, your first message creates one
-    #[arg(value_name = "CHAT")]
+    #[arg(value_name = "CHAT", value_parser = NonEmptyStringValueParser::new())]
     pub(super) chat: Option<String>,
     /// The address of the REST API
     #[arg(long, value_name = "URL", env = "CHAT_API_URL", default_value_t = format!("http://localhost:{DEFAULT_PORT}"))]
@@ -22,10 +26,10 @@ pub(crate) struct Options {
     #[arg(long, env = "CHAT_API_KEY", hide_env_values = true)]
     key: Option<String>,
     /// Who talks: the user of new chats
-    #[arg(long, default_value = "terminal")]
+    #[arg(long, default_value = "terminal", conflicts_with = "chat")]
     pub(super) user: String,
     /// The model of new chats, such as echo@20. Without it, the default of the tenant
-    #[arg(long)]
+    #[arg(long, conflicts_with = "chat")]
     pub(super) model: Option<String>,
     /// Read each line of stdin as a message, and print every event as JSON
     #[arg(long)]
@@ -35,7 +39,8 @@ pub(crate) struct Options {
 impl Options {
     pub(super) fn api(&self) -> Result<ChatApi> {
         let is_local = ["localhost", "127.0.0.1", "[::1]"].contains(&host(&self.url));
-        let key = match &self.key {
+        // A variable that is set to nothing is not set.
+        let key = match self.key.as_ref().filter(|key| !key.is_empty()) {
             Some(key) => key.as_str(),
             None if is_local => DEMO_API_KEY,
             None => bail!("{} needs an API key: set CHAT_API_KEY to a key of your tenant", self.url),

@@ -4,12 +4,13 @@ use std::thread;
 
 use anyhow::{Result, anyhow};
 use rustyline::{
-    Context, Editor, ExternalPrinter, Helper, completion::Completer, config::Config, error::ReadlineError,
-    highlight::Highlighter, hint::Hinter, history::DefaultHistory, validate::Validator,
+    Cmd, Context, Editor, ExternalPrinter, Helper, KeyEvent, completion::Completer, config::Config,
+    error::ReadlineError, highlight::Highlighter, hint::Hinter, history::DefaultHistory, validate::Validator,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use super::commands::COMMANDS;
+use crate::terminal::Terminal;
 
 /// What a person did at the prompt.
 #[derive(Debug)]
@@ -25,7 +26,8 @@ pub(super) enum Line {
 pub(super) struct Prompt {
     asked: mpsc::UnboundedSender<Ask>,
     lines: mpsc::UnboundedReceiver<Result<Line>>,
-    printer: Box<dyn ExternalPrinter + Send>,
+    /// None for a terminal that cannot print above a line.
+    printer: Option<Box<dyn ExternalPrinter + Send>>,
     is_asked: bool,
 }
 
@@ -45,8 +47,7 @@ impl Prompt {
                 Ok(editor) => editor,
                 Err(error) => return drop(started.send(Err(error))),
             };
-            let printer = editor.create_external_printer();
-            if started.send(printer).is_err() {
+            if started.send(Ok(editor.create_external_printer().ok())).is_err() {
                 return;
             }
             while let Some(ask) = asks.blocking_recv() {
@@ -69,7 +70,8 @@ impl Prompt {
             }
         });
         let printer = printer.await?.map_err(|error| anyhow!("the terminal cannot be used: {error}"))?;
-        Ok(Self { asked, lines, printer: Box::new(printer), is_asked: false })
+        let printer = printer.map(|printer| -> Box<dyn ExternalPrinter + Send> { Box::new(printer) });
+        Ok(Self { asked, lines, printer, is_asked: false })
     }
 
     /// Asks for a line. Cancel safe: the line stays on the screen, and the next call waits for the same one.
@@ -90,9 +92,12 @@ impl Prompt {
     }
 
     /// Prints lines above the prompt.
-    pub(super) fn print_above(&mut self, text: &str) {
-        // As everywhere, what cannot be printed is left out.
-        let _ = self.printer.print(format!("{text}\n"));
+    pub(super) fn print_above(&mut self, text: &str, terminal: &Terminal) {
+        match &mut self.printer {
+            // As everywhere, what cannot be printed is left out.
+            Some(printer) => drop(printer.print(format!("{text}\n"))),
+            None => terminal.line(text),
+        }
     }
 }
 
@@ -100,6 +105,8 @@ fn editor() -> rustyline::Result<Editor<Commands, DefaultHistory>> {
     let config = Config::builder().auto_add_history(true).build();
     let mut editor = Editor::with_config(config)?;
     editor.set_helper(Some(Commands));
+    // The editor would come back to a terminal that it does not control.
+    editor.bind_sequence(KeyEvent::ctrl('Z'), Cmd::Noop);
     Ok(editor)
 }
 

@@ -6,10 +6,10 @@ use std::{
 };
 
 use anyhow::Error;
-use chat_api_client::ChatError;
-use serde_json::json;
+use chat_api_client::{ChatError, Code};
+use serde_json::{Value, json};
 
-use super::{conversation::Conversation, events, options::Options, pipe, terminal_chat};
+use super::{conversation::Conversation, events, options::Options, pipe, terminal_chat, wait};
 use crate::{async_runtime::block_on, terminal::Terminal};
 
 /// The exit code of a program that Ctrl-C ended: 128 and the number of SIGINT.
@@ -32,7 +32,7 @@ pub(crate) fn run(options: Options) -> ExitCode {
     let work = async {
         let mut conversation = Conversation::new(options.api()?, &options.user, options.model.clone());
         if let Some(chat) = &options.chat {
-            conversation.open(chat).await?;
+            wait::response(conversation.open(chat), &terminal).await?;
         }
         if options.json {
             events::run(&mut conversation, &terminal).await
@@ -47,25 +47,31 @@ pub(crate) fn run(options: Options) -> ExitCode {
         Ok(Ending::Failed) => ExitCode::FAILURE,
         Ok(Ending::Interrupted) => ExitCode::from(INTERRUPTED),
         Err(error) => {
-            fail(&error, &terminal, is_json);
+            terminal.failure(explain(&error));
+            if is_json {
+                terminal.event(&failure(&error));
+            }
             ExitCode::FAILURE
         }
     }
 }
 
-/// Prints why something failed, for people and, if one reads, for a program.
-pub(super) fn fail(error: &Error, terminal: &Terminal, is_json: bool) {
-    terminal.failure(explain(error));
-    if is_json {
-        let code = error.downcast_ref::<ChatError>().map(ChatError::code);
-        terminal.event(&json!({"event": "failed", "code": code, "message": format!("{error:#}")}));
-    }
+/// An error for programs.
+pub(super) fn failure(error: &Error) -> Value {
+    let code = error.downcast_ref::<ChatError>().map(ChatError::code);
+    json!({"event": "failed", "code": code, "message": format!("{error:#}")})
 }
 
-/// An error with what to do about it.
+/// An error with what a person at a terminal can do about it.
 pub(super) fn explain(error: &Error) -> String {
-    match error.downcast_ref::<ChatError>() {
-        Some(error) => format!("{error} {}", error.suggestion()).trim_end().to_owned(),
-        None => format!("{error:#}"),
-    }
+    let Some(error) = error.downcast_ref::<ChatError>() else { return format!("{error:#}") };
+    let suggestion = match error.code() {
+        Code::ChatNotFound => "/chats lists yours; without CHAT, your first message starts one.",
+        Code::MissingApiKey | Code::InvalidApiKey => "Set CHAT_API_KEY to a key of your tenant.",
+        Code::ConnectionFailed if error.to_string().contains("://localhost") => {
+            "Is `cargo chat dev` running? Otherwise pass the address with --url."
+        }
+        _ => error.suggestion(),
+    };
+    format!("{error} {suggestion}").trim_end().to_owned()
 }

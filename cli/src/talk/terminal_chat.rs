@@ -3,7 +3,7 @@
 use std::io::{Write, stdout};
 
 use anyhow::{Result, anyhow};
-use chat_api_client::{Answer, Update};
+use chat_api_client::{Answer, Code, Update};
 use tokio::{signal::ctrl_c, sync::mpsc};
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     pipe::next_update,
     prompt::{Line, Prompt},
     run::{Ending, explain},
-    view,
+    view, wait,
 };
 use crate::{
     table,
@@ -28,6 +28,8 @@ struct TerminalChat<'a> {
     terminal: &'a Terminal,
     prompt: Prompt,
     elsewhere: Elsewhere,
+    /// The ids of the chats that were listed last.
+    listed: Vec<String>,
     /// Whether the person has just pressed Ctrl-C.
     is_leaving: bool,
 }
@@ -39,7 +41,7 @@ pub(super) async fn run(conversation: &mut Conversation, url: &str, terminal: &T
     let dim = |text: String| terminal.paint(Colour::Dim, text);
     let greeting = format!("{url} · user {} · /help lists the commands", conversation.user());
     terminal.line(dim(greeting));
-    let mut chat = TerminalChat { conversation, terminal, prompt, elsewhere, is_leaving: false };
+    let mut chat = TerminalChat { conversation, terminal, prompt, elsewhere, listed: Vec::new(), is_leaving: false };
     chat.show_opened().await?;
     loop {
         let question = view::prompt(terminal);
@@ -50,7 +52,7 @@ pub(super) async fn run(conversation: &mut Conversation, url: &str, terminal: &T
                 continue;
             }
             Some(text) = texts.recv() => {
-                chat.prompt.print_above(&text);
+                chat.prompt.print_above(&text, terminal);
                 continue;
             }
         };
@@ -77,14 +79,15 @@ impl TerminalChat<'_> {
     /// Does what a line asks for. Ctrl-C ends it, and an ending ends all.
     async fn follow(&mut self, input: Input) -> Result<Option<Ending>> {
         let terminal = self.terminal;
+        let _silent = EchoOff::new();
         match input {
             Input::Nothing => {}
             Input::Message(content) => {
-                let answer = interruptible(self.conversation.send(&content)).await?;
+                let answer = wait::response(self.conversation.send(&content), terminal).await?;
                 return self.show(answer).await;
             }
             Input::Regenerate => {
-                let answer = interruptible(self.conversation.regenerate()).await?;
+                let answer = wait::response(self.conversation.regenerate(), terminal).await?;
                 return self.show(answer).await;
             }
             Input::New => {
@@ -92,7 +95,8 @@ impl TerminalChat<'_> {
                 terminal.success("Your next message starts another chat.");
             }
             Input::Chats(None) => {
-                let chats = interruptible(self.conversation.chats()).await?;
+                let chats = wait::response(self.conversation.chats(), terminal).await?;
+                self.listed = chats.iter().map(|chat| chat.chat_id.clone()).collect();
                 let current = self.conversation.info().map(|info| info.chat_id.as_str());
                 match chats.is_empty() {
                     true => terminal.line("You have no chats yet: your first message starts one."),
@@ -100,14 +104,13 @@ impl TerminalChat<'_> {
                 }
             }
             Input::Chats(Some(number)) => {
-                let chats = interruptible(self.conversation.chats()).await?;
-                let chat = number.checked_sub(1).and_then(|index| chats.get(index));
-                let chat = chat.ok_or_else(|| anyhow!("no chat has the number {number}: /chats lists them"))?;
-                interruptible(self.conversation.open(&chat.chat_id)).await?;
+                let chat = number.checked_sub(1).and_then(|index| self.listed.get(index));
+                let chat = chat.ok_or_else(|| anyhow!("no chat has the number {number} in your last /chats"))?;
+                wait::response(self.conversation.open(chat), terminal).await?;
                 self.show_opened().await?;
             }
             Input::History => {
-                let messages = interruptible(self.conversation.history()).await?;
+                let messages = wait::response(self.conversation.history(), terminal).await?;
                 match messages.is_empty() {
                     true => terminal.line("This chat has no messages yet."),
                     false => terminal.line(view::history(&messages, terminal)),
@@ -118,7 +121,7 @@ impl TerminalChat<'_> {
                 terminal.line(format_args!("The model is {model}. Change it with /model NAME."));
             }
             Input::Model(Some(model)) => {
-                interruptible(self.conversation.set_model(&model)).await?;
+                wait::response(self.conversation.set_model(&model), terminal).await?;
                 terminal.success(format_args!("{model} answers from now on."));
             }
             Input::Help => {
@@ -140,7 +143,7 @@ impl TerminalChat<'_> {
     async fn show_opened(&mut self) -> Result<()> {
         let Some(info) = self.conversation.info() else { return Ok(()) };
         let title = info.title.clone().unwrap_or_else(|| info.chat_id.clone());
-        let messages = interruptible(self.conversation.history()).await?;
+        let messages = wait::response(self.conversation.history(), self.terminal).await?;
         for message in messages.iter().filter(|message| message.in_reply_to.is_none()) {
             self.prompt.remember(&message.content);
         }
@@ -153,7 +156,6 @@ impl TerminalChat<'_> {
 
     /// Shows an answer while it streams. The first Ctrl-C ends it, the second all.
     async fn show(&mut self, mut answer: Answer) -> Result<Option<Ending>> {
-        let _silent = EchoOff::new();
         let mut is_cancelled = false;
         let mut is_at_line_start = true;
         let outcome = loop {
@@ -189,11 +191,9 @@ impl TerminalChat<'_> {
             }
         };
         end_line(&mut is_at_line_start);
-        self.conversation.ended(&answer);
-        self.is_leaving = is_cancelled;
         match outcome {
             Ok(end) => self.terminal.line(self.terminal.paint(Colour::Dim, view::summary(&end))),
-            Err(error) => self.terminal.failure(view::failure(&error)),
+            Err(error) => self.terminal.failure(explain(&error.into())),
         }
         Ok(None)
     }
@@ -203,7 +203,7 @@ impl TerminalChat<'_> {
         match view::note(&update) {
             Some(note) => {
                 let mark = self.terminal.paint(Colour::Yellow, "!");
-                self.prompt.print_above(&format!("{mark} {note}"));
+                self.prompt.print_above(&format!("{mark} {note}"), self.terminal);
             }
             None => self.follow_elsewhere(update),
         }
@@ -222,21 +222,15 @@ impl TerminalChat<'_> {
                 tokio::spawn(async move {
                     let text = match answer.ended().await {
                         Ok(end) => end.text,
+                        // The person has left the chat.
+                        Err(error) if *error.code() == Code::Closed => return,
                         Err(error) => format!("{} {error}", answer.text()),
                     };
-                    let _ = elsewhere.send(view::printable(&text).into_owned());
+                    let _ = elsewhere.send(format!("{} {note}", view::printable(&text)));
                 });
             }
             _ => {}
         }
-    }
-}
-
-/// Waits for a result, unless Ctrl-C ends that.
-async fn interruptible<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::select! {
-        result = work => result,
-        _ = ctrl_c() => Err(anyhow!("interrupted")),
     }
 }
 

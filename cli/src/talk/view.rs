@@ -3,15 +3,20 @@
 use std::borrow::Cow;
 
 use chat_api_client::{
-    AnswerEnd, ChatError, State, Update,
+    AnswerEnd, State, Update,
     event::FinishReason,
     resources::{ChatInfo, Message, Role, Status},
 };
+
+use console::truncate_str;
 
 use crate::{
     table,
     terminal::{Colour, Terminal},
 };
+
+/// The widest title in a list, in columns.
+const MAX_TITLE: usize = 48;
 
 /// Of an answer that the limit of its length has ended.
 pub(super) const CUT: &str = "the answer is cut: it has reached the longest allowed length";
@@ -22,7 +27,7 @@ pub(super) fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(controls) {
         return Cow::Borrowed(text);
     }
-    text.replace("\r\n", "\n").replace(controls, "\u{fffd}").into()
+    text.replace('\r', "").replace(controls, "\u{fffd}").into()
 }
 
 /// A report that a person wants to see, if it is one.
@@ -33,6 +38,9 @@ pub(super) fn note(update: &Update) -> Option<String> {
         }
         Update::State(State::Connecting | State::Reconnecting, Some(error)) => {
             Some(format!("no connection: {error} Trying again."))
+        }
+        Update::State(State::Closed, Some(error)) => {
+            Some(format!("the connection is closed: {error} Your next message connects again."))
         }
         _ => None,
     }
@@ -64,14 +72,6 @@ fn duration(milliseconds: u64) -> String {
     }
 }
 
-/// An error with what to do about it, in two lines.
-pub(super) fn failure(error: &ChatError) -> String {
-    match error.suggestion() {
-        "" => error.to_string(),
-        suggestion => format!("{error}\n  {suggestion}"),
-    }
-}
-
 /// The messages of a chat.
 pub(super) fn history(messages: &[Message], terminal: &Terminal) -> String {
     let lines = messages.iter().map(|message| {
@@ -100,7 +100,8 @@ pub(super) fn prompt(terminal: &Terminal) -> String {
 /// The chats of a user, with the numbers to open them.
 pub(super) fn chats(chats: &[ChatInfo], current: Option<&str>, terminal: &Terminal) -> String {
     let rows = chats.iter().enumerate().map(|(index, chat)| {
-        let title = printable(chat.title.as_deref().unwrap_or("(no title)")).into_owned();
+        let title =
+            truncate_str(&printable(chat.title.as_deref().unwrap_or("(no title)")), MAX_TITLE, "…").into_owned();
         let is_current = Some(chat.chat_id.as_str()) == current;
         let title = if is_current { terminal.paint(Colour::Bold, title) } else { title };
         let last = chat.last_message_at.as_deref().map_or_else(|| "–".to_owned(), time);

@@ -268,7 +268,7 @@ export class Chat {
   #onReceived(event: MessageReceived): void {
     const id = event.client_message_id;
     const command = this.#commands.find(({ frame }) => frame.type === "message" && frame.client_message_id === id);
-    // One that was sent again may be acknowledged twice.
+    // A message that was sent again may be acknowledged twice.
     if (!command) return void (this.#sent.has(id!) || this.#emit("message", { message: event }));
     const { answer } = command;
     this.#drop(answer);

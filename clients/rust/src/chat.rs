@@ -317,7 +317,7 @@ impl Driver {
 }
 
 impl Drop for Driver {
-    /// Also after a panic, as of the app's function: nobody waits for a chat that has ended.
+    /// Also after a panic, as of the app's function: no task waits for a chat that has ended.
     fn drop(&mut self) {
         self.state.send_if_modified(|state| {
             let is_open = state.0 != State::Closed;

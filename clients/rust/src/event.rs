@@ -167,7 +167,7 @@ pub enum FinishReason {
     Cancelled,
     /// The model failed, or the process that streamed it died.
     Error,
-    /// One that this version does not know.
+    /// A reason that this version does not know.
     #[serde(other)]
     Unknown,
 }

@@ -144,7 +144,7 @@ pub enum Role {
     User,
     /// The model.
     Assistant,
-    /// One that this version does not know.
+    /// A role that this version does not know.
     #[serde(other)]
     Unknown,
 }
@@ -164,7 +164,7 @@ pub enum Status {
     Interrupted,
     /// The model failed.
     Failed,
-    /// One that this version does not know.
+    /// A status that this version does not know.
     #[serde(other)]
     Unknown,
 }

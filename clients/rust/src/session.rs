@@ -289,7 +289,7 @@ impl Session {
         };
         let command = self.commands.iter().position(is_its).and_then(|at| self.commands.remove(at));
         let Some(mut command) = command else {
-            // One that was sent again may be acknowledged twice.
+            // A message that was sent again may be acknowledged twice.
             if !self.received.contains(&message.message_id) {
                 self.updates.push(Update::Message(message));
             }

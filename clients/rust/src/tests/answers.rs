@@ -266,7 +266,7 @@ async fn end_without_content_waits_for_missing_text() {
 #[tokio::test(start_paused = true)]
 async fn end_for_an_unknown_reason_is_one() {
     let (_chat, _server, peer, answer) = streaming().await;
-    peer.end(0, "out_of_patience", Some("one two")).await;
+    peer.end(0, "filtered", Some("one two")).await;
     let end = answer.ended().await.expect("an end");
     assert_eq!((end.text.as_str(), end.finish_reason), ("one two", FinishReason::Unknown));
 }
