@@ -12,14 +12,15 @@ const LONG: Duration = Duration::from_secs(3);
 /// Waits for a response of the API.
 pub(super) async fn response<T>(work: impl Future<Output = Result<T>>, terminal: &Terminal) -> Result<T> {
     let mut work = Box::pin(work);
-    let long = async {
-        sleep(LONG).await;
-        terminal.warning("no response yet, still waiting; Ctrl-C gives up");
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        result = &mut work => result,
-        () = long => unreachable!("it has no end"),
-        _ = ctrl_c() => Err(anyhow!("interrupted")),
+    let mut is_long = false;
+    loop {
+        tokio::select! {
+            result = &mut work => return result,
+            () = sleep(LONG), if !is_long => {
+                is_long = true;
+                terminal.warning("no response yet, still waiting; Ctrl-C gives up");
+            }
+            _ = ctrl_c() => return Err(anyhow!("interrupted")),
+        }
     }
 }

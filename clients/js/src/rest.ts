@@ -44,8 +44,8 @@ interface Call extends CallOptions {
 }
 
 /**
- * The REST API, for servers. Every call may be repeated safely, so it is, after `Retry-After` or a growing pause, when the
- * server is not reached, limits the rate, or fails.
+ * The REST API, for servers. Every call may be repeated safely, so it is, after `Retry-After` or a growing pause of up to
+ * ten seconds, when the server is not reached, limits the rate, or fails.
  *
  * Calls throw {@link ChatError}.
  */

@@ -1,5 +1,7 @@
 //! An answer that streams.
 
+use std::time::Duration;
+
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
@@ -34,6 +36,9 @@ pub struct Answer {
     /// Bytes that `next` has returned.
     read: usize,
 }
+
+/// A stream that is silent for longer may have lost its process.
+pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(20);
 
 /// Names an answer before the server does.
 pub(crate) type AnswerNumber = u64;
@@ -223,6 +228,20 @@ impl Tracked {
         for (_, progress) in &self.handles {
             progress.send_modify(&change);
         }
+    }
+
+    /// An event of this answer came.
+    pub(crate) fn note_event(&mut self) {
+        let now = Instant::now();
+        self.received_at = now;
+        self.resume_at = Some(now + SILENT_AFTER);
+        self.resumes = 0;
+    }
+
+    /// The server has refused to send the rest now.
+    pub(crate) fn resume_later(&mut self, error: &ChatError) {
+        self.resumes = 1;
+        self.resume_at = Some(Instant::now() + error.retry_after().unwrap_or(Duration::from_secs(1)));
     }
 
     pub(crate) fn offset(&self) -> usize {

@@ -13,12 +13,13 @@ use tokio::{
 
 use crate::{
     answer::{Answer, AnswerNumber, Tracked},
+    command::Command,
     connection::{Connection, Notice, State, closed},
     error::ChatError,
     event::{Event, MessageReceived},
     frame::Frame,
     random_id::random_id,
-    session::{Command, Session},
+    session::Session,
     source::Source,
 };
 

@@ -6,6 +6,7 @@ pub mod resources;
 mod answer;
 mod api;
 mod chat;
+mod command;
 mod connection;
 mod error;
 mod frame;

@@ -12,8 +12,9 @@ use std::{
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
-    answer::{AnswerNumber, Start, Tracked},
+    answer::{AnswerNumber, SILENT_AFTER, Start, Tracked},
     chat::{Request, Update},
+    command::Command,
     error::{ChatError, Code},
     event::{ConnectionEstablished, ErrorEvent, Event, MessageReceived, StreamEnded, StreamStarted, StreamToken},
     frame::Frame,
@@ -24,8 +25,6 @@ use crate::{
 const MAX_FRAME_BYTES: usize = 28 * 1024;
 /// The server responds to a frame within nine seconds.
 const RESPONSE_WITHIN: Duration = Duration::from_secs(10);
-/// A stream that is silent for longer may have lost its process.
-const SILENT_AFTER: Duration = Duration::from_secs(20);
 /// How long an answer may take to go on once the rest was asked for.
 const RESUMED_WITHIN: Duration = Duration::from_secs(5);
 /// A message waits for a limit that lasts no longer.
@@ -61,60 +60,10 @@ pub(crate) struct Session {
     pub(crate) end: Option<ChatError>,
 }
 
-/// A message or a regeneration.
-pub(crate) struct Command {
-    frame: Frame,
-    answer: Tracked,
-    /// When to send it again.
-    resend_at: Instant,
-    give_up_at: Instant,
-    /// Whether it was acknowledged: its answer is missing.
-    is_stored: bool,
-    /// Whether the server did not store it when it was last sent.
-    is_refused: bool,
-    /// How often it was sent on this socket.
-    sent_here: u32,
-    /// How often it was sent at all.
-    sent: u32,
-}
-
 enum Held {
     /// A stream that began before this socket.
     Join(Start),
     Event(Event),
-}
-
-impl Command {
-    pub(crate) fn new(frame: Frame, answer: Tracked) -> Self {
-        let now = Instant::now();
-        Self {
-            frame,
-            answer,
-            resend_at: now,
-            give_up_at: now,
-            is_stored: false,
-            is_refused: false,
-            sent_here: 0,
-            sent: 0,
-        }
-    }
-
-    /// Whether a stream may be its answer, which is not acknowledged.
-    fn may_be_answered(&self) -> bool {
-        self.is_stored || self.sent > 0 && !self.is_refused
-    }
-
-    /// The answer that it replaces.
-    fn regenerates(&self) -> Option<&str> {
-        match &self.frame {
-            Frame::Regenerate { message_id } => Some(message_id),
-            _ => None,
-        }
-    }
-
-    fn send_at_once(&mut self) {
-        (self.resend_at, self.sent_here) = (Instant::now(), 0);
-    }
 }
 
 impl Session {
@@ -283,10 +232,7 @@ impl Session {
     }
 
     fn on_received(&mut self, message: MessageReceived) {
-        let is_its = |command: &Command| {
-            matches!(&command.frame, Frame::Message { client_message_id, .. }
-                if message.client_message_id.as_ref() == Some(client_message_id))
-        };
+        let is_its = |command: &Command| command.is_message(message.client_message_id.as_deref());
         let command = self.commands.iter().position(is_its).and_then(|at| self.commands.remove(at));
         let Some(mut command) = command else {
             // A message that was sent again may be acknowledged twice.
@@ -372,7 +318,7 @@ impl Session {
             }
         }
         let Some(answer) = self.answers.get_mut(&id) else { return };
-        note_event(answer);
+        answer.note_event();
         match event {
             Event::MessageStreamStarted(started) => answer.on_started(&started.into()),
             Event::MessageStreamToken(part) => {
@@ -418,7 +364,7 @@ impl Session {
             }
         };
         answer.on_started(&start);
-        note_event(&mut answer);
+        answer.note_event();
         if is_elsewhere {
             self.updates.extend(answer.answer(self.requests.clone()).map(Update::Answer));
         }
@@ -453,7 +399,7 @@ impl Session {
             // Of a command to resume or to cancel.
             if error.is_retryable() {
                 if let Some(answer) = self.answers.get_mut(about) {
-                    resume_later(answer, &error);
+                    answer.resume_later(&error);
                 }
             } else if let Some((id, answer)) = self.answers.remove_entry(about) {
                 self.ended.insert(id);
@@ -463,7 +409,7 @@ impl Session {
         }
         if *error.code() == Code::RateLimitExceeded {
             for answer in self.answers.values_mut().filter(|answer| answer.resumes > 0) {
-                resume_later(answer, &error);
+                answer.resume_later(&error);
             }
         }
         if self.commands.front().is_some_and(|command| command.sent_here > 0) {
@@ -509,13 +455,6 @@ impl Session {
     }
 }
 
-fn note_event(answer: &mut Tracked) {
-    let now = Instant::now();
-    answer.received_at = now;
-    answer.resume_at = Some(now + SILENT_AFTER);
-    answer.resumes = 0;
-}
-
 fn resume(frames: &mut Vec<Frame>, id: &str, answer: &mut Tracked) {
     answer.resumes += 1;
     answer.resume_at = Some(Instant::now() + RESUMED_WITHIN);
@@ -523,11 +462,6 @@ fn resume(frames: &mut Vec<Frame>, id: &str, answer: &mut Tracked) {
     if answer.is_cancelled {
         send_cancel(frames, id, answer);
     }
-}
-
-fn resume_later(answer: &mut Tracked, error: &ChatError) {
-    answer.resumes = 1;
-    answer.resume_at = Some(Instant::now() + error.retry_after().unwrap_or(Duration::from_secs(1)));
 }
 
 fn send_cancel(frames: &mut Vec<Frame>, id: &str, answer: &mut Tracked) {

@@ -5,9 +5,21 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::server::{Server, resume, stream};
-use crate::{Code, Frame, Update, event::FinishReason};
+use crate::{Answer, Chat, Code, Frame, Update, event::FinishReason};
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// A chat whose socket was lost between the acknowledgement of `m0` and its answer; the answer, and the client's id of the
+/// message.
+async fn stored_on_a_lost_socket() -> (Chat, Server, Answer, String) {
+    let (chat, server, mut peer) = Server::chat().await;
+    let answer = chat.send("Hello");
+    let (_, id) = peer.message().await;
+    peer.receive(0, &id).await;
+    answer.received().await.expect("stored");
+    peer.close();
+    (chat, server, answer, id)
+}
 
 #[tokio::test(start_paused = true)]
 async fn message_is_stored_and_answered() {
@@ -70,12 +82,7 @@ async fn message_waits_for_a_connection() {
 
 #[tokio::test(start_paused = true)]
 async fn repeated_acknowledgement_names_the_answer() {
-    let (chat, mut server, mut peer) = Server::chat().await;
-    let answer = chat.send("Hello");
-    let (_, id) = peer.message().await;
-    peer.receive(0, &id).await;
-    answer.received().await.expect("stored");
-    peer.close();
+    let (_chat, mut server, answer, id) = stored_on_a_lost_socket().await;
     // Its answer is not listed: it may have ended.
     let mut peer = server.accept().await;
     assert_eq!(peer.message().await.1, id);
@@ -87,12 +94,7 @@ async fn repeated_acknowledgement_names_the_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn answer_that_started_meanwhile_is_resumed() {
-    let (chat, mut server, mut peer) = Server::chat().await;
-    let answer = chat.send("Hello");
-    let (_, id) = peer.message().await;
-    peer.receive(0, &id).await;
-    answer.received().await.expect("stored");
-    peer.close();
+    let (_chat, mut server, answer, _) = stored_on_a_lost_socket().await;
     let mut peer = server.accept_with(&[stream(0)]).await;
     assert_eq!(peer.frame().await, resume("a0", 0));
     peer.end(0, "stop", Some("Hi")).await;
@@ -267,12 +269,8 @@ async fn message_that_is_sent_again_waits_for_the_one_on_its_way() {
 
 #[tokio::test(start_paused = true)]
 async fn stored_message_keeps_its_answer_when_it_is_refused_again() {
-    let (chat, mut server, mut peer) = Server::chat().await;
-    let answer = chat.send("Hello");
-    let (_, id) = peer.message().await;
-    peer.receive(0, &id).await;
-    answer.received().await.expect("stored");
-    peer.close();
+    let (chat, mut server, answer, id) = stored_on_a_lost_socket().await;
+    let mut updates = chat.updates();
     let mut peer = server.accept().await;
     peer.message().await;
     peer.fail("RATE_LIMIT_EXCEEDED", json!({ "retryable": true, "retry_after_seconds": 5 }), None).await;
@@ -282,6 +280,10 @@ async fn stored_message_keeps_its_answer_when_it_is_refused_again() {
     peer.receive_again(0, &id, Some("a0")).await;
     peer.end(0, "stop", None).await;
     assert_eq!(answer.ended().await.expect("an end").text, "Hi");
+    drop(chat);
+    while let Some(update) = updates.next().await {
+        assert!(!matches!(update, Update::Answer(_)), "it was asked for here");
+    }
 }
 
 #[tokio::test(start_paused = true)]
